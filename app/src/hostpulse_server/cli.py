@@ -1,0 +1,71 @@
+"""Entry point of ``hostpulse-server``: the root command and how subcommands are found.
+
+Subcommands live one file each group in ``hostpulse_server.commands`` and are imported only when
+called, so that a one-line command does not load gunicorn and Flask.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from hostpulse_server import __version__
+from hostpulse_server.errors import HostpulseError
+
+DEFAULT_CONFIG = Path("/etc/hostpulse/server.toml")
+
+# command name -> "module:attribute" of the click command below hostpulse_server.commands
+COMMANDS = {
+    "api": "services:api",
+    "db": "database:db",
+    "dev": "dev:dev",
+    "doctor": "doctor:doctor",
+    "keys": "keys:keys",
+    "servers": "servers:servers",
+    "ship": "services:ship",
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a subcommand only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all subcommands."""
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the subcommand, or ``None`` for an unknown name."""
+        del ctx
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command = getattr(importlib.import_module(f"hostpulse_server.commands.{module}"), attribute)
+        if not isinstance(command, click.Command):  # pragma: no cover - a broken table
+            raise TypeError(target)
+        return command
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hostpulse-server")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Configuration file (default {DEFAULT_CONFIG}); may also follow the command.",
+)
+@click.pass_context
+def root(ctx: click.Context, config: Path | None) -> None:
+    """Run and administer a hostpulse server."""
+    ctx.ensure_object(dict)["config"] = config
+
+
+def main() -> None:
+    """Run the command line; an expected error becomes one line on stderr and exit status 1."""
+    try:
+        root(prog_name="hostpulse-server")
+    except HostpulseError as error:
+        click.echo(f"hostpulse-server: {error}", err=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,55 @@
+"""All errors of the server: a flat hierarchy with one root. Only ``cli.py`` turns them into exits."""
+
+from __future__ import annotations
+
+
+class HostpulseError(Exception):
+    """Root of every expected error of hostpulse-server."""
+
+
+class ConfigError(HostpulseError):
+    """The configuration is wrong; the message lists every fault with file and key."""
+
+
+class JournalFullError(HostpulseError):
+    """The journal is at its byte bound or the disk is at its floor; nothing was kept."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class JournalUnavailableError(HostpulseError):
+    """The journal cannot be written (disk full, I/O error, closed); nothing was kept."""
+
+
+class AuthenticationError(HostpulseError):
+    """No key, or one that is not known or revoked (HTTP 401)."""
+
+
+class PermissionDeniedError(HostpulseError):
+    """A known key that may not do this: role, server, address or disabled server (HTTP 403)."""
+
+
+class MachineConflictError(HostpulseError):
+    """Two machines use one server id (HTTP 409)."""
+
+
+class UnknownServerError(HostpulseError):
+    """The registry holds no server of this id."""
+
+
+class RegistryError(HostpulseError):
+    """A change to the registry was refused; the message names the item and the reason."""
+
+
+class StoreUnavailableError(HostpulseError):
+    """The store does not answer; ingest goes on (HTTP 503 for queries)."""
+
+
+class QueryError(HostpulseError):
+    """A query parameter is wrong; ``field`` names it (HTTP 422)."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
