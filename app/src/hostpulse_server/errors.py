@@ -43,6 +43,23 @@ class RegistryError(HostpulseError):
     """A change to the registry was refused; the message names the item and the reason."""
 
 
+class InvalidItemError(RegistryError):
+    """An item given to the registry is wrong; ``errors`` maps JSON pointers to messages (422)."""
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        self.errors = errors
+        parts = (f"{pointer or '/'}: {text}" for pointer, texts in errors.items() for text in texts)
+        super().__init__("; ".join(parts))
+
+
+class StateUnavailableError(HostpulseError):
+    """The state database does not answer (HTTP 503)."""
+
+
+class SchemaError(HostpulseError):
+    """The state database has another schema than this release; the message says what to run."""
+
+
 class StoreUnavailableError(HostpulseError):
     """The store does not answer; ingest goes on (HTTP 503 for queries)."""
 
