@@ -64,6 +64,10 @@ class StoreUnavailableError(HostpulseError):
     """The store does not answer; ingest goes on (HTTP 503 for queries)."""
 
 
+class StoreRejectedError(HostpulseError):
+    """The store will never take these points as they are; none of them was kept."""
+
+
 class QueryError(HostpulseError):
     """A query parameter is wrong; ``field`` names it (HTTP 422)."""
 

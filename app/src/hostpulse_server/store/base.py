@@ -1,0 +1,92 @@
+"""What every store can do, in values that know no engine.
+
+Times are epoch milliseconds UTC and ranges are half open. A series is one field of one measurement
+with one set of tags on one server; a value is identified by its series and time, so writing it
+again overwrites it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+Aggregate = Literal["mean", "min", "max", "last"]
+Tags = tuple[tuple[str, str], ...]
+
+
+class StorePoint(NamedTuple):
+    """One point as the shipper hands it over; ``tags`` are sorted by name."""
+
+    server_id: str
+    measurement: str
+    tags: Tags
+    time_ms: int
+    fields: Mapping[str, float]
+
+
+class Window(NamedTuple):
+    """One server's rollup window, named by its start."""
+
+    server_id: str
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to read: every window of ``step_ms`` that overlaps ``[start_ms, end_ms)``, whole.
+
+    ``server_ids`` is ``None`` for all servers; empty ``fields`` and ``tags`` do not filter.
+    Rollups answer for times before ``raw_from_ms``, raw values from there on; it is a multiple of
+    ``rollup_window_ms``, and so is ``step_ms`` where rollups take part.
+    """
+
+    server_ids: tuple[str, ...] | None
+    measurement: str
+    fields: tuple[str, ...]
+    tags: Tags
+    start_ms: int
+    end_ms: int
+    step_ms: int
+    aggregate: Aggregate = "mean"
+    raw_from_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """An answer's series: ``points`` are (window start in ms, value), ascending, no empty ones."""
+
+    server_id: str
+    measurement: str
+    field: str
+    tags: Tags
+    points: Sequence[tuple[int, float]]
+
+
+class Store(Protocol):
+    """A place that keeps values and answers queries.
+
+    Every method raises ``StoreUnavailableError`` when the engine does not answer: the caller waits
+    and repeats, which is harmless. ``write`` raises ``StoreRejectedError`` when the engine will
+    never take these points as they are; none of them is kept then.
+    """
+
+    def write(self, points: Sequence[StorePoint]) -> None:
+        """Keep ``points``, on disk before this returns; a value that is there is overwritten."""
+        ...
+
+    def query(self, query: Query) -> list[Series]:
+        """Return the series that match, ordered by server, tags and field."""
+        ...
+
+    def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
+        """Make the rollups of ``windows`` anew from the raw values that are there."""
+        ...
+
+    def expire(self, raw_before_ms: int, rollup_before_ms: int) -> bool:
+        """Remove a small portion of what is older; return whether more is left to remove."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files; harmless when repeated."""
+        ...
