@@ -1,4 +1,4 @@
-"""All errors of the server: a flat hierarchy with one root. Only ``cli.py`` turns them into exits."""
+"""All errors of the server: flat, with one root. Only ``cli.py`` turns them into exits."""
 
 from __future__ import annotations
 

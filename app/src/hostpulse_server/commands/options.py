@@ -1,4 +1,4 @@
-"""What several commands share: ``--config``, ``--json`` and opening what the configuration names."""
+"""What commands share: ``--config``, ``--json`` and opening what the configuration names."""
 
 from __future__ import annotations
 

@@ -1,0 +1,24 @@
+"""The state database: servers and keys now, alert states and the outbox later."""
+
+from __future__ import annotations
+
+from hostpulse_server.state.engine import open_engine, ping, reading, writing
+from hostpulse_server.state.schema import (
+    HEAD,
+    current_revision,
+    is_empty,
+    require_current,
+    upgrade,
+)
+
+__all__ = [
+    "HEAD",
+    "current_revision",
+    "is_empty",
+    "open_engine",
+    "ping",
+    "reading",
+    "require_current",
+    "upgrade",
+    "writing",
+]
