@@ -1,0 +1,134 @@
+"""Filesystem calls that may hang, made in a helper process with a deadline.
+
+``statvfs`` on a dead network mount blocks its process for good. So a helper process makes the
+call; when it does not answer in time, that helper is left to wait as the *watcher* of that one
+mount and another helper takes its place. The mount is reported as hung, costs nothing until its
+watcher answers, and then is alive again. Watchers are few; beyond that number a stuck helper is
+killed and its mount is tried again only after ``retry_s``.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from typing import TYPE_CHECKING, Union
+
+from hostpulse_agent.collectors.worker import (
+    Answer,
+    StatResult,
+    Worker,
+    WorkerGoneError,
+    WorkerStuckError,
+    reap,
+)
+
+if TYPE_CHECKING:
+    from typing import Iterable, Literal
+
+__all__ = ["HUNG", "FsHelper", "StatResult"]
+
+HUNG: Literal["hung"] = "hung"
+Result = Union[Answer, "Literal['hung']"]
+
+# A mount is called hung after this part of the call's deadline, so that several may turn out
+# hung within one call.
+_PATIENCE = 1 / 3
+
+
+class FsHelper:
+    """The helper in use, the watchers of hung mounts, and what to try again when."""
+
+    def __init__(self, *, max_watchers: int = 4, retry_s: float = 300.0) -> None:
+        """Start nothing yet; the first call starts the helper."""
+        self._max_watchers = max_watchers
+        self._retry_s = retry_s
+        self._worker: Worker | None = None
+        self._watchers: dict[str, Worker] = {}
+        self._retry_at: dict[str, float] = {}
+        self._dying: list[int] = []
+
+    def statvfs(self, paths: Iterable[str], deadline_s: float) -> dict[str, Result]:
+        """Return for every path its ``StatResult``, ``HUNG``, or the ``OSError`` it gave.
+
+        Takes at most ``deadline_s`` seconds. Each call names all the mounts there are: what is
+        known of others is dropped. Raises ``OSError`` when no helper can be started.
+        """
+        end = time.monotonic() + deadline_s
+        wanted = list(paths)
+        self._tidy(set(wanted))
+        return {path: self._result(path, end, deadline_s * _PATIENCE) for path in wanted}
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the helpers that live, for accounting."""
+        workers = list(self._watchers.values())
+        if self._worker is not None:
+            workers.append(self._worker)
+        return [worker.pid for worker in workers]
+
+    def close(self) -> None:
+        """End all helpers."""
+        self._tidy(set())
+        self._drop()
+
+    def _result(self, path: str, end: float, patience: float) -> Result:
+        now = time.monotonic()
+        if path in self._watchers or now < self._retry_at.get(path, 0.0):
+            return HUNG
+        late = TimeoutError(errno.ETIMEDOUT, "no time was left to ask for this filesystem")
+        if now >= end:
+            return late
+        if self._worker is None:
+            self._worker = Worker()
+        worker = self._worker
+        try:
+            worker.wait_ready(end)
+            answer = self._ask(worker, path, end, patience)
+        except (WorkerStuckError, WorkerGoneError):
+            self._drop()
+            return late
+        self._retry_at.pop(path, None)
+        return self._set_aside(path, worker) if answer is None else answer
+
+    @staticmethod
+    def _ask(worker: Worker, path: str, end: float, patience: float) -> Answer | None:
+        """Return the answer, None for a hung mount; raises when nothing can be said of it."""
+        try:
+            return worker.ask(path, min(end, time.monotonic() + patience))
+        except WorkerStuckError:
+            if not worker.starved():
+                return None
+        # An overloaded machine is no dead mount: give the helper what is left of the deadline.
+        return worker.wait(end)
+
+    def _set_aside(self, path: str, worker: Worker) -> Literal["hung"]:
+        if len(self._watchers) < self._max_watchers:
+            self._watchers[path] = worker
+            self._worker = None
+        else:
+            self._retry_at[path] = time.monotonic() + self._retry_s
+            self._drop()
+        return HUNG
+
+    def _tidy(self, wanted: set[str]) -> None:
+        """Let go of watchers that answered or whose mount is gone, and of ended processes."""
+        self._dying = [pid for pid in self._dying if not reap(pid)]
+        self._retry_at = {path: at for path, at in self._retry_at.items() if path in wanted}
+        for path, worker in list(self._watchers.items()):
+            if path in wanted:
+                try:
+                    worker.wait(0.0)
+                except WorkerStuckError:
+                    continue
+                except WorkerGoneError:
+                    pass
+            del self._watchers[path]
+            self._kill(worker)
+
+    def _drop(self) -> None:
+        if self._worker is not None:
+            self._kill(self._worker)
+            self._worker = None
+
+    def _kill(self, worker: Worker) -> None:
+        if not worker.kill():
+            self._dying.append(worker.pid)

@@ -1,0 +1,101 @@
+"""Reading of ``/proc`` and ``/sys``: few system calls, one read of a file however many want it.
+
+All roots come from ``Paths`` so that a recorded tree can stand in for the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+_CHUNK = 65536
+_TAG_CHARACTERS = 255
+
+
+class Paths(NamedTuple):
+    """Roots of the kernel's and udev's trees."""
+
+    proc: str = "/proc"
+    sys: str = "/sys"
+    run: str = "/run"
+    etc: str = "/etc"
+
+
+class Reading(NamedTuple):
+    """Bytes of a file and the monotonic time (seconds) at which they were read."""
+
+    data: bytes
+    at: float
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the whole file. Raises ``OSError``."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = chunk = os.read(descriptor, _CHUNK)
+        # A seq_file hands out a page at a time, so only an empty read is the end.
+        while chunk:
+            chunk = os.read(descriptor, _CHUNK)
+            data += chunk
+    finally:
+        os.close(descriptor)
+    return data
+
+
+def read_or_none(path: str) -> bytes | None:
+    """Return the whole file, or None where it is missing or the kernel refuses it."""
+    try:
+        return read_bytes(path)
+    except OSError:
+        return None
+
+
+def read_int(path: str) -> int | None:
+    """Return the integer a file holds, or None where there is none."""
+    data = read_or_none(path)
+    try:
+        return None if data is None else int(data)
+    except ValueError:
+        return None
+
+
+def tag_value(raw: bytes) -> str:
+    """Make any kernel name a valid tag value: 1-255 characters, printable, no last backslash."""
+    text = raw.decode("utf-8", "replace")[:_TAG_CHARACTERS]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "?" for c in text)
+    if text.endswith("\\"):
+        text = text[:-1] + "?"
+    return text or "?"
+
+
+class Tree:
+    """The kernel's files, each read once a tick: collectors of one tick share a reading.
+
+    ``tick`` is the ``now`` that the collectors were called with; a reading carries the time it
+    was really made, because a slow collector before this one must not bend the rates.
+    """
+
+    def __init__(
+        self, paths: Paths | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Read below ``paths``; ``clock`` gives monotonic seconds."""
+        self.paths = paths or Paths()
+        self.clock = clock
+        self._tick: float | None = None
+        self._shared: dict[str, Reading] = {}
+
+    def proc(self, name: str, tick: float) -> Reading:
+        """Return ``/proc/<name>`` as of this tick. Raises ``OSError``."""
+        if tick != self._tick:
+            self._shared.clear()
+            self._tick = tick
+        reading = self._shared.get(name)
+        if reading is None:
+            reading = Reading(read_bytes(f"{self.paths.proc}/{name}"), self.clock())
+            self._shared[name] = reading
+        return reading
