@@ -11,19 +11,19 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
 from tools.build_payload import pins as pinned
-from tools.build_payload.build import AGENT, ROOT, SERVER, Product, build, requirements
+from tools.build_payload.build import AGENT, CACHE, ROOT, SERVER, Product, build, requirements
 from tools.build_payload.wheelhouse import PayloadError, Wheelhouse, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CACHE = ROOT / ".cache" / "wheels"
+WHEELS = CACHE / "wheels"
 PRODUCTS = pytest.mark.parametrize("product", [AGENT, SERVER], ids=["agent", "server"])
 
 
 def make(product: Product, output: Path, *, suffix: str = "", check: bool = False) -> bool:
     """Build with the repository's own wheel cache, so that only the first run needs a network."""
-    return build(product, output, cache=CACHE, suffix=suffix, check=check)
+    return build(product, output, cache=WHEELS, suffix=suffix, check=check)
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -119,7 +119,7 @@ def test_a_cached_wheel_with_a_foreign_hash_is_not_used(
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     (psutil,) = (pin for pin in requirements(AGENT) if pin.name == "psutil")
     target = pinned.Target("x86_64", "3.9")
-    (good,) = Wheelhouse(CACHE).collect([psutil], [target])[psutil]
+    (good,) = Wheelhouse(WHEELS).collect([psutil], [target])[psutil]
     shutil.copyfile(good, tmp_path / good.name)
     assert Wheelhouse(tmp_path).collect([psutil], [target])[psutil] == {tmp_path / good.name}
     with (tmp_path / good.name).open("ab") as file:

@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from tools.build_payload.build import AGENT, ROOT, SERVER, build
+from tools.build_payload.build import AGENT, CACHE, ROOT, SERVER, build
 from tools.build_payload.wheelhouse import PayloadError
 
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="write OUTPUT/agent and OUTPUT/server instead")
     parser.add_argument("--suffix", default="", help="append to the versions, for example .post1")
     parser.add_argument("--check", action="store_true", help="only tell what would be built")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "wheels")
+    parser.add_argument("--cache", type=Path, default=CACHE / "wheels")
     args = parser.parse_args()
     changed = []
     args.cache.mkdir(parents=True, exist_ok=True)

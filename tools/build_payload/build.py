@@ -19,6 +19,7 @@ from tools.build_payload import pins as pinned
 from tools.build_payload.wheelhouse import PayloadError, Wheelhouse, sha256
 
 ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "hostpulse")
 INSTALLER = Path(__file__).with_name("installer.txt")
 EPOCH = "1580601600"  # one moment for every file in a wheel, so that two builds are byte-equal
 VERSION = re.compile(r'^(__version__ = ")([^"]+)(")$', re.MULTILINE)
@@ -50,12 +51,11 @@ SERVER = Product("hostpulse-server", "app", ("3.11", "3.12", "3.13"))
 
 
 def find_uv() -> str:
-    """Return the path of uv: HOSTPULSE_UV, the one ``make setup`` keeps, or PATH."""
-    own = os.environ.get("HOSTPULSE_UV")
-    kept = sorted((ROOT / ".cache").glob("**/bin/uv"))
-    found = own or (str(kept[-1]) if kept else shutil.which("uv"))
+    """Return the path of uv: HOSTPULSE_UV, PATH, or the one that scripts/bootstrap keeps."""
+    kept = [str(path) for path in sorted(CACHE.glob("uv-*/bin/uv"))]
+    found = os.environ.get("HOSTPULSE_UV") or shutil.which("uv") or (kept[-1] if kept else None)
     if not found:
-        raise PayloadError("uv is not installed: run 'make setup', or set HOSTPULSE_UV to its path")
+        raise PayloadError("uv is missing: run scripts/bootstrap, or set HOSTPULSE_UV to its path")
     return found
 
 
