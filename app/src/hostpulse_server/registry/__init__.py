@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from hostpulse_server.registry.identity import ROLES, Identity, Role
-from hostpulse_server.registry.registry import Registry
+from hostpulse_server.registry.keys import NewKey
+from hostpulse_server.registry.model import ApplyResult, Change, Key, Server
+from hostpulse_server.registry.registry import Added, Registry
+from hostpulse_server.registry.status import STATUSES, Status, status_of
 
-__all__ = ["ROLES", "Identity", "Registry", "Role"]
+__all__ = [
+    "ROLES",
+    "STATUSES",
+    "Added",
+    "ApplyResult",
+    "Change",
+    "Identity",
+    "Key",
+    "NewKey",
+    "Registry",
+    "Role",
+    "Server",
+    "Status",
+    "status_of",
+]

@@ -1,0 +1,209 @@
+"""The form of a server as operators give it: one set of rules for commands and HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from hostpulse_server.errors import InvalidItemError
+from hostpulse_server.registry.keys import KEY_ID_PATTERN, SHA256_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVER_ID_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?\Z"
+LABEL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}\Z"
+MAX_LABELS = 64
+MAX_NETWORKS = 64
+MAX_LIVE_KEYS = 2
+# Routes match these beside labels, so a label of such a name could never be meant.
+RESERVED_LABELS = frozenset({"rule", "server_id", "severity"})
+
+_server_id = validate.Regexp(
+    SERVER_ID_PATTERN,
+    error="must be 1-253 of a-z 0-9 . _ - and start and end with a letter or digit",
+)
+_label_name = re.compile(LABEL_NAME_PATTERN)
+
+
+def _plain(text: str) -> None:
+    """Refuse control characters, which would forge lines in logs and tables."""
+    if not text.isprintable():
+        raise ValidationError("must not hold control characters")
+
+
+def _address(text: str) -> None:
+    if any(character.isspace() for character in text):
+        raise ValidationError("must be one host name or IP address, without spaces")
+
+
+def _labels(labels: dict[str, str]) -> None:
+    faults: dict[str, list[str]] = {}
+    for name in labels:
+        if not _label_name.match(name):
+            faults[name] = ["a label's name must be a-z, then up to 63 of a-z 0-9 _"]
+        elif name in RESERVED_LABELS:
+            faults[name] = ["this name is reserved; routes use it for something else"]
+    if len(labels) > MAX_LABELS:
+        faults[""] = [f"a server has at most {MAX_LABELS} labels"]
+    if faults:
+        raise ValidationError(dict(faults))
+
+
+class Network(fields.String):
+    """A source network in CIDR form, or one address; loads to the canonical text."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is None:
+            raise ValidationError("must be a network")
+        try:
+            return str(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise ValidationError(
+                f"is not a network like 10.0.0.0/8 or 2001:db8::/32 ({error})"
+            ) from None
+
+
+class KeyItem(Schema):
+    """A key that the host made itself: its public id and SHA-256 of its whole text."""
+
+    class Meta:
+        """Name every unknown key instead of dropping it."""
+
+        unknown = RAISE
+
+    id = fields.String(
+        required=True,
+        validate=validate.Regexp(KEY_ID_PATTERN, error="must be 12 of a-z 0-9"),
+        metadata={"description": "public id, the middle part of the key"},
+    )
+    sha256 = fields.String(
+        required=True,
+        validate=validate.Regexp(SHA256_PATTERN, error="must be 64 lower-case hex digits"),
+        load_only=True,
+        metadata={"description": "SHA-256 of the whole key text"},
+    )
+
+
+class ServerSettings(Schema):
+    """What may change about a server; a field left out stays as it is."""
+
+    class Meta:
+        """Name every unknown key instead of dropping it."""
+
+        unknown = RAISE
+
+    name = fields.String(
+        validate=[validate.Length(1, 255), _plain],
+        metadata={"description": "shown to people; by default the id"},
+    )
+    address = fields.String(
+        allow_none=True,
+        validate=[validate.Length(1, 253), _plain, _address],
+        metadata={"description": "where people reach the host; information only"},
+    )
+    labels = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(validate=[validate.Length(1, 255), _plain]),
+        validate=_labels,
+        metadata={"description": "name → value; replaces all labels"},
+    )
+    allow_from = fields.List(
+        Network(),
+        validate=validate.Length(max=MAX_NETWORKS),
+        metadata={"description": "networks this server's agent may send from; [] is any"},
+    )
+
+
+class ServerItem(ServerSettings):
+    """A server as ``servers apply`` and ``POST /servers`` take it."""
+
+    id = fields.String(
+        required=True,
+        validate=_server_id,
+        metadata={"description": "never changes afterwards"},
+    )
+    keys = fields.List(
+        fields.Nested(KeyItem),
+        validate=validate.Length(max=MAX_LIVE_KEYS, error="a server has at most two live keys"),
+    )
+
+
+def load_settings(data: Any) -> dict[str, Any]:
+    """Check what a PATCH or a command gives; raises InvalidItemError."""
+    return _load(ServerSettings(), data)
+
+
+def load_item(data: Any) -> dict[str, Any]:
+    """Check one server; raises InvalidItemError."""
+    return _load(ServerItem(), data)
+
+
+def load_items(data: Any) -> list[dict[str, Any]]:
+    """Check the list that ``servers apply`` reads; raises InvalidItemError listing every fault.
+
+    Ids, key ids and hashes must each be listed once only.
+    """
+    if not isinstance(data, list):
+        raise InvalidItemError({"": ['must be a list of servers: [{"id": …}, …]']})
+    items: list[dict[str, Any]] = []
+    faults: dict[str, list[str]] = {}
+    for index, given in enumerate(data):
+        try:
+            items.append(_load(ServerItem(), given, f"/{index}"))
+        except InvalidItemError as error:
+            faults |= error.errors
+    faults = faults or _repeated(items)
+    if faults:
+        raise InvalidItemError(faults)
+    return items
+
+
+def _load(schema: Schema, data: Any, pointer: str = "") -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = schema.load(data)
+    except ValidationError as error:
+        name = data.get("id") if isinstance(data, dict) else None
+        faults = dict(_pointers(error.messages, pointer))
+        if pointer and isinstance(name, str):
+            faults = {
+                at: [f"{name!r:.80}: {text}" for text in texts] for at, texts in faults.items()
+            }
+        raise InvalidItemError(faults) from None
+    return loaded
+
+
+def _pointers(messages: Any, at: str) -> Iterator[tuple[str, list[str]]]:
+    """Turn marshmallow's nested messages into JSON pointers (RFC 6901)."""
+    if isinstance(messages, list):
+        yield at, [str(message) for message in messages]
+        return
+    for key, below in messages.items():
+        if key in ("_schema", "value", "key", "") and not (key == "" and at == ""):
+            # How marshmallow marks "the whole object" and "this entry of a mapping".
+            yield from _pointers(below, at)
+        else:
+            part = str(key).replace("~", "~0").replace("/", "~1")
+            yield from _pointers(below, f"{at}/{part}")
+
+
+def _repeated(items: list[dict[str, Any]]) -> dict[str, list[str]]:
+    faults: dict[str, list[str]] = {}
+    first: dict[tuple[str, str], str] = {}
+
+    def see(kind: str, value: str, at: str) -> None:
+        earlier = first.setdefault((kind, value), at)
+        if earlier != at:
+            shown = "" if kind == "hash" else f" {value!r}"
+            faults[at] = [f"{kind}{shown} is listed already at {earlier}"]
+
+    for index, item in enumerate(items):
+        see("id", item["id"], f"/{index}/id")
+        for number, key in enumerate(item.get("keys", ())):
+            see("key", key["id"], f"/{index}/keys/{number}/id")
+            see("hash", key["sha256"], f"/{index}/keys/{number}/sha256")
+    return faults
