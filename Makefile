@@ -1,0 +1,66 @@
+# hostpulse: every intent of a developer is one target. `make` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what is missing: system packages (Debian, root), uv, the Python environment
+	@scripts/bootstrap
+
+.PHONY: test
+test: ## everything below up to molecule, with a summary: what must pass before a change lands
+	@scripts/test
+
+.PHONY: lint
+lint: setup ## ruff, mypy, yamllint, ansible-lint
+	ruff format --check
+	ruff check
+	mypy
+	yamllint --strict .
+	ansible-lint
+
+.PHONY: unit
+unit: setup ## pytest over agent, app and tests, with the coverage gate
+	coverage erase
+	pytest --cov --cov-report=term
+
+.PHONY: dist
+dist: setup ## build the payloads (wheels, hashes) that the roles carry
+	ansible-playbook playbooks/build.yml
+
+.PHONY: molecule
+molecule: dist ## every molecule scenario on systemd hosts; SCENARIOS="stack …" for some
+	@scripts/molecule $(SCENARIOS)
+
+.PHONY: chaos
+chaos: dist ## the stack scenario with its failures in their long form
+	@HOSTPULSE_TRIALS=long scripts/molecule stack
+
+.PHONY: demo
+demo: ## a server and two monitored hosts on this machine, with live values at the end
+	@scripts/demo up
+
+.PHONY: demo-down
+demo-down: ## remove every trace of the demo
+	@scripts/demo down
+
+.PHONY: bench
+bench: bench-agent bench-ingest ## every figure, beside its peers
+
+.PHONY: bench-agent
+bench-agent: setup ## memory and CPU of the agent beside prometheus-node-exporter
+	python -m bench.agent
+
+.PHONY: bench-ingest
+bench-ingest: setup ## durable ingest rate beside the same app without a journal
+	python -m bench.ingest
+
+.PHONY: clean
+clean: demo-down ## remove the test hosts, their images, the payloads and the environment
+	engines/systemd-host/hosts.py clean
+	rm -rf roles/*/files/payload .cache .venv .coverage* .mypy_cache .ruff_cache .pytest_cache
