@@ -11,6 +11,18 @@ class ConfigError(HostpulseError):
     """The configuration is wrong; the message lists every fault with file and key."""
 
 
+class NotJsonError(HostpulseError):
+    """A body that is not JSON, or not what its Content-Encoding says (HTTP 400)."""
+
+
+class TooLargeError(HostpulseError):
+    """A body over its limit, as sent or inflated (HTTP 413)."""
+
+
+class UnsupportedMediaError(HostpulseError):
+    """A Content-Type or Content-Encoding that is not understood (HTTP 415)."""
+
+
 class JournalFullError(HostpulseError):
     """The journal is at its byte bound or the disk is at its floor; nothing was kept."""
 
@@ -66,6 +78,14 @@ class StoreUnavailableError(HostpulseError):
 
 class StoreRejectedError(HostpulseError):
     """The store will never take these points as they are; none of them was kept."""
+
+
+class BooksUnavailableError(HostpulseError):
+    """The shipper's own file cannot be written or read; shipping waits, nothing is lost."""
+
+
+class ShipperRunningError(HostpulseError):
+    """Another shipper works in this data directory."""
 
 
 class QueryError(HostpulseError):
