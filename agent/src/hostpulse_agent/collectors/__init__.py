@@ -14,14 +14,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hostpulse_agent.collectors import (
+    agent,
+    connections,
+    cpu,
+    disk,
+    diskio,
+    kernel,
+    memory,
+    network,
+    pressure,
+    swap,
+    system,
+)
+from hostpulse_agent.collectors.fshelper import FsHelper
+from hostpulse_agent.collectors.processes import INTERVAL_S, ProcessScan
+from hostpulse_agent.collectors.procfs import Tree
+
 if TYPE_CHECKING:
     from hostpulse_agent.collectors.base import Catalogue, Collector
-    from hostpulse_agent.collectors.fshelper import FsHelper
-    from hostpulse_agent.collectors.processes import ProcessScan
-    from hostpulse_agent.collectors.procfs import Tree
     from hostpulse_agent.config import CollectorsConfig
 
-CATALOGUES: tuple[Catalogue, ...] = ()
+CATALOGUES: tuple[Catalogue, ...] = (
+    cpu.CATALOGUE,
+    system.CATALOGUE,
+    memory.CATALOGUE,
+    swap.CATALOGUE,
+    disk.CATALOGUE,
+    diskio.CATALOGUE,
+    network.CATALOGUE,
+    connections.CATALOGUE,
+    pressure.CATALOGUE,
+    kernel.CATALOGUE,
+    agent.CATALOGUE,
+)
 
 
 def build(
@@ -30,9 +56,33 @@ def build(
     scan: ProcessScan | None = None,
     tree: Tree | None = None,
 ) -> list[Collector]:
-    """Return the collectors that the configuration asks for.
+    """Return the collectors, configured.
 
-    ``fs`` and ``scan`` may be handed in by a caller that also wants ``fs.pids()``,
-    ``fs.close()`` and ``scan.top(n)``; the ``system`` collector refreshes the scan.
+    A caller that wants ``fs.pids()``, ``fs.close()`` or ``scan.top(n)`` hands in its own; the
+    ``system`` collector keeps the scan fresh. ``disk`` comes last, because it may take seconds.
     """
-    raise NotImplementedError
+    tree = tree or Tree()
+    scan = scan or ProcessScan(tree, config.processes.interval or INTERVAL_S)
+    table: list[tuple[Collector, float | None]] = [
+        (cpu.CpuCollector(tree, config.cpu.per_core), config.cpu.interval),
+        (system.SystemCollector(tree, scan), config.system.interval),
+        (memory.MemoryCollector(tree), config.memory.interval),
+        (swap.SwapCollector(tree), config.swap.interval),
+        (diskio.DiskioCollector(tree), config.diskio.interval),
+        (
+            network.NetworkCollector(tree, config.network.exclude_interfaces),
+            config.network.interval,
+        ),
+        (connections.ConnectionsCollector(tree), config.connections.interval),
+        (pressure.PressureCollector(tree), config.pressure.interval),
+        (kernel.KernelCollector(tree), config.kernel.interval),
+        (
+            disk.DiskCollector(
+                tree, fs or FsHelper(), config.disk.exclude_fstypes, config.disk.exclude_mounts
+            ),
+            config.disk.interval,
+        ),
+    ]
+    for collector, interval in table:
+        collector.interval_s = interval
+    return [collector for collector, _ in table]

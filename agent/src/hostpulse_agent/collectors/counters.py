@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from typing import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
 
 class Change(NamedTuple):

@@ -23,7 +23,8 @@ from hostpulse_agent.collectors.worker import (
 )
 
 if TYPE_CHECKING:
-    from typing import Iterable, Literal
+    from collections.abc import Iterable
+    from typing import Literal
 
 __all__ = ["HUNG", "FsHelper", "StatResult"]
 

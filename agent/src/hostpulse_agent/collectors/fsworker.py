@@ -6,14 +6,18 @@ mebibytes of memory of its own. Request: a path ended by NUL. Answer: one line, 
 counts). The first line, ``r``, says that it is ready. It ends when its input ends.
 """
 
+from __future__ import annotations
+
 import posix
 
+_TYPE, _DIRECTORY = 0o170000, 0o040000  # of st_mode; importing `stat` would cost memory
 
-def answer(path):
+
+def answer(path: bytes) -> bytes:
     """Return the answer line to one request (bytes in, bytes out)."""
     try:
         stat = posix.statvfs(path)
-        directory = (posix.stat(path).st_mode & 0o170000) == 0o040000
+        directory = (posix.stat(path).st_mode & _TYPE) == _DIRECTORY
     except OSError as error:
         return b"e %d\n" % (error.errno or 5)
     unit = stat.f_frsize or stat.f_bsize
@@ -27,7 +31,7 @@ def answer(path):
     )
 
 
-def serve():
+def serve() -> None:
     """Answer until the input ends."""
     posix.write(1, b"r\n")
     waiting = b""

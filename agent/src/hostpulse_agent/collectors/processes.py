@@ -18,6 +18,7 @@ _STATE, _UTIME, _STIME, _START, _RSS = 0, 11, 12, 19, 21
 # A scan may use one part in this many of a core, so that 10,000 processes are looked at less
 # often rather than at a cost.
 _COST = 4000
+INTERVAL_S = 30.0
 
 
 class Usage(NamedTuple):
@@ -32,7 +33,7 @@ class Usage(NamedTuple):
 class ProcessScan:
     """The last scan of ``/proc``, made anew at most every ``interval_s`` seconds."""
 
-    def __init__(self, tree: Tree | None = None, interval_s: float = 30.0) -> None:
+    def __init__(self, tree: Tree | None = None, interval_s: float = INTERVAL_S) -> None:
         """Scan nothing yet."""
         self._tree = tree or Tree()
         self._interval_s = interval_s

@@ -99,3 +99,34 @@ class Tree:
             reading = Reading(read_bytes(f"{self.paths.proc}/{name}"), self.clock())
             self._shared[name] = reading
         return reading
+
+
+def meminfo(data: bytes) -> dict[bytes, int]:
+    """Parse ``/proc/meminfo`` into name -> number as written (kB, or pages of HugePages_*)."""
+    table: dict[bytes, int] = {}
+    for line in data.split(b"\n"):
+        name, colon, rest = line.partition(b":")
+        if colon:
+            table[name] = int(rest.split(None, 1)[0])
+    return table
+
+
+def columns(data: bytes, prefix: bytes) -> dict[bytes, int]:
+    """Parse the two lines ``prefix: names`` and ``prefix: numbers`` of /proc/net/snmp, netstat.
+
+    Empty where the file has no such lines.
+    """
+    lines = [line for line in data.split(b"\n") if line.startswith(prefix + b": ")]
+    if len(lines) != 2:  # noqa: PLR2004 -- names and numbers
+        return {}
+    return dict(zip(lines[0].split()[1:], map(int, lines[1].split()[1:])))
+
+
+def counter(data: bytes, name: bytes) -> int | None:
+    """Return the number behind ``name`` at the start of a line, as in /proc/vmstat; or None."""
+    start = 0 if data.startswith(name + b" ") else data.find(b"\n" + name + b" ") + 1
+    if not start and not data.startswith(name + b" "):
+        return None
+    end = data.find(b"\n", start)
+    text = data[start + len(name) : end if end >= 0 else len(data)]
+    return int(text.split(None, 1)[0])

@@ -11,7 +11,7 @@ from typing import NamedTuple, Union
 
 from hostpulse_agent.collectors.procfs import read_or_none
 
-_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fsworker.py")  # noqa: PTH100, PTH118, PTH120 -- pathlib costs memory
+_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fsworker.py")
 
 
 class StatResult(NamedTuple):

@@ -1,0 +1,88 @@
+"""Space and inodes of every filesystem; a mount that hangs costs only itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostpulse_agent.collectors import mounts
+from hostpulse_agent.collectors.base import Catalogue, Collector, Field, Point
+from hostpulse_agent.collectors.fshelper import HUNG, FsHelper, StatResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hostpulse_agent.collectors.procfs import Tree
+
+CATALOGUE = Catalogue(
+    "disk",
+    "Filesystems. Device and type are facts of the host; bind mounts count once.",
+    {"mount": "mount point (of several for one device: that of its root, then the shortest)"},
+    {
+        "total_bytes": Field("bytes", "size of the filesystem"),
+        "used_bytes": Field("bytes", "in use, as `df`"),
+        "available_bytes": Field("bytes", "free for users other than root"),
+        "used_percent": Field("percent", "used ÷ (used + available), as `df`", 0, 100),
+        "inodes_total": Field("count", "inodes; missing where a filesystem has no fixed number"),
+        "inodes_used_percent": Field("percent", "inodes in use", 0, 100),
+        "readonly": Field(
+            "0 or 1", "1: the filesystem itself, not a view of it, is read-only", 0, 1
+        ),
+        "hung": Field("0 or 1", "1: it does not answer, and no other field is known", 0, 1),
+    },
+)
+DEADLINE_S = 3.0
+
+
+class DiskCollector(Collector):
+    """Asks the helper for every mount that ``mounts.choose`` lets through."""
+
+    catalogue = CATALOGUE
+
+    def __init__(
+        self,
+        tree: Tree,
+        helper: FsHelper,
+        exclude_kinds: Iterable[str] = (),
+        exclude_paths: Iterable[str] = (),
+    ) -> None:
+        """Leave out types by name and mount points by regular expression."""
+        self._tree = tree
+        self._helper = helper
+        self._exclude = (tuple(exclude_kinds), tuple(exclude_paths))
+        self._data = b""
+        self._mounts: list[mounts.Mount] = []
+
+    def collect(self, now: float) -> list[Point]:
+        """Return one point a filesystem, within ``DEADLINE_S`` seconds."""
+        data = self._tree.proc("self/mountinfo", now).data
+        if data != self._data:
+            self._mounts = mounts.choose(mounts.parse(data), *self._exclude)
+            self._data = data
+        answers = self._helper.statvfs([mount.path for mount in self._mounts], DEADLINE_S)
+        points = []
+        for mount in self._mounts:
+            fields = measure(answers[mount.path], read_only=mount.read_only)
+            if fields:
+                points.append(Point("disk", {"mount": mount.tag}, fields))
+        return points
+
+
+def measure(answer: object, *, read_only: bool) -> dict[str, float]:
+    """Return the fields for a helper's answer; none for what is no filesystem of its own."""
+    if answer == HUNG:
+        return {"hung": 1}
+    fields: dict[str, float] = {"readonly": int(read_only), "hung": 0}
+    if not isinstance(answer, StatResult):  # refused, such as a directory others cannot enter
+        return fields
+    if not answer.directory or not answer.total:  # a file bound over a file; a pseudo filesystem
+        return {}
+    used = answer.total - answer.free
+    fields["total_bytes"] = answer.total
+    fields["used_bytes"] = used
+    fields["available_bytes"] = answer.available
+    if used + answer.available > 0:
+        fields["used_percent"] = 100.0 * used / (used + answer.available)
+    if answer.inodes > 0:
+        fields["inodes_total"] = answer.inodes
+        fields["inodes_used_percent"] = 100.0 * (answer.inodes - answer.inodes_free) / answer.inodes
+    return fields
