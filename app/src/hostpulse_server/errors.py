@@ -51,6 +51,10 @@ class UnknownServerError(HostpulseError):
     """The registry holds no server of this id."""
 
 
+class UnknownKeyError(HostpulseError):
+    """The registry holds no live key of this id."""
+
+
 class RegistryError(HostpulseError):
     """A change to the registry was refused; the message names the item and the reason."""
 

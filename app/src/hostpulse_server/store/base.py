@@ -7,9 +7,11 @@ again overwrites it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Aggregate = Literal["mean", "min", "max", "last"]
 Tags = tuple[tuple[str, str], ...]

@@ -1,0 +1,229 @@
+"""shipper.db: everything the shipper has to remember, committed together with its cursor.
+
+A batch that is in the store but not in the books is shipped again after a crash, which changes
+nothing in the store; so the books never say more than the store holds.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hostpulse_server.errors import BooksUnavailableError
+from hostpulse_server.shipper import ranges, sql
+from hostpulse_server.shipper.ranges import Range
+from hostpulse_server.store.base import Window
+from hostpulse_server.store.rollup import touched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from hostpulse_server.journal import Entry
+    from hostpulse_server.shipper.records import Delivery, Origin
+
+MAX_SET_ASIDE = 1000
+MAX_SET_ASIDE_BYTES = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """An entry, or a point of it as JSON in ``body``, given up so that the rest can go on."""
+
+    entry: Entry
+    reason: str
+    detail: str
+    body: bytes
+
+
+class Books:
+    """The shipper's file; one object in one process. Raises BooksUnavailableError throughout."""
+
+    def __init__(self, path: Path, window_ms: int) -> None:
+        self._path = path
+        self._window_ms = window_ms
+        self._ledgers: dict[tuple[str, str], list[Range]] = {}
+        with self._explained():
+            # handed from the thread that opens to the one that ships, never shared
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            try:
+                self._connection.executescript(sql.SCHEMA)
+                path.chmod(0o600)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def position(self, epoch: str) -> int:
+        """Return where to read on in the journal of ``epoch``; 0 in one not met before."""
+        with self._explained():
+            row = self._connection.execute("SELECT epoch, position FROM cursor").fetchone()
+        return int(row[1]) if row and row[0] == epoch else 0
+
+    def commit(
+        self,
+        epoch: str,
+        position: int,
+        batch: Sequence[Delivery],
+        aside: Sequence[SetAside] = (),
+        store_write_ms: float = 0.0,
+    ) -> None:
+        """Write down in one transaction that everything up to ``position`` is dealt with."""
+        with self._transaction() as connection:
+            for delivery in batch:
+                if delivery.origin is not None:
+                    self._enter(connection, delivery.origin)
+            connection.executemany(
+                "INSERT OR IGNORE INTO dirty VALUES (?, ?)", self._dirty_rows(batch)
+            )
+            for item in aside:
+                _set_aside(connection, item)
+            connection.execute(sql.CONDITION, ("", store_write_ms))
+            newest = max((point.time_ms for one in batch for point in one.points), default=0)
+            connection.execute(sql.MOVE_CURSOR, (epoch, position, newest))
+
+    def see(self, origins: Iterable[Origin]) -> None:
+        """Note that servers were heard of, before their samples can be stored."""
+        with self._transaction() as connection:
+            connection.executemany(sql.SEE, [_seen_row(origin) for origin in origins])
+
+    def store_down(self, reason: str) -> None:
+        """Note why the store is down; the next commit takes it back."""
+        with self._transaction() as connection:
+            connection.execute(sql.CONDITION, (reason, 0.0))
+
+    def dirty(self, start_until_ms: int, limit: int) -> list[Window]:
+        """Return the oldest dirty windows that start no later than ``start_until_ms``."""
+        with self._explained():
+            return [
+                Window(server_id, start_ms)
+                for start_ms, server_id in self._connection.execute(
+                    "SELECT start_ms, server_id FROM dirty WHERE start_ms <= ? "
+                    "ORDER BY start_ms, server_id LIMIT ?",
+                    (start_until_ms, limit),
+                )
+            ]
+
+    def clean(self, windows: Iterable[Window], reason: str = "") -> None:
+        """Forget dirty windows; with a ``reason`` they are counted as given up."""
+        rows = [(start_ms, server_id) for server_id, start_ms in windows]
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM dirty WHERE start_ms = ? AND server_id = ?", rows)
+            if reason:
+                connection.execute(sql.COUNT, (reason, len(rows)))
+
+    def prune(self, before_ms: int) -> None:
+        """Let sequence numbers older than ``before_ms`` fall out of the ledger."""
+        with self._transaction() as connection:
+            stale = connection.execute(
+                "SELECT DISTINCT server_id, stream FROM ranges WHERE first_ms < ?", (before_ms,)
+            ).fetchall()
+            for key in stale:
+                kept = ranges.prune(self._ledger(connection, key), before_ms)
+                connection.execute("DELETE FROM ranges WHERE server_id = ? AND stream = ?", key)
+                connection.executemany(
+                    "INSERT INTO ranges VALUES (?, ?, ?, ?, ?, ?)", [(*key, *one) for one in kept]
+                )
+                self._ledgers[key] = kept
+                if not kept:
+                    del self._ledgers[key]
+                    connection.execute(
+                        "DELETE FROM dropped WHERE server_id = ? AND stream = ?", key
+                    )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _enter(self, connection: sqlite3.Connection, origin: Origin) -> None:
+        key = (origin.server_id, origin.stream)
+        ledger = self._ledger(connection, key)
+        for new in ranges.runs(origin.samples):
+            absorbed, merged = ranges.insert(ledger, new)
+            connection.executemany(
+                "DELETE FROM ranges WHERE server_id = ? AND stream = ? AND lo = ?",
+                [(*key, lo) for lo in absorbed if lo != merged.lo],
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO ranges VALUES (?, ?, ?, ?, ?, ?)", (*key, *merged)
+            )
+        connection.executemany(
+            sql.DROP, [(*key, reason, count) for reason, count in origin.dropped.items()]
+        )
+        connection.execute(sql.SEE, _seen_row(origin))
+
+    def _ledger(self, connection: sqlite3.Connection, key: tuple[str, str]) -> list[Range]:
+        ledger = self._ledgers.get(key)
+        if ledger is None:
+            rows = connection.execute(
+                "SELECT lo, hi, first_ms, last_ms FROM ranges "
+                "WHERE server_id = ? AND stream = ? ORDER BY lo",
+                key,
+            )
+            ledger = self._ledgers[key] = [Range(*row) for row in rows]
+        return ledger
+
+    def _dirty_rows(self, batch: Iterable[Delivery]) -> set[tuple[int, str]]:
+        times: dict[str, set[int]] = {}
+        for delivery in batch:
+            for point in delivery.points:
+                times.setdefault(point.server_id, set()).add(point.time_ms)
+        return {
+            (start_ms, server_id)
+            for server_id, stamps in times.items()
+            for start_ms in touched(stamps, self._window_ms)
+        }
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                self._ledgers = {}  # may hold ranges that the rollback took away
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise BooksUnavailableError(
+                f"{self._path} does not work: {error}; check that its disk has room and that it "
+                "belongs to the user hostpulse"
+            ) from error
+
+
+def _set_aside(connection: sqlite3.Connection, item: SetAside) -> None:
+    body = zlib.compress(item.body)
+    connection.execute(sql.COUNT, (item.reason, 1))
+    connection.execute(
+        "INSERT INTO set_aside (entry, kind, received_ms, reason, body) VALUES (?, ?, ?, ?, ?)",
+        (
+            item.entry.id,
+            item.entry.kind,
+            item.entry.received_ms,
+            json.dumps([item.reason, item.detail]),  # ASCII, whatever the text is made of
+            body if len(body) <= MAX_SET_ASIDE_BYTES else b"",
+        ),
+    )
+    connection.execute(
+        "DELETE FROM set_aside WHERE id <= (SELECT max(id) FROM set_aside) - ?", (MAX_SET_ASIDE,)
+    )
+
+
+def _seen_row(origin: Origin) -> tuple[str, int, int, int, str]:
+    return (
+        origin.server_id,
+        max(time_ms for _, time_ms in origin.samples),
+        origin.received_ms,
+        origin.interval_ms,
+        origin.agent_version,
+    )

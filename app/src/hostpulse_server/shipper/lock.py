@@ -1,0 +1,39 @@
+"""One shipper a data directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hostpulse_server.errors import ShipperRunningError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK_NAME = "shipper.lock"
+
+
+@contextmanager
+def only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the directory's lock; the kernel lets go of it however the process ends.
+
+    Raises ShipperRunningError, which names the process that holds it.
+    """
+    handle = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 20).decode().strip() or "unknown"
+            raise ShipperRunningError(
+                f"another shipper (process {holder}) works in {data_dir}; stop it first, or name "
+                "another data_dir"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,142 @@
+"""From journal entries to what the shipper works with; pure.
+
+Two kinds of entry are known. ``samples`` is what an agent sent, as far as it was accepted.
+``internal`` is what the server measures about itself: ``{"points": [{"server_id", "measurement",
+"tags", "time", "fields"}]}``, which has no stream and no ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hostpulse_server.errors import HostpulseError
+from hostpulse_server.journal.records import KIND as SAMPLES
+from hostpulse_server.journal.records import SamplesRecord
+from hostpulse_server.store.base import StorePoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hostpulse_server.journal import Entry
+
+INTERNAL = "internal"
+_INTEGER_LIMIT = 2**63
+
+
+class UndecodableError(HostpulseError):
+    """An entry cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where samples came from: one stream of one server. Times are epoch ms."""
+
+    server_id: str
+    stream: str
+    agent_version: str
+    received_ms: int
+    interval_ms: int
+    samples: tuple[tuple[int, int], ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One entry, read: its points and, if an agent sent samples, their origin."""
+
+    entry: Entry
+    points: list[StorePoint]
+    origin: Origin | None = None
+
+
+def decode(entry: Entry) -> Delivery:
+    """Read ``entry``; raise UndecodableError when it is not what its kind says."""
+    try:
+        if entry.kind == SAMPLES:
+            return _samples(entry)
+        if entry.kind == INTERNAL:
+            points = json.loads(entry.body)["points"]
+            return Delivery(entry, [_point(p["server_id"], p["time"], p) for p in points])
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise UndecodableError(f"{type(error).__name__}: {error}") from error
+    raise UndecodableError(f"unknown kind {entry.kind!r}")
+
+
+def encode_internal(points: Iterable[StorePoint]) -> bytes:
+    """Return the body of an ``internal`` entry."""
+    document = {
+        "points": [
+            {
+                "server_id": point.server_id,
+                "measurement": point.measurement,
+                "tags": dict(point.tags),
+                "time": point.time_ms,
+                "fields": dict(point.fields),
+            }
+            for point in points
+        ]
+    }
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _samples(entry: Entry) -> Delivery:
+    record = SamplesRecord.decode(entry)
+    points = [
+        _point(record.server_id, sample["time"], point)
+        for sample in record.samples
+        for point in sample["points"]
+    ]
+    if not record.samples:
+        return Delivery(entry, points)
+    newest = max(record.samples, key=lambda sample: int(sample["seq"]))
+    return Delivery(
+        entry,
+        points,
+        Origin(
+            server_id=_text(record.server_id),
+            stream=_text(record.agent["stream"]),
+            agent_version=_text(record.agent["version"]),
+            received_ms=entry.received_ms,
+            interval_ms=_whole(newest["interval_ms"]),
+            samples=tuple(
+                (_whole(sample["seq"]), _whole(sample["time"])) for sample in record.samples
+            ),
+            dropped={_text(k): _whole(v) for k, v in (newest.get("dropped") or {}).items()},
+        ),
+    )
+
+
+def _point(server_id: str, time_ms: int, point: Mapping[str, Any]) -> StorePoint:
+    tags = point.get("tags") or {}
+    return StorePoint(
+        _text(server_id),
+        point["measurement"],
+        tuple(sorted(tags.items())),
+        _whole(time_ms),
+        dict(point["fields"]),
+    )
+
+
+def _text(value: Any) -> str:
+    """Return ``value`` if SQLite can keep it as text; raise ValueError if not."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is not text")
+    value.encode()
+    return value
+
+
+def _whole(value: Any) -> int:
+    """Return ``value`` if SQLite can keep it as a time or count; raise ValueError if not."""
+    number = int(value)
+    if not 0 <= number < _INTEGER_LIMIT:
+        raise ValueError(f"{number} is out of range")
+    return number

@@ -1,0 +1,101 @@
+"""Tables and statements of shipper.db."""
+
+from __future__ import annotations
+
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS cursor (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  epoch TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  newest_stored_ms INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS condition (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  store_error TEXT NOT NULL,
+  store_write_ms REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS seen (
+  server_id TEXT PRIMARY KEY,
+  last_sample_ms INTEGER NOT NULL,
+  last_received_ms INTEGER NOT NULL,
+  interval_ms INTEGER NOT NULL,
+  agent_version TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dropped (
+  server_id TEXT NOT NULL,
+  stream TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (server_id, stream, reason)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ranges (
+  server_id TEXT NOT NULL,
+  stream TEXT NOT NULL,
+  lo INTEGER NOT NULL,
+  hi INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL,
+  PRIMARY KEY (server_id, stream, lo)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dirty (
+  start_ms INTEGER NOT NULL,
+  server_id TEXT NOT NULL,
+  PRIMARY KEY (start_ms, server_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS set_aside (
+  id INTEGER PRIMARY KEY,
+  entry INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  received_ms INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS counts (
+  reason TEXT PRIMARY KEY,
+  count INTEGER NOT NULL
+) WITHOUT ROWID;
+COMMIT;
+"""
+
+SEE = """
+INSERT INTO seen VALUES (?, ?, ?, ?, ?) ON CONFLICT (server_id) DO UPDATE SET
+  interval_ms = iif(excluded.last_sample_ms >= last_sample_ms, excluded.interval_ms, interval_ms),
+  agent_version =
+    iif(excluded.last_received_ms >= last_received_ms, excluded.agent_version, agent_version),
+  last_sample_ms = max(last_sample_ms, excluded.last_sample_ms),
+  last_received_ms = max(last_received_ms, excluded.last_received_ms)
+"""
+# Counts are cumulative a stream and samples arrive in any order, so the highest is the newest.
+DROP = """
+INSERT INTO dropped VALUES (?, ?, ?, ?)
+ON CONFLICT (server_id, stream, reason) DO UPDATE SET count = max(count, excluded.count)
+"""
+COUNT = """
+INSERT INTO counts VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count
+"""
+
+CONDITION = "INSERT OR REPLACE INTO condition VALUES (1, ?, ?)"
+MOVE_CURSOR = """
+INSERT INTO cursor VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET
+  epoch = excluded.epoch,
+  position = excluded.position,
+  newest_stored_ms = max(newest_stored_ms, excluded.newest_stored_ms)
+"""
+
+DIRTY = "SELECT start_ms, server_id FROM dirty ORDER BY start_ms, server_id"
+ALL_SEEN = """
+SELECT server_id, last_sample_ms, last_received_ms, interval_ms, agent_version FROM seen
+"""
+COMPLETENESS = """
+SELECT server_id, 100.0 * sum(stored) / sum(expected) FROM (
+  SELECT server_id, sum(hi - lo + 1) AS stored, max(hi) - min(lo) + 1 AS expected
+  FROM ranges GROUP BY server_id, stream
+) GROUP BY server_id
+"""
+RANGES = """
+SELECT stream, lo, hi, first_ms, last_ms FROM ranges WHERE server_id = ? ORDER BY stream, lo
+"""
+DROPPED = "SELECT stream, reason, count FROM dropped WHERE server_id = ?"

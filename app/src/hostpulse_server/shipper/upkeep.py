@@ -1,0 +1,72 @@
+"""What the shipper does between batches: rollups, expiry, pruning; each turn a small piece."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostpulse_server.store.rollup import floor_to
+
+if TYPE_CHECKING:
+    from hostpulse_server.clock import Clock
+    from hostpulse_server.config import RetentionConfig
+    from hostpulse_server.shipper.books import Books
+    from hostpulse_server.store.base import Store
+
+# Samples of a window that just ended are still under way: agents send at once, batches wait 5 s.
+GRACE_MS = 10_000
+ROLLUP_WINDOWS = 50
+# Under backlog windows are touched again and again: roll up now and then only, not each time.
+BUSY_ROLLUP_SECONDS = 30.0
+EXPIRE_SECONDS = 60.0
+# Raw values outlive their retention by this much, so that a rollup never sees half a window.
+RAW_MARGIN_MS = 3_600_000
+
+
+class Upkeep:
+    """Keeps store and books to their retention and the rollups true."""
+
+    def __init__(
+        self, retention: RetentionConfig, *, store: Store, books: Books, clock: Clock
+    ) -> None:
+        self._raw_ms = int(retention.raw * 1000)
+        self._rollup_ms = int(retention.rollup * 1000)
+        self._window_ms = int(retention.rollup_window * 1000)
+        self._store = store
+        self._books = books
+        self._clock = clock
+        self._rolled: float | None = None
+        self._expired: float | None = None
+        self._expiring = False
+
+    def turn(self, *, caught_up: bool) -> None:
+        """Do a bounded piece of what is due; raises like the store and the books."""
+        if caught_up or _older(self._rolled, self._clock.monotonic(), BUSY_ROLLUP_SECONDS):
+            self._roll_up()
+            self._rolled = self._clock.monotonic()
+        if _older(self._expired, self._clock.monotonic(), EXPIRE_SECONDS):
+            self._expired = self._clock.monotonic()
+            self._expiring = True
+            self._books.prune(self._clock.now_ms() - self._raw_ms)
+        if self._expiring:
+            now_ms = self._clock.now_ms()
+            self._expiring = self._store.expire(self._raw_floor(), now_ms - self._rollup_ms)
+
+    def _roll_up(self) -> None:
+        windows = self._books.dirty(
+            self._clock.now_ms() - self._window_ms - GRACE_MS, ROLLUP_WINDOWS
+        )
+        floor = self._raw_floor()
+        late = [window for window in windows if window.start_ms < floor]
+        whole = [window for window in windows if window.start_ms >= floor]
+        if whole:
+            self._store.rollup(whole, self._window_ms)
+            self._books.clean(whole)
+        if late:
+            self._books.clean(late, "rollup older than raw retention")
+
+    def _raw_floor(self) -> int:
+        return floor_to(self._clock.now_ms() - self._raw_ms - RAW_MARGIN_MS, self._window_ms)
+
+
+def _older(then: float | None, now: float, seconds: float) -> bool:
+    return then is None or now - then >= seconds
