@@ -24,11 +24,14 @@ _STATUS: dict[type[errors.HostpulseError], int] = {
     errors.PermissionDeniedError: 403,
     errors.UnknownServerError: 404,
     errors.MachineConflictError: 409,
-    errors.RegistryError: 422,
+    errors.UnknownKeyError: 404,
+    errors.InvalidItemError: 422,
+    errors.RegistryError: 409,
     errors.QueryError: 422,
     errors.JournalFullError: 503,
     errors.JournalUnavailableError: 503,
     errors.StoreUnavailableError: 503,
+    errors.StateUnavailableError: 503,
 }
 
 log = logging.getLogger(__name__)
@@ -101,8 +104,13 @@ def _known(error: errors.HostpulseError) -> Response:
         headers = retry_after(error.retry_after)
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = retry_after(RETRY_STORE_SECONDS)
-    detail = {f"/{error.field}": [str(error)]} if isinstance(error, errors.QueryError) else None
-    return problem(status, str(error), detail, headers)
+    return problem(status, str(error), _pointers_of(error), headers)
+
+
+def _pointers_of(error: errors.HostpulseError) -> dict[str, list[str]] | None:
+    if isinstance(error, errors.QueryError):
+        return {f"/{error.field}": [str(error)]}
+    return error.errors if isinstance(error, errors.InvalidItemError) else None
 
 
 def _unexpected(error: Exception) -> Response:

@@ -140,33 +140,26 @@ def _compare(
 
 
 def _new_keys(server_id: str, wanted: Mapping[str, str], keys: KeyIndex) -> list[tuple[str, str]]:
-    new: list[tuple[str, str]] = []
     for key_id, sha256 in wanted.items():
-        stored = keys.by_id.get(key_id)
-        if stored is None:
-            if sha256 in keys.by_hash:
-                raise RegistryError(
-                    f"server {server_id}: key {key_id} has the same text as key "
-                    f"{keys.by_hash[sha256].id}; every host makes its own (hostpulse-agent key init)"
-                )
-            new.append((key_id, sha256))
-        elif stored.server_id != server_id:
-            owner = f"server {stored.server_id}" if stored.server_id else "no server"
-            raise RegistryError(
-                f"server {server_id}: key {key_id} belongs to {owner}; every host makes its own "
-                "(hostpulse-agent key init)"
-            )
-        elif stored.sha256 != sha256:
-            raise RegistryError(
-                f"server {server_id}: key {key_id} is stored with another hash; the key on the "
-                "host was damaged or made anew under an old id: make a new one"
-            )
-        elif not stored.live:
-            raise RegistryError(
-                f"server {server_id}: key {key_id} was revoked and stays so; remove the key file "
-                "on the host and make a new key (hostpulse-agent key init)"
-            )
-    return new
+        fault = _key_fault(server_id, sha256, keys.by_id.get(key_id), keys.by_hash.get(sha256))
+        if fault:
+            raise RegistryError(f"server {server_id}: key {key_id} {fault}")
+    return [(key_id, sha256) for key_id, sha256 in wanted.items() if key_id not in keys.by_id]
+
+
+def _key_fault(
+    server_id: str, sha256: str, stored: KeyState | None, same_hash: KeyState | None
+) -> str | None:
+    """Return what is wrong with listing a key, ``None`` if it is new or stored just so."""
+    own = "every host makes its own (hostpulse-agent key init)"
+    if stored is None:
+        return f"has the hash of key {same_hash.id}; {own}" if same_hash else None
+    if stored.server_id != server_id:
+        return f"belongs to server {stored.server_id or '(none)'}; {own}"
+    again = "remove the key file on the host and make a new key (hostpulse-agent key init)"
+    if stored.sha256 != sha256:
+        return f"is stored with another hash; {again}"
+    return None if stored.live else f"was revoked and stays so; {again}"
 
 
 def _surplus(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from hostpulse_server.clock import SYSTEM, Clock
-from hostpulse_server.errors import RegistryError
+from hostpulse_server.errors import RegistryError, UnknownKeyError
 from hostpulse_server.registry import machines, rows
 from hostpulse_server.registry.keys import NewKey, make_key
 from hostpulse_server.registry.model import ApplyResult, Key, Server
@@ -216,7 +216,7 @@ class Registry:
     def rotate(self, name: str) -> NewKey:
         """Make a second live key for the server ``name``, or one like the key ``name``.
 
-        The old key stays live until it is revoked. Raises RegistryError.
+        The old key stays live until it is revoked. Raises UnknownKeyError, RegistryError.
         """
         with writing(self._engine) as session:
             role: Role = "agent"
@@ -226,7 +226,7 @@ class Registry:
                     sa.select(KeyRow).where(KeyRow.id == name, KeyRow.revoked_ms.is_(None))
                 )
                 if row is None:
-                    raise RegistryError(f"there is no server and no live key {name!r}")
+                    raise UnknownKeyError(f"there is no server and no live key {name!r}")
                 old = rows.key_of(row)
                 role, server_id = old.role, old.server_id
             key = self._insert_key(session, role, server_id)
@@ -249,13 +249,13 @@ class Registry:
         return key
 
     def revoke(self, key_id: str, *, server_id: str | None = None) -> None:
-        """Make a key worthless for ever; raises RegistryError if it is not live.
+        """Make a key worthless for ever; raises UnknownKeyError if it is not live.
 
         With ``server_id`` only a key of that server is revoked.
         """
         with writing(self._engine) as session:
             if server_id is not None and key_id not in rows.live_keys(session, server_id):
-                raise RegistryError(f"server {server_id} has no live key {key_id!r}")
+                raise UnknownKeyError(f"server {server_id} has no live key {key_id!r}")
             rows.revoke(session, key_id, self._clock.now_ms())
             rows.bump(session)
         self._snapshots.expire()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 
-from hostpulse_server.errors import RegistryError, UnknownServerError
+from hostpulse_server.errors import UnknownKeyError, UnknownServerError
 from hostpulse_server.registry.model import Key, Server
 from hostpulse_server.registry.plan import SETTINGS, KeyState, Plan, ServerState
 from hostpulse_server.state.models import FactsRow, KeyRow, RegistryRevision, ServerRow
@@ -92,13 +92,13 @@ def add_key(session: Session, key: Key, sha256: str) -> None:
 
 
 def revoke(session: Session, key_id: str, now_ms: int) -> None:
-    """Revoke a live key, once; raises RegistryError for one that is not there or is revoked.
+    """Revoke a live key, once; raises UnknownKeyError for one that is not there or is revoked.
 
     A binding made with it is released: the machine it was made for can no longer send with it.
     """
     number = session.scalar(sa.select(KeyRow.number).where(KeyRow.id == key_id))
     if number is None:
-        raise RegistryError(f"there is no key {key_id!r}; keys list shows all")
+        raise UnknownKeyError(f"there is no key {key_id!r}; keys list shows all")
     done = session.execute(
         sa.update(KeyRow)
         .where(KeyRow.number == number, KeyRow.revoked_ms.is_(None))
@@ -106,7 +106,7 @@ def revoke(session: Session, key_id: str, now_ms: int) -> None:
         .returning(KeyRow.number)
     ).first()
     if done is None:
-        raise RegistryError(f"key {key_id} is revoked already")
+        raise UnknownKeyError(f"key {key_id} is revoked already")
     session.execute(
         sa.update(ServerRow)
         .where(ServerRow.machine_key == number)
