@@ -1,0 +1,62 @@
+"""Time: the host's clocks, and what the server's clock says about them."""
+
+from __future__ import annotations
+
+import time
+
+CORRECT_ABOVE_MS = 60_000.0
+SLOW_ANSWER_MS = 10_000.0
+
+
+class Clock:
+    """The host's clocks; tests put their own in place.
+
+    ``boot_ms`` counts suspended time, unlike ``monotonic``, and never steps, unlike ``wall_ms``.
+    """
+
+    def wall_ms(self) -> float:
+        """Milliseconds since the epoch, as the host believes."""
+        return time.time() * 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds, for schedules and rates."""
+        return time.monotonic()
+
+    def boot_ms(self) -> float:
+        """Milliseconds since boot, suspended time included."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) * 1000.0
+
+
+class ServerClock:
+    """The server's clock as learned from its answers.
+
+    Kept relative to the boot clock: a step of the host's wall clock then changes the offset that
+    is shown, at once and without a new answer, but never a corrected time.
+    """
+
+    def __init__(self, clock: Clock, server_minus_boot_ms: float | None = None) -> None:
+        self._clock = clock
+        self.server_minus_boot_ms = server_minus_boot_ms
+
+    def observe(self, server_ms: float, sent_boot_ms: float, received_boot_ms: float) -> None:
+        """Learn from an answer: the server read its clock midway between sending and receiving.
+
+        An answer that took long says little, so it only counts while nothing is known.
+        """
+        slow = received_boot_ms - sent_boot_ms > SLOW_ANSWER_MS
+        if slow and self.server_minus_boot_ms is not None:
+            return
+        self.server_minus_boot_ms = server_ms - (sent_boot_ms + received_boot_ms) / 2.0
+
+    def offset_ms(self) -> float | None:
+        """Server's clock minus the host's (positive: the host is behind); ``None``: unknown."""
+        if self.server_minus_boot_ms is None:
+            return None
+        return self._clock.boot_ms() + self.server_minus_boot_ms - self._clock.wall_ms()
+
+    def stamp_ms(self) -> int:
+        """Time for a sample taken now: the host's, or the server's when they are far apart."""
+        wall, offset = self._clock.wall_ms(), self.offset_ms()
+        if offset is None or abs(offset) <= CORRECT_ABOVE_MS:
+            return int(wall)
+        return int(wall + offset)

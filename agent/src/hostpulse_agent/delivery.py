@@ -1,0 +1,155 @@
+"""Rules of delivery without I/O: what an answer means, when to try again, how much to send."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BASE_S = 1.0
+CAP_S = 60.0
+MAX_RETRY_AFTER_S = 600.0
+BACK_TO_FIRST_S = 300.0
+BATCH = 100
+
+DONE = "done"  # stored by the server
+SMALLER = "smaller"  # too large: send fewer at once
+BAD = "bad"  # something in this very request is wrong
+HOLD = "hold"  # somebody must act first: keep everything, try slowly
+RETRY = "retry"  # the same request may succeed later
+
+_HOLD_ADVICE = {
+    401: "the server does not know this key: register the host again (playbooks/site.yml)",
+    403: "the key may not write for this server_id: check server_id, that the server is enabled "
+    "and that this host's address is allowed",
+    404: "no hostpulse API at this URL: check server.urls",
+    409: "another machine uses the same server_id: give each its own",
+}
+
+
+class Verdict(NamedTuple):
+    """What to do about an answer; ``retry_after`` in seconds when the server asked for it."""
+
+    action: str
+    advice: str = ""
+    retry_after: float | None = None
+
+
+def classify(status: int, retry_after: float | None) -> Verdict:
+    """Say what HTTP ``status`` means for the samples that were sent."""
+    if 200 <= status < 300:  # noqa: PLR2004 -- the class of success
+        return Verdict(DONE)
+    if status == 413:  # noqa: PLR2004 -- content too large
+        return Verdict(SMALLER)
+    if status in (400, 422):
+        return Verdict(BAD)
+    if status in (408, 425, 429) or status >= 500:  # noqa: PLR2004 -- the class of server errors
+        return Verdict(RETRY, f"the server answers {status}", retry_after)
+    advice = _HOLD_ADVICE.get(status, "check server.urls and any proxy between")
+    return Verdict(HOLD, f"the server answers {status}: {advice}", retry_after)
+
+
+def parse_retry_after(text: str | None, now_s: float) -> float | None:
+    """Return the seconds a Retry-After header asks for: a number or a date; else ``None``."""
+    if not text:
+        return None
+    text = text.strip()
+    if text.isdigit():
+        return min(float(text[:9]), MAX_RETRY_AFTER_S)
+    from email.utils import mktime_tz, parsedate_tz  # noqa: PLC0415 -- rare, and a big import
+
+    date = parsedate_tz(text)
+    return min(max(0.0, mktime_tz(date) - now_s), MAX_RETRY_AFTER_S) if date else None
+
+
+def random_unit() -> float:
+    """Return a random number in [0, 1); the ``random`` module would cost memory."""
+    return int.from_bytes(os.urandom(6), "big") / 2.0**48
+
+
+class Backoff:
+    """Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), 1 s to 60 s."""
+
+    def __init__(self, random: Callable[[], float] = random_unit) -> None:
+        self._random = random
+        self.failures = 0
+
+    def failed(self, retry_after: float | None = None, *, slow: bool = False) -> float:
+        """Return the seconds to wait after one more failure.
+
+        ``retry_after`` is a floor, spread by up to the same again so that hosts do not come back
+        together; ``slow`` waits at least half the cap.
+        """
+        ceiling = min(CAP_S, BASE_S * 2.0 ** min(self.failures, 16))
+        self.failures += 1
+        if retry_after is not None:
+            return retry_after + self._random() * min(max(retry_after, BASE_S), CAP_S)
+        if slow:
+            return CAP_S / 2 + self._random() * CAP_S / 2
+        return self._random() * ceiling
+
+    def succeeded(self) -> None:
+        """Begin anew with the next failure."""
+        self.failures = 0
+
+
+class BatchSize:
+    """How many of the oldest samples to send at once; halves down to the one at fault.
+
+    After a refused batch of ``n`` one of those ``n`` is suspect: halves are sent until it stands
+    alone (a binary search), then the full size is back.
+    """
+
+    def __init__(self, full: int = BATCH) -> None:
+        self._full = self._allowed = full
+        self._suspects = 0
+
+    @property
+    def limit(self) -> int:
+        """Samples the next batch may hold, at least one."""
+        if self._suspects:
+            return max(1, min(self._allowed, (self._suspects + 1) // 2))
+        return self._allowed
+
+    def succeeded(self, count: int) -> None:
+        """``count`` samples of the oldest were taken."""
+        self._suspects = max(0, self._suspects - count)
+        self._allowed = min(self._full, self._allowed + 1)
+
+    def refused(self, count: int) -> None:
+        """One of ``count`` samples is at fault; alone, it is known and leaves the search."""
+        self._suspects = count if count > 1 else 0
+
+    def too_large(self, count: int) -> None:
+        """``count`` samples were too large together."""
+        self._allowed = max(1, count // 2)
+
+
+class Endpoints:
+    """Which URL to use: in order, sticking to one that works, going back to the first in time."""
+
+    def __init__(self, urls: tuple[str, ...]) -> None:
+        self.urls = urls
+        self._index = 0
+        self._left_first_at = 0.0
+        self._tried = 0
+
+    def current(self, now: float) -> str:
+        """Return the URL to use at monotonic time ``now``."""
+        if self._index and not self._tried and now - self._left_first_at >= BACK_TO_FIRST_S:
+            self._index = 0
+        return self.urls[self._index]
+
+    def failed(self, now: float) -> bool:
+        """Move on; whether there is one left to try at once in this round."""
+        if self._index == 0:
+            self._left_first_at = now
+        self._index = (self._index + 1) % len(self.urls)
+        self._tried = (self._tried + 1) % len(self.urls)
+        return self._tried != 0
+
+    def succeeded(self) -> None:
+        """Begin a new round."""
+        self._tried = 0

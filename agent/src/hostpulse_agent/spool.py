@@ -1,0 +1,231 @@
+"""The spool: every sample from sampling until the server has acknowledged it.
+
+Numbers samples and keeps the bounds: past any of them the oldest sample is dropped and counted by
+reason. Thread-safe: the sampler appends, the sender takes and acknowledges.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hostpulse_agent import spoolfile, wire
+from hostpulse_agent.log import Troubles
+from hostpulse_agent.shelf import Shelf
+from hostpulse_agent.spoolfile import Row
+from hostpulse_agent.stream import Place, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hostpulse_agent.config import SpoolConfig
+
+MEMORY_BYTES = 2 << 20
+REOPEN_EVERY = 6  # appends between attempts to open a file that could not be opened
+
+
+class SpoolStats(NamedTuple):
+    """What waits: samples, packed bytes, time of the oldest, how many only in memory; and drops."""
+
+    samples: int
+    bytes: int
+    oldest_ms: int | None
+    in_memory: int
+    stream: str
+    last_seq: int
+    dropped: dict[str, int]
+
+
+class Spool:
+    """Samples in order of sampling.
+
+    ``dropped_total`` counts drops since the process started; ``notes`` is a small dictionary that
+    is kept with the samples. Raises ``SpoolBusyError`` when another process has the file; any
+    other trouble with the file is told once and survived in memory.
+    """
+
+    def __init__(
+        self,
+        config: SpoolConfig,
+        troubles: Troubles | None = None,
+        free_bytes: Callable[[str], int] | None = None,
+    ) -> None:
+        self._config = config
+        self._troubles = troubles or Troubles()
+        self._mutex = threading.RLock()
+        self._busy: set[int] = set()  # handed to the sender, spared by the bounds
+        self._saved_stream = ""  # stream whose numbering the file carries on
+        self._since_open = 0
+        self.dropped_total = 0
+        path = os.path.abspath(config.path)
+        self._lock = spoolfile.lock(path)
+        self._shelf = Shelf(path, config.min_free_bytes, self._troubles, free_bytes or _free_bytes)
+        state = self._shelf.state
+        self.stream = Stream(state)
+        self.notes: dict[str, Any] = dict(state.get("notes") or {})
+        if state:
+            self._saved_stream = self.stream.id
+
+    # -- the sampler's side
+
+    def append(self, stamp_ms: int, make: Callable[[Place], bytes]) -> Place:
+        """Number a sample taken at ``stamp_ms``, have it encoded by ``make``, and keep it."""
+        with self._mutex:
+            self._reopen()
+            self._make_room(stamp_ms)
+            row, place = self._put(stamp_ms, make)
+            if not self._flush() and self._saved_stream == self.stream.id:
+                # The file still promises this number to the next start: leave this stream to it.
+                self._shelf.forget(row)
+                self.stream.renew()
+                _, place = self._put(stamp_ms, make)
+            return place
+
+    def _put(self, stamp_ms: int, make: Callable[[Place], bytes]) -> tuple[Row, Place]:
+        place = self.stream.place(stamp_ms)
+        raw = make(place)
+        number = self._shelf.last_id + 1
+        row = Row(number, place.stream, place.seq, place.time_ms, len(raw), wire.compress(raw))
+        self._shelf.put(row)
+        return row, place
+
+    def _reopen(self) -> None:
+        self._since_open += 1
+        # Not while rows are being sent: opening may number those in memory anew.
+        if not self._shelf.is_open and self._since_open >= REOPEN_EVERY and not self._busy:
+            self._since_open = 0
+            self._shelf.open()
+
+    def _make_room(self, now_ms: int) -> None:
+        config, shelf = self._config, self._shelf
+        while len(shelf) >= config.max_samples and self._drop_oldest("spool_full"):
+            pass
+        while shelf.bytes >= config.max_bytes and self._drop_oldest("spool_bytes"):
+            pass
+        while shelf.held_bytes >= MEMORY_BYTES and self._drop_oldest("no_disk", memory=True):
+            pass
+        before_ms = now_ms - config.max_age * 1000
+        while self._drop_oldest("spool_age", before_ms=before_ms):
+            pass
+
+    def _drop_oldest(
+        self, reason: str, *, memory: bool = False, before_ms: float | None = None
+    ) -> bool:
+        find = self._shelf.oldest_in_memory if memory else self._shelf.oldest
+        rows = find(1, self._busy)
+        if not rows or (before_ms is not None and rows[0].time_ms >= before_ms):
+            return False
+        self._shelf.forget(rows[0])
+        self._count_drop(reason)
+        return True
+
+    def _count_drop(self, reason: str, count: int = 1) -> None:
+        self.stream.drop(reason, count)
+        self.dropped_total += count
+        self._troubles.begin(
+            f"drop {reason}", f"samples are being dropped ({reason}): see `hostpulse-agent status`"
+        )
+
+    def _flush(self) -> bool:
+        done = self._shelf.flush({**self.stream.to_data(), "notes": self.notes})
+        if done:
+            self._saved_stream = self.stream.id
+        self._count_lost()
+        return done
+
+    def _count_lost(self) -> None:
+        """Begin a stream in a file that replaced a damaged one, and count what that one held."""
+        if self._shelf.lost:
+            self._busy.clear()
+            self.stream.renew()
+            self._count_drop("spool_damaged", self._shelf.lost)
+            self._shelf.lost = 0
+
+    # -- the sender's side
+
+    def newest(self, after_id: int) -> Row | None:
+        """Take the newest sample if its id is above ``after_id``."""
+        with self._mutex:
+            if self._shelf.last_id <= after_id:
+                return None
+            row = self._shelf.newest(self._busy)
+            self._count_lost()
+            if row is None or row.id <= after_id:
+                return None
+            self._busy.add(row.id)
+            return row
+
+    def oldest(self, limit: int, max_packed: int, max_raw: int) -> list[Row]:
+        """Take the oldest samples of one stream, within both byte bounds but at least one."""
+        with self._mutex:
+            taken: list[Row] = []
+            for row in self._shelf.oldest(limit, self._busy):
+                max_packed -= len(row.packed)
+                max_raw -= row.raw_bytes
+                foreign = taken and row.stream != taken[0].stream
+                if taken and (foreign or max_packed < 0 or max_raw < 0):
+                    break
+                taken.append(row)
+            self._count_lost()
+            self._busy.update(row.id for row in taken)
+            return taken
+
+    def acknowledge(self, rows: Iterable[Row]) -> None:
+        """Forget delivered samples; the file loses them with its next change."""
+        with self._mutex:
+            self._release(rows, forget=True)
+            if self._shelf.wants_flush:
+                self._flush()
+            if not len(self._shelf):
+                for key in [key for key in self._troubles.open if key.startswith("drop ")]:
+                    self._troubles.end(key, "the spool is empty again: no more samples are dropped")
+
+    def reject(self, row: Row, reason: str) -> None:
+        """Give up on a sample that cannot be delivered, and count it."""
+        with self._mutex:
+            self._release([row], forget=True)
+            self._count_drop(reason)
+
+    def release(self, rows: Iterable[Row]) -> None:
+        """Put back samples that could not be delivered now."""
+        with self._mutex:
+            self._release(rows, forget=False)
+
+    def _release(self, rows: Iterable[Row], *, forget: bool) -> None:
+        for row in rows:
+            # Not busy any more: its file was found damaged meanwhile, and it was counted lost.
+            if row.id in self._busy:
+                self._busy.remove(row.id)
+                if forget:
+                    self._shelf.forget(row)
+
+    # -- both
+
+    def stats(self) -> SpoolStats:
+        """Return what waits for delivery."""
+        with self._mutex:
+            shelf = self._shelf
+            oldest = shelf.oldest(1, ())
+            return SpoolStats(
+                samples=len(shelf),
+                bytes=shelf.bytes,
+                oldest_ms=oldest[0].time_ms if oldest else None,
+                in_memory=shelf.in_memory,
+                stream=self.stream.id,
+                last_seq=self.stream.next_seq - 1,
+                dropped=dict(self.stream.dropped),
+            )
+
+    def close(self) -> None:
+        """Write what the file can take, and close."""
+        with self._mutex:
+            self._shelf.close({**self.stream.to_data(), "notes": self.notes})
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+
+def _free_bytes(directory: str) -> int:
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
