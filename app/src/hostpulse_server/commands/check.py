@@ -1,0 +1,16 @@
+"""``hostpulse-server check``: is the configuration right?"""
+
+from __future__ import annotations
+
+import click
+
+from hostpulse_server.commands.options import config_option, load_config
+
+
+@click.command()
+@config_option
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Read the configuration and name every fault in it; touches nothing else."""
+    config = load_config(ctx)
+    click.echo(f"the configuration of site {config.site.name} is in order")
