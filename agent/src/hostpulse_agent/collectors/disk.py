@@ -76,7 +76,7 @@ def measure(answer: object, *, read_only: bool) -> dict[str, float]:
         return fields
     if not answer.directory or not answer.total:  # a file bound over a file; a pseudo filesystem
         return {}
-    used = answer.total - answer.free
+    used = max(0, answer.total - answer.free)
     fields["total_bytes"] = answer.total
     fields["used_bytes"] = used
     fields["available_bytes"] = answer.available
@@ -84,5 +84,7 @@ def measure(answer: object, *, read_only: bool) -> dict[str, float]:
         fields["used_percent"] = 100.0 * used / (used + answer.available)
     if answer.inodes > 0:
         fields["inodes_total"] = answer.inodes
-        fields["inodes_used_percent"] = 100.0 * (answer.inodes - answer.inodes_free) / answer.inodes
+        fields["inodes_used_percent"] = (
+            100.0 * max(0, answer.inodes - answer.inodes_free) / answer.inodes
+        )
     return fields

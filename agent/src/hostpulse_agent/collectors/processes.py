@@ -9,12 +9,14 @@ import os
 import time
 from typing import NamedTuple
 
-from hostpulse_agent.collectors.procfs import Tree, read_bytes, tag_value
+from hostpulse_agent.collectors.procfs import Tree, read_start, tag_value
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Positions behind the closing parenthesis of /proc/PID/stat, see proc_pid_stat(5).
 _STATE, _UTIME, _STIME, _START, _RSS = 0, 11, 12, 19, 21
+# Enough for every column up to the resident set.
+_LONGEST = 1024
 # A scan may use one part in this many of a core, so that 10,000 processes are looked at less
 # often rather than at a cost.
 _COST = 4000
@@ -22,12 +24,12 @@ INTERVAL_S = 30.0
 
 
 class Usage(NamedTuple):
-    """What a process used: ``cpu_percent`` of one core (as ``top``), resident bytes."""
+    """What a process used since the scan before: percent of one core, resident bytes."""
 
     cpu_percent: float
     rss_bytes: int
     pid: int
-    name: str
+    comm: bytes
 
 
 class ProcessScan:
@@ -39,7 +41,7 @@ class ProcessScan:
         self._interval_s = interval_s
         self._next = float("-inf")
         self._at: float | None = None
-        self._ticks: dict[tuple[int, int], int] = {}
+        self._before: dict[tuple[int, bytes], int] = {}
         self._usages: list[Usage] = []
         self.zombie = 0
         self.uninterruptible = 0
@@ -57,7 +59,7 @@ class ProcessScan:
         rows = sorted(self._usages, reverse=True)[:count]
         return [
             {
-                "name": row.name,
+                "name": tag_value(row.comm),
                 "pid": row.pid,
                 "cpu_percent": round(row.cpu_percent, 1),
                 "rss_bytes": row.rss_bytes,
@@ -67,35 +69,31 @@ class ProcessScan:
 
     def _scan(self, names: list[str]) -> None:
         at = self._tree.clock()
-        seconds = None if self._at is None or at <= self._at else at - self._at
-        ticks: dict[tuple[int, int], int] = {}
-        usages: list[Usage] = []
+        before, self._before = self._before, {}
+        seconds = 0.0 if self._at is None else at - self._at
+        self._at, self._usages = at, []
         states = {b"Z": 0, b"D": 0}
         for name in names:
             if not name.isdigit():
                 continue
             try:
-                data = read_bytes(f"{self._tree.paths.proc}/{name}/stat")
+                data = read_start(f"{self._tree.paths.proc}/{name}/stat", _LONGEST)
             except OSError:  # it ended meanwhile
                 continue
             end = data.rfind(b")")
             rest = data[end + 2 :].split(None, _RSS + 1)
             if len(rest) <= _RSS:
                 continue
-            state = rest[_STATE]
-            if state in states:
-                states[state] += 1
-            used = int(rest[_UTIME]) + int(rest[_STIME])
-            key = (int(name), int(rest[_START]))
-            ticks[key] = used
-            before = self._ticks.get(key)
-            rss = int(rest[_RSS])
-            if not rss and used == before:
+            if rest[_STATE] in states:
+                states[rest[_STATE]] += 1
+            rss = int(rest[_RSS]) * _PAGE
+            if not rss:  # a kernel thread or a zombie
                 continue
-            percent = 0.0
-            if seconds is not None and before is not None:
-                percent = max(0.0, (used - before) * 100.0 / _TICKS / seconds)
-            comm = tag_value(data[data.find(b"(") + 1 : end])
-            usages.append(Usage(percent, rss * _PAGE, key[0], comm))
-        self._at, self._ticks, self._usages = at, ticks, usages
+            pid = int(name)
+            ticks = int(rest[_UTIME]) + int(rest[_STIME])
+            key = (pid, rest[_START])
+            self._before[key] = ticks
+            spent = max(0, ticks - before.get(key, ticks))
+            percent = spent * 100.0 / _TICKS / seconds if seconds > 0 else 0.0
+            self._usages.append(Usage(percent, rss, pid, data[data.find(b"(") + 1 : end]))
         self.zombie, self.uninterruptible = states[b"Z"], states[b"D"]

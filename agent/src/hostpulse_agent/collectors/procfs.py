@@ -46,6 +46,15 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
+def read_start(path: str, size: int) -> bytes:
+    """Return what one read of at most ``size`` bytes gives. Raises ``OSError``."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
 def read_or_none(path: str) -> bytes | None:
     """Return the whole file, or None where it is missing or the kernel refuses it."""
     try:
