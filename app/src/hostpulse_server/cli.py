@@ -16,15 +16,17 @@ from hostpulse_server.errors import HostpulseError
 
 DEFAULT_CONFIG = Path("/etc/hostpulse/server.toml")
 
-# command name -> "module:attribute" of the click command below hostpulse_server.commands
+# command name -> ("module:attribute" of the click command below hostpulse_server.commands, and the
+# line that ``--help`` shows, here so that showing it imports nothing)
 COMMANDS = {
-    "api": "services:api",
-    "db": "database:db",
-    "dev": "dev:dev",
-    "doctor": "doctor:doctor",
-    "keys": "keys:keys",
-    "servers": "servers:servers",
-    "ship": "services:ship",
+    "api": ("services:api", "Take samples in and answer queries (service)."),
+    "check": ("check:check", "Read the configuration and name every fault in it."),
+    "db": ("database:db", "Look after the state database."),
+    "dev": ("dev:dev", "Run everything in one process, for a first look."),
+    "doctor": ("doctor:doctor", "Check every part, one line each."),
+    "keys": ("keys:keys", "Make, rotate, list and revoke keys."),
+    "servers": ("servers:servers", "Add, change, list and remove servers that may report."),
+    "ship": ("services:ship", "Move samples from the journal to the store (service)."),
 }
 
 
@@ -39,14 +41,20 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return the subcommand, or ``None`` for an unknown name."""
         del ctx
-        target = COMMANDS.get(cmd_name)
-        if target is None:
+        if cmd_name not in COMMANDS:
             return None
+        target, _ = COMMANDS[cmd_name]
         module, _, attribute = target.partition(":")
         command = getattr(importlib.import_module(f"hostpulse_server.commands.{module}"), attribute)
         if not isinstance(command, click.Command):  # pragma: no cover - a broken table
             raise TypeError(target)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

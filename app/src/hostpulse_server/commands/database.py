@@ -8,6 +8,7 @@ from hostpulse_server.commands.options import config_option, json_option, load_c
 
 
 @click.group()
+@config_option
 def db() -> None:
     """Look after the state database (servers, keys, alerts)."""
 

@@ -30,6 +30,7 @@ key_file_option = click.option(
 
 
 @click.group()
+@config_option
 def keys() -> None:
     """Make, rotate, list and revoke keys.
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.group()
+@config_option
 def servers() -> None:
     """Add, change, list and remove the servers that may report.
 

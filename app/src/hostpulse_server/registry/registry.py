@@ -17,7 +17,7 @@ from hostpulse_server.registry.schemas import (
     MAX_LIVE_KEYS,
     load_item,
     load_items,
-    load_settings,
+    load_patch,
 )
 from hostpulse_server.registry.snapshot import SnapshotCache
 from hostpulse_server.state import ping, reading, writing
@@ -148,11 +148,11 @@ class Registry:
         return Added(added, key)
 
     def patch(self, server_id: str, given: Any) -> Server:
-        """Change name, address, labels or allow_from; raises InvalidItemError."""
-        settings = load_settings(given)
+        """Change name, address, labels, allow_from or disabled; raises InvalidItemError."""
+        changes = load_patch(given)
         with writing(self._engine) as session:
             row = rows.server_row(session, server_id)
-            for name, value in settings.items():
+            for name, value in changes.items():
                 setattr(row, name, value)
             session.flush()
             rows.bump(session)

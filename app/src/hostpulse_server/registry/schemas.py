@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SERVER_ID_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?\Z"
 LABEL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}\Z"
 MAX_LABELS = 64
+MAX_LABEL_VALUE = 255
 MAX_NETWORKS = 64
 MAX_LIVE_KEYS = 2
 # Routes match these beside labels, so a label of such a name could never be meant.
@@ -40,17 +41,30 @@ def _address(text: str) -> None:
         raise ValidationError("must be one host name or IP address, without spaces")
 
 
-def _labels(labels: dict[str, str]) -> None:
-    faults: dict[str, list[str]] = {}
-    for name in labels:
-        if not _label_name.match(name):
-            faults[name] = ["a label's name must be a-z, then up to 63 of a-z 0-9 _"]
-        elif name in RESERVED_LABELS:
-            faults[name] = ["this name is reserved; routes use it for something else"]
-    if len(labels) > MAX_LABELS:
-        faults[""] = [f"a server has at most {MAX_LABELS} labels"]
-    if faults:
-        raise ValidationError(dict(faults))
+class Labels(fields.Dict):
+    """Label name → value; faults are told for each label."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        labels = super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
+        faults = {
+            str(name): [fault] for name, text in labels.items() if (fault := _fault(name, text))
+        }
+        if faults:
+            raise ValidationError(dict(faults))
+        if len(labels) > MAX_LABELS:
+            raise ValidationError(f"a server has at most {MAX_LABELS} labels")
+        return labels
+
+
+def _fault(name: Any, value: Any) -> str | None:
+    """Return what is wrong with a label, ``None`` if nothing is."""
+    if not isinstance(name, str) or not _label_name.match(name):
+        return "a label's name must be a-z, then up to 63 of a-z 0-9 _"
+    if name in RESERVED_LABELS:
+        return "this name is reserved; routes use it for something else"
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_LABEL_VALUE:
+        return f"a label's value must be a text of 1-{MAX_LABEL_VALUE} characters"
+    return None if value.isprintable() else "a label's value must not hold control characters"
 
 
 class Network(fields.String):
@@ -68,13 +82,22 @@ class Network(fields.String):
             ) from None
 
 
-class KeyItem(Schema):
-    """A key that the host made itself: its public id and SHA-256 of its whole text."""
+class _Strict(Schema):
+    """Names every unknown key instead of dropping it."""
+
+    error_messages: dict[str, str] = {  # noqa: RUF012 - as marshmallow declares it
+        "type": "must be an object",
+        "unknown": "is not known here",
+    }
 
     class Meta:
-        """Name every unknown key instead of dropping it."""
+        """Marshmallow's options."""
 
         unknown = RAISE
+
+
+class KeyItem(_Strict):
+    """A key that the host made itself: its public id and SHA-256 of its whole text."""
 
     id = fields.String(
         required=True,
@@ -89,13 +112,8 @@ class KeyItem(Schema):
     )
 
 
-class ServerSettings(Schema):
+class ServerSettings(_Strict):
     """What may change about a server; a field left out stays as it is."""
-
-    class Meta:
-        """Name every unknown key instead of dropping it."""
-
-        unknown = RAISE
 
     name = fields.String(
         validate=[validate.Length(1, 255), _plain],
@@ -106,16 +124,23 @@ class ServerSettings(Schema):
         validate=[validate.Length(1, 253), _plain, _address],
         metadata={"description": "where people reach the host; information only"},
     )
-    labels = fields.Dict(
-        keys=fields.String(),
-        values=fields.String(validate=[validate.Length(1, 255), _plain]),
-        validate=_labels,
+    labels = Labels(
         metadata={"description": "name → value; replaces all labels"},
     )
     allow_from = fields.List(
         Network(),
         validate=validate.Length(max=MAX_NETWORKS),
         metadata={"description": "networks this server's agent may send from; [] is any"},
+    )
+
+
+class ServerPatch(ServerSettings):
+    """What PATCH takes."""
+
+    disabled = fields.Boolean(
+        truthy={True},
+        falsy={False},
+        metadata={"description": "true: samples of this server are refused"},
     )
 
 
@@ -133,9 +158,9 @@ class ServerItem(ServerSettings):
     )
 
 
-def load_settings(data: Any) -> dict[str, Any]:
-    """Check what a PATCH or a command gives; raises InvalidItemError."""
-    return _load(ServerSettings(), data)
+def load_patch(data: Any) -> dict[str, Any]:
+    """Check what a PATCH gives; raises InvalidItemError."""
+    return _load(ServerPatch(), data)
 
 
 def load_item(data: Any) -> dict[str, Any]:
@@ -183,8 +208,7 @@ def _pointers(messages: Any, at: str) -> Iterator[tuple[str, list[str]]]:
         yield at, [str(message) for message in messages]
         return
     for key, below in messages.items():
-        if key in ("_schema", "value", "key", "") and not (key == "" and at == ""):
-            # How marshmallow marks "the whole object" and "this entry of a mapping".
+        if key == "_schema":  # how marshmallow marks the whole object
             yield from _pointers(below, at)
         else:
             part = str(key).replace("~", "~0").replace("/", "~1")
