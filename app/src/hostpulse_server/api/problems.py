@@ -20,6 +20,9 @@ CONTENT_TYPE = "application/problem+json"
 RETRY_STORE_SECONDS = 10.0
 
 _STATUS: dict[type[errors.HostpulseError], int] = {
+    errors.NotJsonError: 400,
+    errors.TooLargeError: 413,
+    errors.UnsupportedMediaError: 415,
     errors.AuthenticationError: 401,
     errors.PermissionDeniedError: 403,
     errors.UnknownServerError: 404,
@@ -30,7 +33,9 @@ _STATUS: dict[type[errors.HostpulseError], int] = {
     errors.QueryError: 422,
     errors.JournalFullError: 503,
     errors.JournalUnavailableError: 503,
+    errors.StateUnavailableError: 503,
     errors.StoreUnavailableError: 503,
+    errors.BooksUnavailableError: 503,
     errors.StateUnavailableError: 503,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from hostpulse_server import redact
 from hostpulse_server.errors import ConfigError
 
 
@@ -34,4 +35,5 @@ def read(name: str, credentials_dir: Path | None, source: Path | None) -> str:
         raise ConfigError(f"secret file {path}: others can read it; run: chmod 600 {path}")
     if not text:
         raise ConfigError(f"secret file {path}: is empty; put the secret on its first line")
+    redact.hide(text)
     return text

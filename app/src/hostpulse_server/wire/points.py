@@ -98,7 +98,8 @@ def check_point(point: Any) -> Fault | None:
     fields, tags = point.get("fields"), point.get("tags", {})
     fault = _check_fields(fields) or _check_tags(tags)
     if fault is None:
-        _known.remember({measurement, *fields, *tags} - RESERVED, set(tags.values()))
+        names = {measurement}.union(fields or (), tags)
+        _known.remember(names - RESERVED, set(tags.values()))
     return fault
 
 

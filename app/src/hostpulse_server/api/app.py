@@ -1,0 +1,83 @@
+"""The Flask application and what it is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from hostpulse_server.api import (
+    cors,
+    ingest,
+    limits,
+    openapi,
+    plumbing,
+    problems,
+    queries,
+    servers,
+    telemetry,
+)
+from hostpulse_server.api.services import EXTENSION, Services
+from hostpulse_server.clock import SYSTEM, Clock
+from hostpulse_server.journal import Journal
+from hostpulse_server.registry import Registry
+from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.state import open_engine
+from hostpulse_server.store.factory import open_store
+
+if TYPE_CHECKING:
+    from hostpulse_server.config import ServerConfig
+    from hostpulse_server.store.base import Store
+
+
+def create_app(  # each part can be replaced
+    config: ServerConfig,
+    *,
+    registry: Registry | None = None,
+    journal: Journal | None = None,
+    seen: SeenReader | None = None,
+    store: Store | None = None,
+    clock: Clock = SYSTEM,
+) -> Flask:
+    """Make the application; parts that are not given are opened as ``config`` says.
+
+    Call it in the process that serves: connections and threads do not survive a fork.
+    """
+    parts = Services(
+        config=config,
+        registry=registry or Registry(open_engine(config.state.url), clock),
+        journal=journal or open_journal(config, clock),
+        seen=seen or SeenReader(config.paths.shipper, clock=clock),
+        store=store or open_store(config, read_only=True),
+        clock=clock,
+    )
+    app = Flask("hostpulse_server", static_folder=None)
+    app.static_folder = str(plumbing.STATIC)
+    app.add_url_rule("/static/<path:filename>", "static", app.send_static_file)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
+    app.extensions[EXTENSION] = parts
+    telemetry.register(app, parts)
+    cors.register(app, config.api.cors_origins)
+    limits.register(app, config.api)
+    api = openapi.make(app)
+    for module in (ingest, queries, servers):
+        api.register_blueprint(module.blueprint)
+    app.register_blueprint(plumbing.blueprint)
+    problems.register(app)
+    hops = config.api.trusted_proxies
+    if hops:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
+        )
+    return app
+
+
+def open_journal(config: ServerConfig, clock: Clock) -> Journal:
+    """Open the journal that ``config`` names."""
+    return Journal.open(
+        config.paths.journal,
+        max_bytes=config.journal.max_bytes,
+        min_free_bytes=config.journal.min_free_bytes,
+        clock=clock,
+    )

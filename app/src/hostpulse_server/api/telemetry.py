@@ -1,0 +1,148 @@
+"""What every request gets: an id, a count, a line in the log if it failed or was slow, headers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+
+from hostpulse_server import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client.core import Metric
+
+    from hostpulse_server.api.services import Services
+
+EXTENSION = "hostpulse_telemetry"
+SLOW_SECONDS = 1.0
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+    "object-src 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_FAILED = 400
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+log = logging.getLogger("hostpulse_server.access")
+
+
+class Telemetry:
+    """Own figures of one process, for GET /metrics."""
+
+    def __init__(self, services: Services) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "hostpulse_requests",
+            "Requests answered.",
+            ["endpoint", "method", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "hostpulse_request_seconds",
+            "Time from a request's start to its answer.",
+            ["endpoint"],
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+            registry=self.registry,
+        )
+        self.samples = Counter(
+            "hostpulse_samples", "Samples kept, whole or in part.", registry=self.registry
+        )
+        self.rejected = Counter(
+            "hostpulse_rejected", "Samples and points rejected.", registry=self.registry
+        )
+        self.registry.register(_JournalCollector(services))
+
+
+class _JournalCollector:
+    """Reads the journal's size when asked for it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterable[Metric]:
+        """Return size and age of the journal."""
+        stats = self._services.journal.stats()
+        age = 0.0
+        if stats.oldest_ms is not None:
+            age = max(0, self._services.clock.now_ms() - stats.oldest_ms) / 1000
+        for name, text, value in (
+            ("bytes", "Bytes that entries take.", stats.bytes),
+            ("max_bytes", "Bound of the journal.", self._services.config.journal.max_bytes),
+            ("entries", "Entries that a consumer still needs.", stats.entries),
+            ("oldest_seconds", "Age of the oldest entry.", age),
+        ):
+            yield GaugeMetricFamily(f"hostpulse_journal_{name}", text, value=value)
+
+
+def _begin() -> None:
+    environ = request.environ
+    environ["hostpulse.began"] = time.perf_counter()
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+    logs.request_id.set(g.request_id)
+
+
+def register(app: Flask, services: Services) -> Telemetry:
+    """Count and log the requests of ``app`` and give its answers their headers."""
+    telemetry = Telemetry(services)
+    app.extensions[EXTENSION] = telemetry
+    log_all = services.config.api.access_log == "all"
+    children: dict[tuple[str, str, int], Counter] = {}
+
+    def finish(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Request-ID"] = g.get("request_id", "-")
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        endpoint = request.endpoint or "unknown"
+        status = response.status_code
+        took = time.perf_counter() - request.environ["hostpulse.began"]
+        method = request.method if request.endpoint else "any"
+        counter = children.get((endpoint, method, status))
+        if counter is None:
+            counter = telemetry.requests.labels(endpoint, method, str(status))
+            children[endpoint, method, status] = counter
+        counter.inc()
+        telemetry.seconds.labels(endpoint).observe(took)
+        if log_all or status >= _FAILED or took >= SLOW_SECONDS:
+            _write_line(status, took)
+        logs.request_id.set(None)
+        return response
+
+    app.before_request(_begin)
+    app.after_request(finish)
+    return telemetry
+
+
+def _write_line(status: int, took: float) -> None:
+    identity = g.get("identity")
+    log.log(
+        logging.ERROR if status >= 500 and status != 503 else logging.INFO,  # noqa: PLR2004
+        "%s %s %d",
+        request.method,
+        request.path,
+        status,
+        extra={
+            "method": request.method,
+            "path": request.path,
+            "query": request.query_string.decode("latin-1"),
+            "status": status,
+            "ms": round(took * 1000, 1),
+            "address": request.remote_addr,
+            "key_id": identity.key_id if identity is not None else None,
+            "problem": g.get("problem"),
+        },
+    )
