@@ -1,0 +1,180 @@
+"""``hostpulse-server doctor``: every part checked, one line each."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from hostpulse_server.clock import SYSTEM
+from hostpulse_server.commands.options import config_option, json_option, load_config, print_json
+from hostpulse_server.errors import HostpulseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hostpulse_server.config import ServerConfig
+    from hostpulse_server.shipper.seen import ShipperStatus
+
+API_TIMEOUT_SECONDS: Final = 3.0
+LAG_LIMIT_SECONDS: Final = 60.0
+_MIB: Final = 2**20
+
+
+class _Fault(Exception):  # noqa: N818 - a finding, not an error of this program
+    """What is wrong with a part and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of the report."""
+
+    name: str
+    is_ok: bool
+    text: str
+
+
+@click.command()
+@config_option
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, *, as_json: bool) -> None:
+    """Check every part, one line each; exit status 1 if any is not well."""
+    parts = examine(ctx)
+    if as_json:
+        print_json([{"part": part.name, "ok": part.is_ok, "text": part.text} for part in parts])
+    else:
+        for part in parts:
+            click.echo(f"{'ok  ' if part.is_ok else 'FAIL'}  {part.name:<13}  {part.text}")
+    if not all(part.is_ok for part in parts):
+        ctx.exit(1)
+
+
+def examine(ctx: click.Context) -> list[Part]:
+    """Return all parts; only the configuration's when it cannot be read."""
+    try:
+        config = load_config(ctx)
+    except HostpulseError as error:
+        return [Part("configuration", is_ok=False, text=str(error))]
+    checks: tuple[tuple[str, Callable[[ServerConfig], str]], ...] = (
+        ("configuration", lambda config: str(config.source)),
+        ("data dir", _data_dir),
+        ("journal", _journal),
+        ("state schema", _state),
+        ("store", _store),
+        ("shipper lag", _lag),
+        ("api", _api),
+    )
+    return [_examine(name, check, config) for name, check in checks]
+
+
+def _examine(name: str, check: Callable[[ServerConfig], str], config: ServerConfig) -> Part:
+    try:
+        return Part(name, is_ok=True, text=check(config))
+    except (_Fault, HostpulseError) as error:
+        return Part(name, is_ok=False, text=str(error))
+    except OSError as error:
+        return Part(name, is_ok=False, text=f"{error.filename or ''} {error.strerror}".strip())
+
+
+def _data_dir(config: ServerConfig) -> str:
+    path = config.data_dir
+    if not path.is_dir():
+        raise _Fault(f"{path} is no directory; create it for the user that runs the services")
+    free, floor = shutil.disk_usage(path).free, config.journal.min_free_bytes
+    if free < floor:
+        raise _Fault(
+            f"{path} has {free // _MIB} MiB free, samples are refused under "
+            f"{floor // _MIB} MiB (journal.min_free_bytes); make room"
+        )
+    return f"{path}, {free // _MIB} MiB free"
+
+
+def _journal(config: ServerConfig) -> str:
+    from hostpulse_server.api.app import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
+
+    path = config.paths.journal
+    if not path.exists():
+        raise _Fault(f"{path} is not there yet; start hostpulse-api, which makes it")
+    with closing(open_journal(config, SYSTEM)) as journal:
+        journal.check()
+        stats = journal.stats()
+    bound = config.journal.max_bytes
+    if stats.bytes >= bound:
+        raise _Fault(
+            f"full ({stats.bytes // _MIB} of {bound // _MIB} MiB), samples are refused; "
+            "see store and shipper lag for what holds it"
+        )
+    return f"{stats.entries} entries, {stats.bytes // _MIB} of {bound // _MIB} MiB"
+
+
+def _state(config: ServerConfig) -> str:
+    from hostpulse_server import state  # noqa: PLC0415 - keeps ``--help`` fast
+
+    engine = state.open_engine(config.state.url)
+    try:
+        state.require_current(engine)
+    finally:
+        engine.dispose()
+    return state.HEAD
+
+
+def _shipper(config: ServerConfig) -> ShipperStatus:
+    from hostpulse_server.shipper.seen import SeenReader  # noqa: PLC0415 - keeps ``--help`` fast
+
+    status = SeenReader(config.paths.shipper).status()
+    if status is None:
+        raise _Fault("nothing was shipped yet; is hostpulse-shipper running?")
+    return status
+
+
+def _store(config: ServerConfig) -> str:
+    status = _shipper(config)
+    if status.store_error:
+        raise _Fault(f"{config.store.kind}: {status.store_error}")
+    return f"{config.store.kind}, last write {status.store_write_ms:.0f} ms"
+
+
+def _lag(config: ServerConfig) -> str:
+    from hostpulse_server.api.app import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
+
+    status = _shipper(config)
+    with closing(open_journal(config, SYSTEM)) as journal:
+        # A position of another epoch counts for nothing: everything in the journal waits.
+        position = status.position if status.epoch == journal.epoch else 0
+        waiting = journal.read(position, 1, 1)
+    lag = (SYSTEM.now_ms() - waiting[0].received_ms) / 1000 if waiting else 0.0
+    if lag > LAG_LIMIT_SECONDS:
+        raise _Fault(f"{lag:.0f} s behind the journal; is hostpulse-shipper running?")
+    return f"{lag:.1f} s"
+
+
+def _api(config: ServerConfig) -> str:
+    # What it binds may be every address; loopback then reaches it.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.api.host, config.api.host)  # noqa: S104 - a comparison
+    where = f"http://{config.api.bind}/readyz"
+    connection = http.client.HTTPConnection(host, config.api.port, timeout=API_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        body = response.read(65_536)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Fault(f"{where} does not answer ({error}); is hostpulse-api running?") from None
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise _Fault(f"{where} answers {response.status}: {_detail(body)}")
+    return where
+
+
+def _detail(body: bytes) -> str:
+    """Return the detail of a problem document, or nothing of a page that is none."""
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, TypeError, KeyError):
+        return "not a hostpulse api"
