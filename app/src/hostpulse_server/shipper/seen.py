@@ -36,10 +36,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """The ledger of one stream: stored ``ranges`` are (lowest seq, highest seq, times of both)."""
+    """The ledger of one stream: ``ranges`` are what is stored, ``missing`` the gaps between."""
 
     stream: str
-    ranges: tuple[tuple[int, int, int, int], ...]
+    ranges: tuple[Range, ...]
     stored: int
     missing: int
     dropped: Mapping[str, int]
@@ -124,8 +124,21 @@ class SeenReader:
 def _all_seen(connection: sqlite3.Connection) -> dict[str, Seen]:
     completeness = dict(connection.execute(sql.COMPLETENESS))
     return {
-        row[0]: Seen(*row, completeness_percent=completeness.get(row[0]))
-        for row in connection.execute(sql.ALL_SEEN)
+        server_id: Seen(
+            server_id=server_id,
+            last_sample_ms=last_sample_ms,
+            last_received_ms=last_received_ms,
+            interval_ms=interval_ms,
+            agent_version=agent_version,
+            completeness_percent=completeness.get(server_id),
+        )
+        for (
+            server_id,
+            last_sample_ms,
+            last_received_ms,
+            interval_ms,
+            agent_version,
+        ) in connection.execute(sql.ALL_SEEN)
     }
 
 
@@ -139,7 +152,7 @@ def _ledger(connection: sqlite3.Connection, server_id: str) -> list[StreamReport
     return [
         StreamReport(
             stream=stream,
-            ranges=tuple(tuple(one) for one in known),
+            ranges=tuple(known),
             stored=ranges.stored(known),
             missing=ranges.expected(known) - ranges.stored(known),
             dropped=dropped.get(stream, {}),
@@ -154,9 +167,14 @@ def _status(connection: sqlite3.Connection) -> ShipperStatus | None:
     if cursor is None and condition is None:
         return None
     dirty = connection.execute("SELECT count(*) FROM dirty").fetchone()[0]
+    epoch, position, newest_stored_ms = cursor or ("", 0, 0)
+    store_error, store_write_ms = condition or ("", 0.0)
     return ShipperStatus(
-        *(cursor or ("", 0, 0)),
-        dirty,
-        dict(connection.execute("SELECT reason, count FROM counts")),
-        *(condition or ("", 0.0)),
+        epoch=epoch,
+        position=position,
+        newest_stored_ms=newest_stored_ms,
+        dirty_windows=dirty,
+        set_aside=dict(connection.execute("SELECT reason, count FROM counts")),
+        store_error=store_error,
+        store_write_ms=store_write_ms,
     )
