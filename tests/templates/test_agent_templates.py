@@ -12,7 +12,7 @@ from tests.templates.render import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-AWKWARD = 'a "quoted" \\ back\\slash, ünïcode, {{ braces }} and a # hash'
+AWKWARD = 'a "quoted" \\ back\\slash, ünïcode 🖥, {{ braces }} and a # hash'
 
 
 def load(directory: Path, **given: Any) -> agent_config.AgentConfig:

@@ -4,66 +4,76 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.policy.estate import ROOT
-from tests.templates.render import render
+from tests.templates.render import render, role_variables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-UNITS = sorted(ROOT.glob("roles/*/templates/*.service.j2"))
-EACH = pytest.mark.parametrize("template", UNITS, ids=lambda path: path.stem)
+UNITS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "hostpulse-agent.service": ("hostpulse_agent", "hostpulse-agent.service.j2", {}),
+    **{
+        f"{service['name']}.service": (
+            "hostpulse_server",
+            "hostpulse-service.service.j2",
+            {"__hostpulse_server_service": service},
+        )
+        for service in role_variables("hostpulse_server")["__hostpulse_server_services"]
+    },
+}
+EACH = pytest.mark.parametrize("name", UNITS)
 # The bars of the design; Debian's own monitoring units are at 7.2 to 9.6.
 EXPOSURE = {"hostpulse_agent": 1.6, "hostpulse_server": 1.5}
 
 
-def unit(template: Path, directory: Path) -> Path:
+def unit(name: str, directory: Path) -> Path:
     """Render a unit to a file; its program, which is not installed here, becomes one that is."""
-    text = render(template.parents[1].name, template.name)
-    path = directory / template.stem
+    role, template, given = UNITS[name]
+    text = render(role, template, **given)
+    path = directory / name
     path.write_text(re.sub(r"=([-+!:@]*)/opt/hostpulse/\S+", r"=\1/bin/true", text))
     return path
 
 
 def test_the_three_services_have_their_units() -> None:
     """A renamed template must not leave the checks below without work."""
-    assert {path.stem for path in UNITS} >= {
-        "hostpulse-agent.service",
-        "hostpulse-api.service",
-        "hostpulse-shipper.service",
-    }
+    wanted = {f"hostpulse-{name}.service" for name in ("agent", "api", "shipper")}
+    assert set(UNITS) == wanted
+    templates = {path.name for path in ROOT.glob("roles/*/templates/*.service.j2")}
+    assert templates == {template for _, template, _ in UNITS.values()}
 
 
 @EACH
-def test_systemd_reads_the_unit_without_a_complaint(template: Path, tmp_path: Path) -> None:
+def test_systemd_reads_the_unit_without_a_complaint(name: str, tmp_path: Path) -> None:
     """An unknown key or a value out of place would be ignored on the host, silently."""
     command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no"]
     result = subprocess.run(
-        [*command, str(unit(template, tmp_path))], capture_output=True, text=True, check=False
+        [*command, str(unit(name, tmp_path))], capture_output=True, text=True, check=False
     )
-    ours = [line for line in result.stderr.splitlines() if template.stem in line]
+    ours = [line for line in result.stderr.splitlines() if name in line]
     assert ours == []
     assert result.returncode == 0, result.stderr
 
 
 @EACH
-def test_the_sandbox_is_as_tight_as_the_design_says(template: Path, tmp_path: Path) -> None:
+def test_the_sandbox_is_as_tight_as_the_design_says(name: str, tmp_path: Path) -> None:
     """The exposure that systemd itself computes stays under the bar."""
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
     result = subprocess.run(
-        [*command, str(unit(template, tmp_path))], capture_output=True, text=True, check=True
+        [*command, str(unit(name, tmp_path))], capture_output=True, text=True, check=True
     )
     level = re.search(r"exposure level for .*: ([0-9.]+)", result.stdout)
     assert level, result.stdout
-    assert float(level.group(1)) <= EXPOSURE[template.parents[1].name]
+    assert float(level.group(1)) <= EXPOSURE[UNITS[name][0]]
 
 
 @EACH
-def test_the_service_comes_back_and_reports_ready(template: Path, tmp_path: Path) -> None:
+def test_the_service_comes_back_and_reports_ready(name: str, tmp_path: Path) -> None:
     """Crashed, hung or leaking: systemd notices and restarts, with a backoff and a limit."""
-    text = unit(template, tmp_path).read_text()
+    text = unit(name, tmp_path).read_text()
     for line in ("Type=notify", "Restart=always", "NoNewPrivileges=true", "ProtectSystem=strict"):
         assert f"\n{line}\n" in text, line
     for key in ("WatchdogSec", "MemoryMax", "StartLimitBurst", "RestartSec", "User"):
@@ -71,8 +81,8 @@ def test_the_service_comes_back_and_reports_ready(template: Path, tmp_path: Path
 
 
 @EACH
-def test_no_secret_is_in_the_unit(template: Path, tmp_path: Path) -> None:
+def test_no_secret_is_in_the_unit(name: str, tmp_path: Path) -> None:
     """Secrets are credentials or files; the environment is readable in /proc by the same user."""
-    text = unit(template, tmp_path).read_text()
+    text = unit(name, tmp_path).read_text()
     for line in re.findall(r"^Environment=.*|^Exec.*", text, re.MULTILINE):
         assert not re.search(r"hp_|token=|password=|secret=", line, re.IGNORECASE), line
