@@ -172,8 +172,11 @@ _SPOOL = {
 }
 
 
-def load(path: str, environ: Mapping[str, str]) -> AgentConfig:
-    """Read ``path`` and the overriding environment; raise ``ConfigError`` with every fault."""
+def load(path: str, environ: Mapping[str, str], *, files: bool = True) -> AgentConfig:
+    """Read ``path`` and the overriding environment; raise ``ConfigError`` with every fault.
+
+    ``files=False`` leaves the files that it names unseen, for checking it before they are there.
+    """
     reader = _Reader(path, environ)
     data = reader.table(_parse_file(path), "", {"server_id", *AgentConfig._fields[2:]})
     server_id = reader.value(data, "", "server_id", kind.ID, None)
@@ -184,7 +187,8 @@ def load(path: str, environ: Mapping[str, str]) -> AgentConfig:
     if server is not None and server.ca_file:
         ca_file = os.path.join(os.path.dirname(os.path.abspath(path)), server.ca_file)
         server = server._replace(ca_file=ca_file)
-        reader.readable(ca_file, "server.ca_file")
+        if files:
+            reader.readable(ca_file, "server.ca_file")
     if reader.faults:
         raise ConfigError(reader.faults)
     return AgentConfig(path, server_id, server, sampling, spool, collectors)

@@ -111,7 +111,7 @@ class Shelf:
     def newest(self, skip: Collection[int]) -> Row | None:
         """Return the newest row."""
         if self._waiting:
-            return next(reversed(list(self._waiting.values())))
+            return next(reversed(self._waiting.values()))
         rows = self._read(1, skip, newest=True) if self._filed else []
         return rows[0] if rows else None
 

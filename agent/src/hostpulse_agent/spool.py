@@ -40,8 +40,8 @@ class SpoolStats(NamedTuple):
 class Spool:
     """Samples in order of sampling.
 
-    ``dropped_total`` counts drops since the process started; ``notes`` is a small dictionary that
-    is kept with the samples. Raises ``SpoolBusyError`` when another process has the file; any
+    ``dropped_total`` counts drops over the spool's life; ``notes`` is a small dictionary that is
+    kept with the samples. Raises ``SpoolBusyError`` when another process has the file; any
     other trouble with the file is told once and survived in memory.
     """
 
@@ -57,20 +57,20 @@ class Spool:
         self._busy: set[int] = set()  # handed to the sender, spared by the bounds
         self._saved_stream = ""  # stream whose numbering the file carries on
         self._since_open = 0
-        self.dropped_total = 0
         path = os.path.abspath(config.path)
         self._lock = spoolfile.lock(path)
         self._shelf = Shelf(path, config.min_free_bytes, self._troubles, free_bytes or _free_bytes)
         state = self._shelf.state
         self.stream = Stream(state)
         self.notes: dict[str, Any] = dict(state.get("notes") or {})
+        self.dropped_total = int(state.get("dropped_total", 0))
         if state:
             self._saved_stream = self.stream.id
 
     # -- the sampler's side
 
     def append(self, stamp_ms: int, make: Callable[[Place], bytes]) -> Place:
-        """Number a sample taken at ``stamp_ms``, have it encoded by ``make``, and keep it."""
+        """Keep a sample taken at ``stamp_ms``: it is given a place, and ``make`` encodes it."""
         with self._mutex:
             self._reopen()
             self._make_room(stamp_ms)
@@ -128,11 +128,15 @@ class Spool:
         )
 
     def _flush(self) -> bool:
-        done = self._shelf.flush({**self.stream.to_data(), "notes": self.notes})
+        done = self._shelf.flush(self._state())
         if done:
             self._saved_stream = self.stream.id
         self._count_lost()
         return done
+
+    def _state(self) -> dict[str, Any]:
+        counts = {"notes": self.notes, "dropped_total": self.dropped_total}
+        return {**self.stream.to_data(), **counts}
 
     def _count_lost(self) -> None:
         """Begin a stream in a file that replaced a damaged one, and count what that one held."""
@@ -202,6 +206,10 @@ class Spool:
 
     # -- both
 
+    def __len__(self) -> int:
+        """Count the samples that wait."""
+        return len(self._shelf)
+
     def stats(self) -> SpoolStats:
         """Return what waits for delivery."""
         with self._mutex:
@@ -220,7 +228,7 @@ class Spool:
     def close(self) -> None:
         """Write what the file can take, and close."""
         with self._mutex:
-            self._shelf.close({**self.stream.to_data(), "notes": self.notes})
+            self._shelf.close(self._state())
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None

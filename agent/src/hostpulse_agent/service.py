@@ -1,0 +1,213 @@
+"""`hostpulse-agent run`: sampler, spool and sender put together, until a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from hostpulse_agent import keys, machine, wire
+from hostpulse_agent.clock import Clock, ServerClock
+from hostpulse_agent.collectors import agent as agent_catalogue
+from hostpulse_agent.collectors.base import Collector, Point
+from hostpulse_agent.log import LOG, Troubles
+from hostpulse_agent.notify import Notifier
+from hostpulse_agent.sampler import Probes, Sampler, Usage, resident_bytes
+from hostpulse_agent.schedule import Schedule
+from hostpulse_agent.sender import Hands, Sender
+from hostpulse_agent.spool import Spool
+from hostpulse_agent.status import StatusFile, path_beside
+from hostpulse_agent.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hostpulse_agent.config import AgentConfig
+
+SENDER_STACK = 512 << 10
+
+
+class StopSignal:
+    """Set by SIGTERM or SIGINT, or by ``set``; ``wait`` sleeps without polling."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.is_set = False
+
+    def install(self) -> None:
+        """Catch the signals; only the main thread may."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self.set())
+
+    def set(self) -> None:
+        """Ask for the end. Safe in a signal handler: takes no lock."""
+        self.is_set = True
+        os.write(self._write, b"\0")
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep up to ``seconds``; whether the end was asked for."""
+        if not self.is_set:
+            select.select([self._read], [], [], seconds)
+        return self.is_set
+
+    def close(self) -> None:
+        """Give the pipe back."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+class AgentCollector(Collector):
+    """Carries the catalogue of the agent's own measurement through the sampler's checks."""
+
+    catalogue = agent_catalogue.CATALOGUE
+
+    def __init__(self, fields: Callable[[], dict[str, float]]) -> None:
+        self._fields = fields
+
+    def collect(self, now: float) -> list[Point]:  # noqa: ARG002 -- the base's signature
+        """Return the one point."""
+        return [Point("agent", {}, self._fields())]
+
+
+class Agent:
+    """A running agent. ``run`` returns when ``stop`` is set."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        probes: Probes,
+        environ: Mapping[str, str],
+        clock: Clock | None = None,
+    ) -> None:
+        self._config = config
+        self._probes = probes
+        self._clock = clock = clock or Clock()
+        self._troubles = Troubles()
+        self._notifier = Notifier(environ)
+        self.spool = Spool(config.spool, self._troubles)
+        boot_id = machine.boot_id()
+        known = self.spool.notes.get("clock") or {}
+        same_boot = boot_id and known.get("boot_id") == boot_id
+        self._boot_id = boot_id
+        self._server_clock = ServerClock(clock, known.get("offset") if same_boot else None)
+        self.sampler = Sampler(
+            [*probes.collectors, AgentCollector(self._own_fields)],
+            config.sampling.interval,
+            self._troubles,
+            clock.monotonic,
+        )
+        key_path = keys.locate(config.server.key_file, config.beside(""), environ)
+        hands = Hands(
+            spool=self.spool,
+            transport=Transport(config.server.ca_file, config.server.proxy_url),
+            clock=clock,
+            server_clock=self._server_clock,
+            troubles=self._troubles,
+            read_key=lambda: keys.read(key_path),
+            facts=probes.facts,
+        )
+        header = wire.Header(config.server_id, boot_id, machine.machine_hash())
+        self.sender = Sender(header, config.server, hands)
+        self._status = StatusFile(path_beside(config.spool.path))
+        self._usage = Usage(probes.pids, clock.monotonic)
+        self._missed = 0
+        self._cycle_ms: float | None = None
+        self._last_sample: dict[str, int] | None = None
+
+    def run(self, stop: StopSignal) -> None:
+        """Sample in phase until ``stop`` is set, then say good-bye and close everything."""
+        directory = os.path.dirname(os.path.abspath(self._config.spool.path))
+        _forget_marker(directory)
+        before = threading.stack_size(SENDER_STACK)
+        self.sender.start()
+        threading.stack_size(before)
+        try:
+            self._loop(stop)
+        finally:
+            self._notifier.send("STOPPING=1")
+            self.sender.stop(machine.stop_reason(directory))
+            self._save_status(None)
+            self.spool.close()
+            self._status.close()
+            self._probes.close()
+            self._notifier.close()
+
+    def _loop(self, stop: StopSignal) -> None:
+        clock, interval = self._clock, self._config.sampling.interval
+        self.sampler.prime()
+        schedule = Schedule.in_phase(
+            self._config.server_id, interval, clock.wall_ms() / 1000, clock.monotonic()
+        )
+        LOG.info("sampling every %g s as %s", interval, self._config.server_id)
+        self._notifier.send("READY=1", f"STATUS=sampling every {interval:g} s")
+        # Only this loop pets the watchdog, so it barks when the loop does not turn.
+        pet_every = (self._notifier.watchdog_s or 2 * 3600.0) / 2
+        while not stop.wait(min(schedule.wait(clock.monotonic()), pet_every)):
+            tick = schedule.take(clock.monotonic())
+            if tick is not None:
+                self._missed += tick.missed
+                self.tick()
+            if self._notifier.watchdog_s:
+                self._notifier.send("WATCHDOG=1")
+
+    def tick(self) -> None:
+        """Take one sample, spool it, wake the sender."""
+        began = self._clock.monotonic()
+        stamp_ms = self._server_clock.stamp_ms()
+        reading = wire.Reading(
+            mono_ms=int(began * 1000),
+            interval_ms=int(self._config.sampling.interval * 1000),
+            points=self.sampler.collect(),
+            processes=self._probes.top(),
+        )
+        offset = self._server_clock.server_minus_boot_ms
+        self.spool.notes["clock"] = {"boot_id": self._boot_id, "offset": offset}
+        place = self.spool.append(stamp_ms, lambda at: wire.encode(wire.sample(at, reading)))
+        self.sender.notice()
+        self._cycle_ms = (self._clock.monotonic() - began) * 1000
+        self._save_status({"time": place.time_ms, "seq": place.seq})
+
+    def _own_fields(self) -> dict[str, float]:
+        waiting, tally = self.spool.stats(), self.sender.tally
+        oldest_ms = waiting.oldest_ms
+        age = 0.0 if oldest_ms is None else (self._server_clock.stamp_ms() - oldest_ms) / 1000
+        fields: dict[str, float | None] = {
+            "cycle_ms": self._cycle_ms,
+            "cpu_percent": self._usage.cpu_percent(),
+            "rss_bytes": resident_bytes(),
+            "spool_samples": waiting.samples,
+            "spool_oldest_seconds": max(0.0, age),
+            "sent_samples": tally.sent,
+            "send_failures": tally.failures,
+            "dropped_samples": self.spool.dropped_total,
+            "collector_errors": self.sampler.errors,
+            "clock_offset_ms": self._server_clock.offset_ms(),
+            "missed_ticks": self._missed,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _save_status(self, sample: dict[str, int] | None) -> None:
+        tally = self.sender.tally
+        if sample is not None:
+            self._last_sample = sample
+        self._status.write(
+            {
+                "pid": os.getpid() if sample else None,
+                "sample": self._last_sample,
+                "acknowledged": {"at": tally.last_ack_ms, "seq": tally.last_ack_seq},
+                "url": tally.url,
+                "interval_ms": int(self._config.sampling.interval * 1000),
+                "clock_offset_ms": self._server_clock.offset_ms(),
+                "missed_ticks": self._missed,
+                "troubles": sorted(self._troubles.open.values())[:8],
+            }
+        )
+
+
+def _forget_marker(directory: str) -> None:
+    """Remove the marker of a removal that was called off, lest it name the next stop."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(directory, machine.REMOVE_MARKER))

@@ -1,0 +1,170 @@
+"""One kept-alive HTTP connection to the server: TLS, private CA, proxy, and errors in words."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from hostpulse_agent import __version__
+from hostpulse_agent.errors import TransportError
+
+PATH = "/api/v1/metrics"
+MAX_ANSWER = 1 << 20
+# X509_V_ERR_* of OpenSSL's x509_vfy.h
+_NOT_YET_VALID, _EXPIRED, _WRONG_HOST, _WRONG_ADDRESS = 9, 10, 62, 64
+_WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (
+        socket.gaierror,
+        "the name does not resolve: check server.urls and this host's DNS or /etc/hosts",
+    ),
+    (socket.timeout, "no answer in time: check that a firewall lets this host through"),
+    (
+        ConnectionRefusedError,
+        "connection refused: is the server running, and is the port right?",
+    ),
+    (ConnectionError, "the connection was cut before the answer"),
+)
+
+
+class Response(NamedTuple):
+    """An HTTP answer; ``retry_after`` is the header's text."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+
+class Transport:
+    """Posts bodies; keeps the connection to the last URL that answered.
+
+    ``ca_file`` empty means the system's authorities; ``proxy_url`` empty means none.
+    """
+
+    def __init__(self, ca_file: str = "", proxy_url: str = "") -> None:
+        self._ca_file = ca_file
+        self._proxy = urlsplit(proxy_url) if proxy_url else None
+        self._context: ssl.SSLContext | None = None
+        self._connection: http.client.HTTPConnection | None = None
+        self._url = ""
+
+    def post(self, url: str, key: str, body: bytes, timeout: float) -> Response:
+        """Post a gzip ``body`` to base ``url``; raise ``TransportError`` without an answer."""
+        if url != self._url:
+            self.close()
+        reused = self._connection is not None
+        try:
+            return self._exchange(url, key, body, timeout)
+        except (http.client.RemoteDisconnected, ConnectionError) as error:
+            # The server may close an idle connection at any time; resending is harmless.
+            if not reused or isinstance(error, ConnectionRefusedError):
+                raise self._failed(url, error) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failed(url, error) from None
+        self.close()
+        try:
+            return self._exchange(url, key, body, timeout)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failed(url, error) from None
+
+    def _failed(self, url: str, error: Exception) -> TransportError:
+        self.close()
+        if isinstance(error, ssl.SSLError):
+            self._context = None  # the next attempt reads the CA file anew
+        return TransportError(f"{url}: {explain(error, self._ca_file)}")
+
+    def _exchange(self, url: str, key: str, body: bytes, timeout: float) -> Response:
+        connection = self._connection or self._connect(url, timeout)
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout)
+        headers = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/json",
+            "Content-Encoding": "gzip",
+            "User-Agent": f"hostpulse-agent/{__version__}",
+        }
+        connection.request("POST", urlsplit(url).path + PATH, body, headers)
+        answer = connection.getresponse()
+        text = answer.read(MAX_ANSWER)
+        if answer.read(1) or answer.will_close:
+            self.close()
+        return Response(answer.status, answer.getheader("Retry-After"), text)
+
+    def _connect(self, url: str, timeout: float) -> http.client.HTTPConnection:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        if parts.scheme == "http":
+            connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        elif self._proxy is None:
+            connection = http.client.HTTPSConnection(
+                host, port, timeout=timeout, context=self._tls()
+            )
+        else:
+            connection = http.client.HTTPSConnection(
+                self._proxy.hostname or "", self._proxy.port, timeout=timeout, context=self._tls()
+            )
+            connection.set_tunnel(host, port)
+        self._connection, self._url = connection, url
+        connection.connect()
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self._ca_file:
+                context.load_verify_locations(self._ca_file)
+            else:
+                context.load_default_certs()
+            self._context = context
+        return self._context
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def explain(error: Exception, ca_file: str = "") -> str:
+    """Say in words why there was no answer, and what to do about it."""
+    if isinstance(error, ssl.SSLError):
+        return _explain_tls(error, ca_file)
+    words = next((text for kind, text in _WORDS if isinstance(error, kind)), None)
+    if words is None and isinstance(error, OSError):
+        return f"{error.strerror or error}"
+    return words or f"the answer is no HTTP ({type(error).__name__}): check server.urls"
+
+
+def _explain_tls(error: ssl.SSLError, ca_file: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _explain_certificate(error, ca_file)
+    if "WRONG_VERSION" in str(error) or "RECORD_LAYER" in str(error):
+        return "this port does not speak TLS: check scheme and port in server.urls"
+    where = f" (CA file {ca_file})" if ca_file else ""
+    return f"TLS failed{where}: {error.reason or error}"
+
+
+def _explain_certificate(error: ssl.SSLCertVerificationError, ca_file: str) -> str:
+    if error.verify_code in (_WRONG_HOST, _WRONG_ADDRESS):
+        return (
+            f"the server's certificate is for another name ({error.verify_message}): use a name "
+            "it holds in server.urls"
+        )
+    if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
+        return (
+            f"the server's certificate is out of date ({error.verify_message}): renew it, or set "
+            "this host's clock"
+        )
+    if ca_file:
+        return (
+            f"the server's certificate is not signed by {ca_file} ({error.verify_message}): copy "
+            "the server's CA certificate there"
+        )
+    return (
+        f"the server's certificate is not trusted ({error.verify_message}): name its CA "
+        "certificate in server.ca_file"
+    )
