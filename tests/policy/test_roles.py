@@ -8,7 +8,7 @@ from tests.policy.estate import ROLES, ROOT, load, task_files
 EACH_ROLE = pytest.mark.parametrize("role", ROLES)
 # Said once an inventory and read by several roles.
 SHARED = ("hostpulse_labels", "hostpulse_public_name", "hostpulse_public_port")
-LONGEST = 80
+LONGEST = 90  # about 80 is the habit
 
 
 def test_the_roles_are_those_of_the_layout() -> None:
