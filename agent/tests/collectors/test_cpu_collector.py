@@ -13,7 +13,7 @@ from hostpulse_agent.collectors.cpu import CpuCollector, shares
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Host
+    from agent.tests.collectors.conftest import Host
 
     from hostpulse_agent.collectors.base import Point
 

@@ -12,7 +12,7 @@ from hostpulse_agent.collectors.mounts import Mount, choose, parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Host
+    from agent.tests.collectors.conftest import Host
 
 
 def paths(*lines: str, kinds: tuple[str, ...] = (), excluded: tuple[str, ...] = ()) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Host
+    from agent.tests.collectors.conftest import Host
 
 NAMES = st.text("abcdefghij_", min_size=1, max_size=8).map(str.encode)
 TABLES = st.dictionaries(NAMES, st.integers(0, 2**64))

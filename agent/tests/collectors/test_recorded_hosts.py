@@ -20,7 +20,7 @@ from hostpulse_agent.collectors.system import SystemCollector, degraded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Host
+    from agent.tests.collectors.conftest import Host
 
     from hostpulse_agent.collectors.fshelper import FsHelper
 
@@ -123,7 +123,7 @@ def test_a_host_without_swap_uses_zero_percent_of_it(host: Callable[[str], Host]
 
 
 def test_disks_are_named_by_volume_and_partitions_left_out(host: Callable[[str], Host]) -> None:
-    """sda and the volume on it; no partition, loop or CD drive, nothing never used."""
+    """The drive and the volume on it; no partition, loop or CD drive, nothing never used."""
     recorded = host("lvm-host")
     points = recorded.twice(DiskioCollector(recorded.tree))
     assert {point.tags["device"] for point in points} == {"sda", "vg0-root"}

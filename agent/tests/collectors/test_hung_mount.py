@@ -1,0 +1,266 @@
+"""A mount that never answers costs only itself: shown with a real FUSE mount.
+
+The mount lives in a mount namespace of the test's own thread, so that nothing else on the
+machine can run into it, and vanishes with that thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hostpulse_agent.collectors.disk import DEADLINE_S, DiskCollector
+from hostpulse_agent.collectors.fshelper import HUNG, FsHelper, StatResult
+from hostpulse_agent.collectors.procfs import Paths, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.root
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS, CLONE_FS = 0x20000, 0x200
+MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 0x4000, 0x40000, 2, 4
+MNT_FORCE, MNT_DETACH = 1, 2
+FUSE_GETATTR, FUSE_STATFS, FUSE_INIT = 3, 17, 26
+DEADLINE = 1.5
+
+
+def check(result: int) -> None:
+    """Raise what a call into the C library failed with."""
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+class Fuse:
+    """A FUSE mount that answers nothing until it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        """Mount at ``path``."""
+        path.mkdir()
+        self.path = str(path)
+        self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        options = f"fd={self._device},rootmode=40000,user_id=0,group_id=0".encode()
+        flags = MS_NOSUID | MS_NODEV
+        check(LIBC.mount(b"hung", self.path.encode(), b"fuse.hung", flags, options))
+
+    def answer(self) -> None:
+        """Answer as an empty filesystem of 1,000 blocks, until closed."""
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                request = os.read(self._device, 1 << 20)
+            except OSError:
+                return
+            opcode, unique = struct.unpack("<4xIQ", request[:16])
+            if opcode == FUSE_INIT:
+                body = struct.pack("<IIIIHHI", 7, 31, 4096, 0, 1, 1, 4096).ljust(64, b"\0")
+            elif opcode == FUSE_STATFS:
+                body = struct.pack("<QQQQQIIII", 1000, 400, 300, 0, 0, 4096, 255, 4096, 0) + bytes(
+                    24
+                )
+            elif opcode == FUSE_GETATTR:
+                attributes = struct.pack("<QQQQQQIIIIIIIIII", 1, *[0] * 8, 0o40755, 2, *[0] * 5)
+                body = struct.pack("<QII", 0, 0, 0) + attributes
+            else:
+                body = b""
+            code = 0 if body else -errno.ENOSYS
+            os.write(self._device, struct.pack("<IiQ", 16 + len(body), code, unique) + body)
+
+    def close(self) -> None:
+        """Take the mount away; whoever waits for it is told that it is gone."""
+        LIBC.umount2(self.path.encode(), MNT_FORCE | MNT_DETACH)
+        if self._device >= 0:
+            os.close(self._device)
+            self._device = -1
+
+
+@pytest.fixture
+def apart() -> Callable[[Callable[[], None]], None]:
+    """Give a function that runs another in a thread with a mount namespace of its own."""
+
+    def run(work: Callable[[], None]) -> None:
+        failures: list[BaseException] = []
+
+        def body() -> None:
+            try:
+                check(LIBC.unshare(CLONE_NEWNS | CLONE_FS))
+                check(LIBC.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+                work()
+            except BaseException as error:  # noqa: BLE001 -- handed to the test below
+                failures.append(error)
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        if failures:
+            raise failures[0]
+
+    return run
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Say whether ``condition`` came true within ten seconds."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_other_mounts_still_report_in_time(
+    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+) -> None:
+    """The hung mount is first in the row; those behind it are measured within the deadline."""
+
+    def work() -> None:
+        fuse = Fuse(tmp_path / "hung")
+        try:
+            began = time.monotonic()
+            results = helper.statvfs([fuse.path, "/", str(tmp_path)], DEADLINE)
+            assert time.monotonic() - began < DEADLINE
+            assert results[fuse.path] == HUNG
+            assert isinstance(results["/"], StatResult)
+            assert isinstance(results[str(tmp_path)], StatResult)
+        finally:
+            fuse.close()
+
+    apart(work)
+
+
+def test_a_hung_mount_is_not_asked_again_while_a_helper_waits_for_it(
+    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+) -> None:
+    """From the second call on it costs no time and no process."""
+
+    def work() -> None:
+        fuse = Fuse(tmp_path / "hung")
+        try:
+            helper.statvfs([fuse.path, "/"], DEADLINE)
+            pids = sorted(helper.pids())
+            assert len(pids) == 2
+            began = time.monotonic()
+            for _ in range(20):
+                assert helper.statvfs([fuse.path, "/"], DEADLINE)[fuse.path] == HUNG
+            assert time.monotonic() - began < DEADLINE / 3
+            assert sorted(helper.pids()) == pids
+        finally:
+            fuse.close()
+
+    apart(work)
+
+
+def test_a_mount_that_answers_again_is_measured_again(
+    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+) -> None:
+    """The helper that waits notices; afterwards one helper is left."""
+
+    def work() -> None:
+        fuse = Fuse(tmp_path / "hung")
+        try:
+            assert helper.statvfs([fuse.path], DEADLINE)[fuse.path] == HUNG
+            fuse.answer()
+            assert until(lambda: helper.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG)
+            result = helper.statvfs([fuse.path], DEADLINE)[fuse.path]
+            assert isinstance(result, StatResult)
+            assert result[1:] == (4096000, 1638400, 1228800, 0, 0)
+            assert len(helper.pids()) == 1
+        finally:
+            fuse.close()
+
+    apart(work)
+
+
+def test_a_mount_that_broke_off_gives_its_error(
+    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+) -> None:
+    """A filesystem whose server died is not hung any more: it refuses."""
+
+    def work() -> None:
+        fuse = Fuse(tmp_path / "hung")
+        assert helper.statvfs([fuse.path], DEADLINE)[fuse.path] == HUNG
+        os.close(fuse._device)
+        fuse._device = -1
+        try:
+            assert until(lambda: helper.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG)
+            result = helper.statvfs([fuse.path], DEADLINE)[fuse.path]
+            assert isinstance(result, OSError)
+            assert result.errno == errno.ENOTCONN
+        finally:
+            fuse.close()
+
+    apart(work)
+
+
+def test_helpers_that_wait_are_few(tmp_path: Path, apart: Callable[..., None]) -> None:
+    """Beyond their number a stuck helper is killed and its mount tried again later."""
+
+    def work() -> None:
+        helper = FsHelper(max_watchers=1, retry_s=0.2)
+        mounts = [Fuse(tmp_path / name) for name in ("one", "two")]
+        paths = [fuse.path for fuse in mounts]
+        try:
+            assert set(helper.statvfs(paths, DEADLINE).values()) == {HUNG}
+            assert len(helper.pids()) == 1
+            mounts[1].answer()
+            assert until(lambda: helper.statvfs(paths, DEADLINE)[paths[1]] != HUNG)
+            assert helper.statvfs(paths, DEADLINE)[paths[0]] == HUNG
+        finally:
+            helper.close()
+            for fuse in mounts:
+                fuse.close()
+        assert helper.pids() == []
+
+    apart(work)
+
+
+def test_a_mount_that_is_gone_takes_its_helper_along(
+    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+) -> None:
+    """After a lazy unmount nobody asks for it any more."""
+
+    def work() -> None:
+        fuse = Fuse(tmp_path / "hung")
+        try:
+            helper.statvfs([fuse.path, "/"], DEADLINE)
+            helper.statvfs(["/"], DEADLINE)
+            assert len(helper.pids()) == 1
+        finally:
+            fuse.close()
+
+    apart(work)
+
+
+def test_the_collector_reports_a_hung_mount_and_nothing_else_of_it(
+    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+) -> None:
+    """From the kernel's mount table to the points, within the collector's deadline."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/self").symlink_to("/proc/thread-self")
+
+    def work() -> None:
+        fuse = Fuse(tmp_path / "hung")
+        try:
+            tree = Tree(Paths(proc=str(tmp_path / "proc")))
+            began = time.monotonic()
+            points = DiskCollector(tree, helper, ["tmpfs", "proc"], ["^/var/lib/"]).collect(0.0)
+            assert time.monotonic() - began < DEADLINE_S
+            fields = {point.tags["mount"]: point.fields for point in points}
+            assert fields[fuse.path] == {"hung": 1}
+            assert fields["/"]["hung"] == 0
+            assert fields["/"]["used_bytes"] > 0
+        finally:
+            fuse.close()
+
+    apart(work)
