@@ -87,7 +87,7 @@ def get_server(server_id: str) -> dict[str, Any]:
     """Show one server with its live keys and which of its samples are stored or missing."""
     service = services()
     shown = _shown(service.registry.server(server_id))
-    shown["keys"] = [key.as_json() for key in service.registry.keys(server_id=server_id)]
+    shown["keys"] = [key.as_json() for key in service.registry.list_keys(server_id=server_id)]
     shown["ledger"] = [dataclasses.asdict(stream) for stream in service.seen.ledger(server_id)]
     return shown
 

@@ -82,7 +82,7 @@ def rotate(ctx: click.Context, *, name: str, key_file: Path | None) -> None:
 def list_keys(ctx: click.Context, *, show_revoked: bool, as_json: bool) -> None:
     """List keys: id, role, server and when each was made; never the key itself."""
     with open_registry(load_config(ctx)) as registry:
-        found = registry.keys(revoked=show_revoked)
+        found = registry.list_keys(revoked=show_revoked)
     if as_json:
         print_json([key.as_json() for key in found])
         return

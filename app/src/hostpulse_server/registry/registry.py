@@ -187,7 +187,7 @@ class Registry:
 
     # Keys.
 
-    def keys(self, *, server_id: str | None = None, revoked: bool = False) -> list[Key]:
+    def list_keys(self, *, server_id: str | None = None, revoked: bool = False) -> list[Key]:
         """Return keys, the oldest first; with ``revoked`` also those that no longer count."""
         statement = sa.select(KeyRow).order_by(KeyRow.number)
         if server_id is not None:

@@ -1,0 +1,70 @@
+"""A registry on a real SQLite file, and a clock that the test moves."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hostpulse_server import state
+from hostpulse_server.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+
+@dataclass
+class ManualClock:
+    """Both clocks, moved by hand."""
+
+    ms: int = 1_800_000_000_000
+    seconds: float = 1000.0
+
+    def now_ms(self) -> int:
+        """Return the wall clock."""
+        return self.ms
+
+    def monotonic(self) -> float:
+        """Return the monotonic clock."""
+        return self.seconds
+
+    def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self.ms += int(seconds * 1000)
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Return a clock that stands still."""
+    return ManualClock()
+
+
+@pytest.fixture(scope="session")
+def fresh_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database just made, to be copied: migrating costs more than most tests."""
+    path = tmp_path_factory.mktemp("state") / "fresh.db"
+    engine = state.open_engine(f"sqlite:///{path}")
+    state.upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def engine(tmp_path: Path, fresh_state: Path) -> Iterator[Engine]:
+    """Return the engine of an empty registry in ``tmp_path/state.db``."""
+    shutil.copy(fresh_state, tmp_path / "state.db")
+    engine = state.open_engine(f"sqlite:///{tmp_path}/state.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def registry(engine: Engine, clock: ManualClock) -> Registry:
+    """Return an empty registry."""
+    return Registry(engine, clock)
