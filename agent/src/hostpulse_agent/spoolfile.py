@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostpulse_agent.errors import SpoolBusyError
+from hostpulse_agent.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -80,7 +81,7 @@ class SpoolFile:
                 self._db.executescript(_SCHEMA)
             if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise DamagedError("its pages are malformed")
-            self.state()
+            Stream(self.state())
         except (ValueError, TypeError) as error:
             raise DamagedError(f"its state is malformed: {error}") from None
         except sqlite3.DatabaseError as error:
@@ -140,7 +141,8 @@ class SpoolFile:
 
     def shrink(self) -> None:
         """Give pages that a drained backlog left back to the file system."""
-        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        # executescript, because the pragma frees a page a step and execute steps but once.
+        self._db.executescript("PRAGMA incremental_vacuum")
 
     def close(self) -> None:
         """Close the file."""
@@ -174,6 +176,7 @@ def lock(path: str) -> int | None:
     Raises ``SpoolBusyError`` when another agent has it.
     """
     try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         descriptor = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
         return None
