@@ -30,11 +30,12 @@ class Limits:
 
     def __init__(self, app: Flask, config: ApiConfig) -> None:
         self._limiter = Limiter(
-            get_remote_address,
-            app=app,
-            storage_uri=config.limiter_url,
-            strategy="fixed-window",
+            get_remote_address, storage_uri=config.limiter_url, strategy="fixed-window"
         )
+        # an extension that is there already installs no hooks: those of this one cost each request
+        # more than everything else here does, to find out that no view is decorated
+        app.extensions.setdefault("limiter", set()).add(self._limiter)
+        self._limiter.init_app(app)
         self._rate = parse(config.rate_limit)
 
     def hit(self, rate: RateLimitItem, *names: str) -> float | None:

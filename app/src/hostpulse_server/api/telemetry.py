@@ -15,23 +15,32 @@ from prometheus_client.core import GaugeMetricFamily
 from hostpulse_server import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from _typeshed import OptExcInfo
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from prometheus_client.core import Metric
 
     from hostpulse_server.api.services import Services
 
 EXTENSION = "hostpulse_telemetry"
 SLOW_SECONDS = 1.0
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-    "object-src 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+SECURITY_HEADERS = (
+    (
+        "Content-Security-Policy",
+        (
+            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
+            "form-action 'self'"
+        ),
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+ID = "hostpulse.request_id"
+BEGAN = "hostpulse.began"
 
 _FAILED = 400
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -87,12 +96,28 @@ class _JournalCollector:
             yield GaugeMetricFamily(f"hostpulse_journal_{name}", text, value=value)
 
 
-def _begin() -> None:
-    environ = request.environ
-    environ["hostpulse.began"] = time.perf_counter()
-    given = environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
-    logs.request_id.set(g.request_id)
+class Frame:
+    """The outermost layer: every answer, whoever makes it, gets an id and the headers."""
+
+    def __init__(self, inner: WSGIApplication) -> None:
+        self._inner = inner
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+        environ[ID], environ[BEGAN] = request_id, time.perf_counter()
+        logs.request_id.set(request_id)
+
+        def start(
+            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+        ) -> Callable[[bytes], object]:
+            present = {name.lower() for name, _ in headers}
+            headers.extend(pair for pair in SECURITY_HEADERS if pair[0].lower() not in present)
+            headers.append(("X-Request-ID", request_id))
+            return start_response(status, headers, exc_info)
+
+        return self._inner(environ, start)
 
 
 def register(app: Flask, services: Services) -> Telemetry:
@@ -100,30 +125,28 @@ def register(app: Flask, services: Services) -> Telemetry:
     telemetry = Telemetry(services)
     app.extensions[EXTENSION] = telemetry
     log_all = services.config.api.access_log == "all"
-    children: dict[tuple[str, str, int], Counter] = {}
+    children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def finish(response: Response) -> Response:
-        headers = response.headers
-        headers["X-Request-ID"] = g.get("request_id", "-")
-        for name, value in SECURITY_HEADERS.items():
-            headers.setdefault(name, value)
-        endpoint = request.endpoint or "unknown"
+        current = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # a proxy looks it up each time
+        endpoint = current.endpoint
         status = response.status_code
-        took = time.perf_counter() - request.environ["hostpulse.began"]
-        method = request.method if request.endpoint else "any"
-        counter = children.get((endpoint, method, status))
-        if counter is None:
-            counter = telemetry.requests.labels(endpoint, method, str(status))
-            children[endpoint, method, status] = counter
-        counter.inc()
-        telemetry.seconds.labels(endpoint).observe(took)
+        took = time.perf_counter() - current.environ[BEGAN]
+        of = (endpoint or "unknown", current.method if endpoint else "any", status)
+        figures = children.get(of)
+        if figures is None:
+            figures = children[of] = (
+                telemetry.requests.labels(*map(str, of)),
+                telemetry.seconds.labels(of[0]),
+            )
+        figures[0].inc()
+        figures[1].observe(took)
         if log_all or status >= _FAILED or took >= SLOW_SECONDS:
             _write_line(status, took)
-        logs.request_id.set(None)
         return response
 
-    app.before_request(_begin)
     app.after_request(finish)
+    app.wsgi_app = Frame(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
     return telemetry
 
 
