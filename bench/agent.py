@@ -238,6 +238,7 @@ def main() -> int:
     parser.add_argument("--python", default=stock if Path(stock).exists() else sys.executable)
     parser.add_argument("--json", type=Path, default=RESULTS / "agent.json", metavar="FILE")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     found = run(options)
     title = (
         f"{found['cycles']} cycles at {found['interval_seconds']:g} s over TLS; a sample is "
