@@ -76,8 +76,16 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def unpack(packed: int, body: bytes) -> bytes:
-    """Return the body as it was appended, ``packed`` telling whether it was compressed."""
-    return zlib.decompress(body, _EITHER) if packed else body
+    """Return the body as it was appended, ``packed`` telling whether it was compressed.
+
+    A damaged one comes as it lies: its reader sets it aside, the entries behind it go on.
+    """
+    if not packed:
+        return body
+    try:
+        return zlib.decompress(body, _EITHER)
+    except zlib.error:
+        return body
 
 
 def unavailable(path: Path, error: Exception) -> JournalUnavailableError:

@@ -48,11 +48,11 @@ class Books:
         self._window_ms = window_ms
         self._ledgers: dict[tuple[str, str], list[Range]] = {}
         with self._explained():
+            path.touch(0o600)  # SQLite gives its -wal and -shm the same mode
             # handed from the thread that opens to the one that ships, never shared
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._connection.executescript(sql.SCHEMA)
-                path.chmod(0o600)
             except BaseException:
                 self._connection.close()
                 raise

@@ -38,6 +38,8 @@ CONSUMER = "shipper"
 READ_ENTRIES = 100
 READ_BYTES = 262_144
 LOOK_AHEAD_READS = 16
+LOOK_AHEAD_SECONDS = 1.0
+# how often the loop turns, feeds the watchdog and looks at a stop while nothing comes
 IDLE_SECONDS = 1.0
 FIRST_BACKOFF = 0.1
 TRIM_SECONDS = 5.0
@@ -64,6 +66,7 @@ class Shipper:
         clock: Clock,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._config = config
         self._journal = journal
@@ -73,6 +76,7 @@ class Shipper:
         self._clock = clock
         self._stop = stop
         self._beat = beat
+        self._idle_seconds = idle_seconds
         self._position = books.position(journal.epoch)
         self._pending: list[Delivery] = []
         self._aside: list[SetAside] = []
@@ -80,7 +84,8 @@ class Shipper:
         self._points = 0
         self._since = 0.0
         self._trimmed = 0.0
-        self._looked = -IDLE_SECONDS
+        self._looked = -LOOK_AHEAD_SECONDS
+        self._busy = False
         self._write_ms = 0.0
         self._store_error = ""
         self._trouble = ""
@@ -102,9 +107,9 @@ class Shipper:
             self._look_ahead()
         if self._due():
             self._ship()
-        elif not more:
+        elif not (more or self._busy):
             self._journal.wait(self._read_to, self._patience())
-        self._upkeep.turn(caught_up=not more)
+        self._busy = self._upkeep.turn(caught_up=not more)
 
     def _read(self) -> bool:
         """Decode what waits, up to a full batch; return whether the journal has more."""
@@ -138,9 +143,9 @@ class Shipper:
     def _patience(self) -> float:
         """Return how long to wait for more: not past the batch's time, nor the watchdog's."""
         if self._read_to == self._position:
-            return IDLE_SECONDS
+            return self._idle_seconds
         left = self._since + self._config.batch_seconds - self._clock.monotonic()
-        return max(0.0, min(left, IDLE_SECONDS))
+        return max(0.0, min(left, self._idle_seconds))
 
     def _ship(self) -> None:
         by_point = [(point, one.entry) for one in self._pending for point in one.points]
@@ -202,7 +207,7 @@ class Shipper:
             self._beat()
             self._look_ahead()
             left = until - self._clock.monotonic()
-            if self._stop.wait(min(max(left, 0.0), IDLE_SECONDS)):
+            if self._stop.wait(min(max(left, 0.0), self._idle_seconds)):
                 raise StopRequestedError
             if left <= 0:
                 return
@@ -220,10 +225,10 @@ class Shipper:
     def _look_ahead(self) -> None:
         """Note who reports while entries wait: a store that is down or behind is no host down."""
         now = self._clock.monotonic()
-        if now - self._looked < IDLE_SECONDS:
+        if now - self._looked < LOOK_AHEAD_SECONDS:
             return
         self._looked = now
-        self._looked_to = max(self._looked_to, self._read_to)
+        self._looked_to = max(self._looked_to, self._position)
         with suppress(BooksUnavailableError, JournalUnavailableError):
             for _ in range(LOOK_AHEAD_READS):
                 entries = self._journal.read(self._looked_to, READ_ENTRIES, READ_BYTES)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Samples of a window that just ended are still under way: agents send at once, batches wait 5 s.
 GRACE_MS = 10_000
 ROLLUP_WINDOWS = 50
+ROLLUP_SECONDS = 1.0
 # Under backlog windows are touched again and again: roll up now and then only, not each time.
 BUSY_ROLLUP_SECONDS = 30.0
 EXPIRE_SECONDS = 60.0
@@ -38,11 +39,17 @@ class Upkeep:
         self._expired: float | None = None
         self._expiring = False
 
-    def turn(self, *, caught_up: bool) -> None:
-        """Do a bounded piece of what is due; raises like the store and the books."""
-        if caught_up or _older(self._rolled, self._clock.monotonic(), BUSY_ROLLUP_SECONDS):
-            self._roll_up()
-            self._rolled = self._clock.monotonic()
+    def turn(self, *, caught_up: bool) -> bool:
+        """Do a bounded piece of what is due; return whether more is due at once.
+
+        Raises like the store and the books.
+        """
+        pause = ROLLUP_SECONDS if caught_up else BUSY_ROLLUP_SECONDS
+        more = False
+        if _older(self._rolled, self._clock.monotonic(), pause):
+            more = self._roll_up()
+            if not more or not caught_up:
+                self._rolled = self._clock.monotonic()
         if _older(self._expired, self._clock.monotonic(), EXPIRE_SECONDS):
             self._expired = self._clock.monotonic()
             self._expiring = True
@@ -50,8 +57,10 @@ class Upkeep:
         if self._expiring:
             now_ms = self._clock.now_ms()
             self._expiring = self._store.expire(self._raw_floor(), now_ms - self._rollup_ms)
+        return more or self._expiring
 
-    def _roll_up(self) -> None:
+    def _roll_up(self) -> bool:
+        """Roll up a portion of the dirty windows that have ended; return whether more wait."""
         windows = self._books.dirty(
             self._clock.now_ms() - self._window_ms - GRACE_MS, ROLLUP_WINDOWS
         )
@@ -63,6 +72,7 @@ class Upkeep:
             self._books.clean(whole)
         if late:
             self._books.clean(late, "rollup older than raw retention")
+        return len(windows) == ROLLUP_WINDOWS
 
     def _raw_floor(self) -> int:
         return floor_to(self._clock.now_ms() - self._raw_ms - RAW_MARGIN_MS, self._window_ms)

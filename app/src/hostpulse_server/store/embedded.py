@@ -134,7 +134,7 @@ class EmbeddedStore:
                 raise
         except _REJECTIONS as error:
             raise StoreRejectedError(f"the embedded store cannot keep a value: {error}") from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self.close()
             raise StoreUnavailableError(self._advice(error)) from error
 
@@ -169,6 +169,7 @@ class EmbeddedStore:
     def _open_writer(self) -> sqlite3.Connection:
         if self._read_only:
             raise StoreUnavailableError(f"{self._path} was opened for reading only")
+        self._path.touch(0o600)  # SQLite gives its -wal and -shm the same mode
         # handed from the thread that makes the store to the one that writes, never shared
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
@@ -176,7 +177,6 @@ class EmbeddedStore:
         except sqlite3.Error:
             connection.close()
             raise
-        self._path.chmod(0o600)
         self._writer = connection
         return connection
 
@@ -199,7 +199,7 @@ class EmbeddedStore:
                 identity = known[field] = int(cursor.lastrowid or 0)
             yield identity, value
 
-    def _advice(self, error: sqlite3.Error) -> str:
+    def _advice(self, error: Exception) -> str:
         return (
             f"the embedded store {self._path} does not work: {error}; check that its disk has "
             "room and that it belongs to the user hostpulse"

@@ -1,0 +1,181 @@
+"""Parts that shipper tests share: a journal, books, a store that can be told to fail."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hostpulse_server.config import RetentionConfig, ShipperConfig
+from hostpulse_server.errors import StoreUnavailableError
+from hostpulse_server.journal import Journal, SamplesRecord
+from hostpulse_server.journal.records import KIND
+from hostpulse_server.shipper.books import Books
+from hostpulse_server.shipper.loop import Shipper
+from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.shipper.upkeep import Upkeep
+from hostpulse_server.store.base import Aggregate, Query, Series, StorePoint, Window
+from hostpulse_server.store.embedded import EmbeddedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
+WINDOW = 300_000
+
+
+class ManualClock:
+    """A clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.ms = T0
+
+    def now_ms(self) -> int:
+        """Return the time set."""
+        return self.ms
+
+    def monotonic(self) -> float:
+        """Return seconds that go with the wall clock here."""
+        return self.ms / 1000
+
+
+class FlakyStore:
+    """The embedded store, with an outage to switch on and a hook before each write."""
+
+    def __init__(self, inner: EmbeddedStore) -> None:
+        self.inner = inner
+        self.down = False
+        self.batches: list[int] = []
+        self.before_write: Callable[[Sequence[StorePoint]], None] = lambda _: None
+
+    def _check(self) -> None:
+        if self.down:
+            raise StoreUnavailableError("the store is switched off")
+
+    def write(self, points: Sequence[StorePoint]) -> None:
+        """Write unless switched off."""
+        self._check()
+        self.before_write(points)
+        self.inner.write(points)
+        self.batches.append(len(points))
+
+    def query(self, query: Query) -> list[Series]:
+        """Query."""
+        return self.inner.query(query)
+
+    def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
+        """Roll up unless switched off."""
+        self._check()
+        self.inner.rollup(windows, window_ms)
+
+    def expire(self, raw_before_ms: int, rollup_before_ms: int) -> bool:
+        """Expire unless switched off."""
+        self._check()
+        return self.inner.expire(raw_before_ms, rollup_before_ms)
+
+    def close(self) -> None:
+        """Close."""
+        self.inner.close()
+
+
+class Bench:
+    """A shipper on its own files, and what a test does with it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.clock = ManualClock()
+        self.stop = threading.Event()
+        self.open = ExitStack()
+        self.store = FlakyStore(EmbeddedStore(directory / "store.db"))
+        self.open.callback(self.store.close)
+        self.store.inner.write([])
+        self.journal = self.open_journal("journal.db")
+        self.config = ShipperConfig()
+        self.retention = RetentionConfig()
+        self.idle_seconds = 0.0  # a test's turn does not wait for more
+
+    def open_journal(self, name: str) -> Journal:
+        """Open a journal in the bench's directory."""
+        journal = Journal.open(
+            self.directory / name, max_bytes=2**30, min_free_bytes=0, clock=self.clock
+        )
+        self.open.callback(journal.close)
+        return journal
+
+    def shipper(self) -> Shipper:
+        """Start a shipper on what is there, as a new process would."""
+        books = Books(self.directory / "shipper.db", WINDOW)
+        self.open.callback(books.close)
+        return Shipper(
+            self.config,
+            journal=self.journal,
+            store=self.store,
+            books=books,
+            upkeep=Upkeep(self.retention, store=self.store, books=books, clock=self.clock),
+            clock=self.clock,
+            stop=self.stop,
+            idle_seconds=self.idle_seconds,
+        )
+
+    @property
+    def seen(self) -> SeenReader:
+        """A reader with nothing cached."""
+        return SeenReader(self.directory / "shipper.db", clock=self.clock)
+
+    def send(
+        self,
+        *seqs: int,
+        server: str = "web-01",
+        stream: str = "s1",
+        fields: Any = None,
+        **more: Any,
+    ) -> int:
+        """Append one request with these sequence numbers, 10 s apart since T0."""
+        record = SamplesRecord(
+            server_id=server,
+            received_ms=self.clock.now_ms(),
+            agent={"version": "0.1.0", "stream": stream},
+            samples=[
+                {
+                    "seq": seq,
+                    "time": T0 + 10_000 * seq,
+                    "interval_ms": 10_000,
+                    "points": [
+                        {
+                            "measurement": "cpu",
+                            "tags": {"core": "total"},
+                            "fields": fields or {"usage_percent": float(seq)},
+                        }
+                    ],
+                    **more,
+                }
+                for seq in seqs
+            ],
+        )
+        return self.journal.append(record.encode(), KIND, self.clock.now_ms())
+
+    def flush(self, shipper: Shipper) -> None:
+        """Let a batch's time pass and ship everything."""
+        shipper.turn()
+        self.clock.ms += 5000
+        shipper.turn()
+
+    def stored(
+        self, aggregate: Aggregate = "last", step_ms: int = 1, raw_from_ms: int = 0
+    ) -> dict[str, list[tuple[int, float]]]:
+        """Return server → all points of ``cpu``."""
+        found = self.store.query(
+            Query(None, "cpu", (), (), 0, 2 * T0, step_ms, aggregate, raw_from_ms)
+        )
+        return {one.server_id: list(one.points) for one in found}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Give a bench with an empty journal and store."""
+    made = Bench(tmp_path)
+    with made.open:
+        yield made
