@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_agent.collectors.fshelper import FsHelper
+from hostpulse_agent.collectors.processes import ProcessScan
 from hostpulse_agent.collectors.procfs import Paths, Tree
 
 if TYPE_CHECKING:
@@ -61,3 +62,9 @@ def helper() -> Iterator[FsHelper]:
     made = FsHelper()
     yield made
     made.close()
+
+
+@pytest.fixture
+def process_scan() -> ProcessScan:
+    """Give a scan of this machine's processes."""
+    return ProcessScan()

@@ -53,7 +53,7 @@ class ConnectionsCollector(Collector):
             change = self._counters.change("tcp", at, (tcp[b"OutSegs"], tcp[b"RetransSegs"]))
             sent, again = change.deltas if change else (None, None)
             if sent and again is not None:
-                fields["tcp_retransmit_percent"] = min(100.0, 100.0 * again / sent)
+                fields["tcp_retransmit_percent"] = min(100.0, 100 * again / sent)
         fields.update(self._sockets(now))
         self._overflows(now, fields)
         return [Point("connections", {}, fields)]

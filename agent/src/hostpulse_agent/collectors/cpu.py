@@ -79,9 +79,9 @@ def shares(deltas: tuple[int | None, ...], *, everything: bool) -> dict[str, flo
     total = sum(known)
     if len(known) < len(deltas) or total <= 0:
         return {}
-    scale = 100.0 / total
-    fields = {"usage_percent": (total - known[_IDLE] - known[_IOWAIT]) * scale}
+    # One division of integers is rounded once, so that full load is 100 and not a hair above.
+    fields = {"usage_percent": 100 * (total - known[_IDLE] - known[_IOWAIT]) / total}
     if everything:
         for name, delta in zip(_NAMES, known):
-            fields[name] = delta * scale
+            fields[name] = 100 * delta / total
     return fields

@@ -81,10 +81,10 @@ def measure(answer: object, *, read_only: bool) -> dict[str, float]:
     fields["used_bytes"] = used
     fields["available_bytes"] = answer.available
     if used + answer.available > 0:
-        fields["used_percent"] = 100.0 * used / (used + answer.available)
+        fields["used_percent"] = 100 * used / (used + answer.available)
     if answer.inodes > 0:
         fields["inodes_total"] = answer.inodes
         fields["inodes_used_percent"] = (
-            100.0 * max(0, answer.inodes - answer.inodes_free) / answer.inodes
+            100 * max(0, answer.inodes - answer.inodes_free) / answer.inodes
         )
     return fields

@@ -45,9 +45,9 @@ class KernelCollector(Collector):
             fields["oom_kills"] = change.deltas[0]
         opened, _, limit = map(int, self._tree.proc("sys/fs/file-nr", now).data.split())
         if limit > 0:
-            fields["open_files_percent"] = min(100.0, 100.0 * opened / limit)
+            fields["open_files_percent"] = min(100.0, 100 * opened / limit)
         base = f"{self._tree.paths.proc}/sys/net/netfilter/nf_conntrack_"
         tracked, most = read_int(base + "count"), read_int(base + "max")
         if tracked is not None and most:
-            fields["conntrack_percent"] = min(100.0, 100.0 * tracked / most)
+            fields["conntrack_percent"] = min(100.0, 100 * tracked / most)
         return [Point("kernel", {}, fields)]

@@ -63,7 +63,7 @@ class MemoryCollector(Collector):
         if b"HugePages_Total" in info and b"Hugepagesize" in info:
             fields["hugepages_bytes"] = info[b"HugePages_Total"] * info[b"Hugepagesize"] * 1024
         if total:
-            fields["used_percent"] = 100.0 * (total - available) / total
+            fields["used_percent"] = 100 * (total - available) / total
         return [Point("memory", {}, fields)]
 
     def _reclaimable_arc(self) -> int:

@@ -133,5 +133,5 @@ def measure(change: Change | None) -> dict[str, float]:
     lost = deltas[2] + deltas[3] + deltas[6] + deltas[7]
     packets = deltas[1] + deltas[5] + lost
     if packets >= _FEWEST:
-        fields["packet_loss_percent"] = 100.0 * lost / packets
+        fields["packet_loss_percent"] = 100 * lost / packets
     return fields

@@ -48,7 +48,7 @@ class SwapCollector(Collector):
             "total_bytes": total,
             "used_bytes": used,
             "free_bytes": free,
-            "used_percent": 100.0 * used / total if total else 0.0,
+            "used_percent": 100 * used / total if total else 0.0,
         }
         vmstat, at = self._tree.proc("vmstat", now)
         pages = (counter(vmstat, b"pswpin"), counter(vmstat, b"pswpout"))
