@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marshmallow import INCLUDE, Schema, fields, validate
+from marshmallow import Schema, fields, validate
 
 from hostpulse_server.registry.identity import ROLES
 from hostpulse_server.registry.schemas import SERVER_ID_PATTERN
@@ -12,12 +12,7 @@ MAX_PAGE = 1000
 
 
 class ListQuery(Schema):
-    """Filters and paging of the list; ``label.NAME=VALUE`` may be added, repeated."""
-
-    class Meta:
-        """Let ``label.NAME`` through; the view refuses the rest."""
-
-        unknown = INCLUDE
+    """Filters and paging of the list; the view reads ``label.NAME=VALUE`` itself."""
 
     status = fields.String(validate=validate.OneOf(STATUSES))
     limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_PAGE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from flask import url_for
+from flask import request, url_for
 from flask_smorest import Blueprint
 
 from hostpulse_server.api.auth import require
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
     from hostpulse_server.registry import Server
 
-blueprint = Blueprint("servers", __name__, description="Servers that may report, and their keys.")
+blueprint = Blueprint(
+    "servers",
+    __name__,
+    url_prefix="/api/v1",
+    description="Servers that may report, and their keys.",
+)
 ROOT = "/servers"
 _LABEL = "label."
 _NO_STORE = {"Cache-Control": "no-store"}  # for answers that hold a key
@@ -58,14 +63,14 @@ def list_servers(query: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labels(query: Mapping[str, Any]) -> dict[str, str]:
-    known = ListQuery().fields
-    extra = {name: value for name, value in query.items() if name not in known}
+    """Return the ``label.NAME`` parameters; raise InvalidItemError for unknown ones."""
+    extra = {name: text for name, text in request.args.items() if name not in query}
     unknown = [name for name in extra if not name.startswith(_LABEL)]
     if unknown:
         raise InvalidItemError(
             {f"/{name}": ["is not a parameter of this list"] for name in unknown}
         )
-    return {name.removeprefix(_LABEL): value for name, value in extra.items()}
+    return {name.removeprefix(_LABEL): text for name, text in extra.items()}
 
 
 @blueprint.route(ROOT, methods=["POST"])
