@@ -78,7 +78,7 @@ def test_old_protocols_are_refused(plain: socket.socket, strict: ssl.SSLContext)
     """TLS 1.1 and older are broken."""
     # Our own side must be willing, or this would say nothing about the server.
     strict.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning, match="TLSv1"):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):  # noqa: PT031 - both setters warn
         strict.minimum_version = ssl.TLSVersion.TLSv1
         strict.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(OSError), strict.wrap_socket(plain, server_hostname="monitor"):  # noqa: PT011 - reset or alert
