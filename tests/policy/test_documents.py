@@ -17,7 +17,7 @@ NEEDED = (
 )
 EACH = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]+)")
-CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+CODE = re.compile(r"```.*?```|`[^`\n]+`|^ {4}.*?$", re.DOTALL | re.MULTILINE)
 
 
 def code(path: Path) -> str:

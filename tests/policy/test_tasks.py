@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TASKS = [*role_tasks(), *play_tasks()]
-SECRET = re.compile(r"(?:password|token|webhook_url|private_key|_secret|agent\.key|ca\.key)\b")
+SECRET = re.compile(
+    r"(?:password|token|webhook_url|private_key|certificate_key|_secret|agent\.key|ca\.key)\b"
+)
 EXPRESSION = re.compile(r"{{.*?}}", re.DOTALL)
 MODE = re.compile(r"[0-7]{4}|preserve|[ugoa]+[=+-][rwxXst,=ugoa+-]*")
 # What prints or moves the contents of what it names; a path handed to `file` shows nothing.
