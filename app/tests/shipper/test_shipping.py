@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from conftest import Bench
+    from app.tests.shipper.conftest import Bench
 
 T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 HOUR = 3_600_000

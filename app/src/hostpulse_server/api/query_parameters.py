@@ -17,7 +17,7 @@ SINGLE = {"measurement", "start", "end", "step", "aggregate"}
 PREFIXES = ("label.", "tag.")
 _AGGREGATES = get_args(Aggregate)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d|w)")
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TIME_MS = 253_402_300_799_999  # 9999-12-31, the last day of RFC 3339

@@ -1,0 +1,140 @@
+"""The api over a store with a day of samples, and a reader's key."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hostpulse_server import state
+from hostpulse_server.api.app import create_app
+from hostpulse_server.api.services import EXTENSION
+from hostpulse_server.config import load
+from hostpulse_server.journal import SamplesRecord
+from hostpulse_server.journal.records import KIND
+from hostpulse_server.registry import Registry
+from hostpulse_server.shipper.books import Books
+from hostpulse_server.shipper.loop import Shipper
+from hostpulse_server.shipper.upkeep import Upkeep
+from hostpulse_server.store.embedded import EmbeddedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+NOW = 1_795_387_200_000 + 123_456
+T0 = NOW - NOW % 300_000
+HOUR = 3_600_000
+
+
+class FixedClock:
+    """A clock whose wall time is set; monotonic follows it."""
+
+    def __init__(self) -> None:
+        self.ms = NOW
+
+    def now_ms(self) -> int:
+        """Return the time set."""
+        return self.ms
+
+    def monotonic(self) -> float:
+        """Return seconds that go with the wall clock here."""
+        return self.ms / 1000
+
+
+class Site:
+    """An installation in a folder, without sockets."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self.directory = directory
+        self.clock = FixedClock()
+        self.config = load(
+            None,
+            {
+                "HOSTPULSE_DATA_DIR": str(directory),
+                "HOSTPULSE_API_RATE_LIMIT": "100000/second",
+                "HOSTPULSE_JOURNAL_MIN_FREE_BYTES": "1MiB",
+            },
+        )
+        engine = state.open_engine(self.config.state.url)
+        stack.callback(engine.dispose)
+        state.upgrade(engine)
+        self.registry = Registry(engine, self.clock)
+        self.app = create_app(self.config, registry=self.registry, clock=self.clock)
+        self.journal = self.app.extensions[EXTENSION].journal
+        stack.callback(self.journal.close)
+        self.client: FlaskClient = self.app.test_client()
+        self.keys: dict[str, str] = {}
+
+    def key(self, role: str = "reader", server_id: str | None = None) -> str:
+        """Return a key of this role, made once."""
+        if role not in self.keys:
+            self.keys[role] = self.registry.create_key(role, server_id).text  # type: ignore[arg-type] # from tests
+        return self.keys[role]
+
+    def get(self, *pairs: tuple[str, Any], role: str = "reader", **values: Any) -> TestResponse:
+        """Ask with these parameters."""
+        headers = {"Authorization": f"Bearer {self.key(role)}"}
+        query = [*pairs, *values.items()]
+        return self.client.get("/api/v1/metrics", query_string=query, headers=headers)
+
+    def points(self, *pairs: tuple[str, Any], **values: Any) -> list[list[float]]:
+        """Ask and return the points of the only series."""
+        response = self.get(*pairs, **values)
+        assert response.status_code == 200, response.text
+        (series,) = response.json["series"]  # type: ignore[index] # a 200 is JSON
+        points: list[list[float]] = series["points"]
+        return points
+
+    def put(self, server_id: str, times: range, measurement: str = "cpu") -> None:
+        """Ship samples whose value is their number, with two fields and a tag."""
+        samples = [
+            {
+                "seq": seq,
+                "time": time_ms,
+                "interval_ms": 10_000,
+                "points": [
+                    {
+                        "measurement": measurement,
+                        "tags": {"core": core},
+                        "fields": {"usage_percent": seq, "idle_percent": 100 - seq},
+                    }
+                    for core in ("total", "0")
+                ],
+            }
+            for seq, time_ms in enumerate(times)
+        ]
+        record = SamplesRecord(server_id, NOW, {"version": "1", "stream": "s"}, samples)
+        self.journal.append(record.encode(), KIND, NOW)
+        store = EmbeddedStore(self.config.paths.store)
+        with closing(store), closing(Books(self.config.paths.shipper, 300_000)) as books:
+            upkeep = Upkeep(self.config.retention, store=store, books=books, clock=self.clock)
+            shipper = Shipper(
+                self.config.shipper,
+                journal=self.journal,
+                store=store,
+                books=books,
+                upkeep=upkeep,
+                clock=self.clock,
+                stop=threading.Event(),
+                idle_seconds=0.0,
+            )
+            shipper.turn()
+            self.clock.ms += 5000
+            while self.journal.stats().entries:
+                shipper.turn()
+            while upkeep.turn(caught_up=True):
+                pass
+            self.clock.ms = NOW
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Give an installation with nothing in it."""
+    with ExitStack() as stack:
+        yield Site(tmp_path, stack)
