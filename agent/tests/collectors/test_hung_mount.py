@@ -19,6 +19,7 @@ import pytest
 from hostpulse_agent.collectors.disk import DEADLINE_S, DiskCollector
 from hostpulse_agent.collectors.fshelper import HUNG, FsHelper, StatResult
 from hostpulse_agent.collectors.procfs import Paths, Tree
+from hostpulse_agent.collectors.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,6 +261,29 @@ def test_the_collector_reports_a_hung_mount_and_nothing_else_of_it(
             assert fields[fuse.path] == {"hung": 1}
             assert fields["/"]["hung"] == 0
             assert fields["/"]["used_bytes"] > 0
+        finally:
+            fuse.close()
+
+    apart(work)
+
+
+def test_a_helper_that_wants_the_processor_does_not_make_a_mount_hung(
+    tmp_path: Path,
+    apart: Callable[..., None],
+    helper: FsHelper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On an overloaded machine it gets the whole deadline, and then nothing is said."""
+    monkeypatch.setattr(Worker, "starved", lambda _: True)
+
+    def work() -> None:
+        fuse = Fuse(tmp_path / "hung")
+        try:
+            began = time.monotonic()
+            result = helper.statvfs([fuse.path], DEADLINE)[fuse.path]
+            assert isinstance(result, TimeoutError)
+            assert time.monotonic() - began >= DEADLINE * 0.9
+            assert helper.pids() == []
         finally:
             fuse.close()
 

@@ -93,3 +93,14 @@ def test_every_path_survives_the_kernels_escaping(text: str) -> None:
     escaped = b"".join(b"\\%03o" % c if c in b" \t\n\\" else bytes([c]) for c in raw)
     (mount,) = parse(b"1 0 8:1 / %s rw - ext4 /dev/x rw" % escaped)
     assert mount.path.encode("utf-8", "surrogateescape") == raw
+
+
+def test_the_mount_of_a_devices_root_is_the_one_that_counts() -> None:
+    """Not a bind mount of a part of it, though that was made first and has the shorter path."""
+    lines = (
+        "2 1 8:2 /part /a rw - ext4 /dev/b rw",
+        "3 1 8:2 / /var/lib rw - ext4 /dev/b rw",
+        "4 1 8:2 / /var/lib/again rw - ext4 /dev/b rw",
+    )
+    assert paths(*lines) == ["/var/lib"]
+    assert paths(*reversed(lines)) == ["/var/lib"]
