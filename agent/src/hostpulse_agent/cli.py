@@ -85,9 +85,8 @@ def _say(text: str) -> None:
 
 
 def _run(path: str) -> int:
-    from hostpulse_agent import log, probes, service  # noqa: PLC0415 -- only `run` pays for TLS
+    from hostpulse_agent import probes, service  # noqa: PLC0415 -- only `run` pays for TLS
 
-    log.configure()
     settings = config.load(path, os.environ)
     agent = service.Agent(settings, probes.build(settings.collectors), os.environ)
     stop = service.StopSignal()

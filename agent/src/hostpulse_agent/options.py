@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+
+from hostpulse_agent import url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,37 +62,23 @@ def _pattern(text: str) -> str:
 
 
 def _urls(value: Any) -> tuple[str, ...]:
-    urls = _texts(value)
-    if not urls:
+    texts = _texts(value)
+    if not texts:
         raise ValueError('needs at least one URL, such as ["https://monitor:8443"]')
-    return tuple(_url(url) for url in urls)
+    return tuple(_url(text) for text in texts)
 
 
-def _url(url: str) -> str:
-    host = _split(url, ("https", "http"))
-    if url.startswith("http:") and host not in LOOPBACK:
-        raise ValueError(f"{url!r} must be https: plain http is for the loopback only")
-    return url.rstrip("/")
+def _url(text: str) -> str:
+    parts = url.split(text)
+    if parts.scheme == "http" and parts.host not in LOOPBACK:
+        raise ValueError(f"{text!r} must be https: plain http is for the loopback only")
+    return text.rstrip("/")
 
 
 def _proxy(value: Any) -> str:
-    if _text(value):
-        _split(value, ("http",))
+    if _text(value) and url.split(value).scheme != "http":
+        raise ValueError(f"{value!r} must look like http://host:port")
     return str(value)
-
-
-def _split(url: str, schemes: tuple[str, ...]) -> str:
-    """Return the host of ``url`` or raise when it is no plain base URL of one of ``schemes``."""
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"is not a URL: {error}") from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user or password")  # and must not be repeated here
-    if parts.scheme not in schemes or not host or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} must look like {schemes[0]}://host:port")
-    return host
 
 
 def _seconds(value: Any) -> float:

@@ -6,16 +6,16 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hostpulse_agent import delivery, wire
+from hostpulse_agent import delivery, log, wire
 from hostpulse_agent.delivery import Backoff, BatchSize, Endpoints, Verdict
 from hostpulse_agent.errors import SecretError, TransportError
-from hostpulse_agent.log import LOG, Troubles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostpulse_agent.clock import Clock, ServerClock
     from hostpulse_agent.config import ServerConfig
+    from hostpulse_agent.log import Troubles
     from hostpulse_agent.spool import Spool
     from hostpulse_agent.spoolfile import Row
     from hostpulse_agent.transport import Response, Transport
@@ -224,7 +224,7 @@ class Sender:
             if extra:
                 # Facts are the likelier fault, and the samples can do without.
                 self._facts_due = now + FACTS_EVERY_S
-                LOG.warning("the server refuses this host's facts: sending samples without")
+                log.warning("the server refuses this host's facts: sending samples without")
                 return
             if self._narrow(verdict.action, rows, fresh=fresh):
                 return
@@ -233,12 +233,7 @@ class Sender:
                 "the server refuses every sample: do agent and server fit each other?",
             )
         slow = verdict.action == delivery.HOLD
-        self._hands.troubles.begin(
-            "delivery",
-            f"{verdict.advice} (samples are kept, {len(self._hands.spool)} wait)"
-            if not slow
-            else f"{verdict.advice} (samples are kept)",
-        )
+        self._hands.troubles.begin("delivery", f"{verdict.advice} (samples are kept)")
         self._not_before = now + self._backoff.failed(verdict.retry_after, slow=slow)
 
     def _succeed(self, count: int, now: float, extra: dict[str, Any], *, fresh: bool) -> None:
@@ -274,4 +269,4 @@ class Sender:
         verdict = self._post(self._endpoints.current(clock.monotonic()), body, rows, FAREWELL_S)
         self._hands.spool.release(rows)
         if verdict.action != delivery.DONE:
-            LOG.info("the server was not told of the stop: %s", verdict.advice)
+            log.info(f"the server was not told of the stop: {verdict.advice}")

@@ -9,11 +9,11 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from hostpulse_agent import keys, machine, wire
+from hostpulse_agent import keys, log, machine, wire
 from hostpulse_agent.clock import Clock, ServerClock
 from hostpulse_agent.collectors import agent as agent_catalogue
 from hostpulse_agent.collectors.base import Collector, Point
-from hostpulse_agent.log import LOG, Troubles
+from hostpulse_agent.log import Troubles
 from hostpulse_agent.notify import Notifier
 from hostpulse_agent.sampler import Probes, Sampler, Usage, resident_bytes
 from hostpulse_agent.schedule import Schedule
@@ -141,7 +141,7 @@ class Agent:
         schedule = Schedule.in_phase(
             self._config.server_id, interval, clock.wall_ms() / 1000, clock.monotonic()
         )
-        LOG.info("sampling every %g s as %s", interval, self._config.server_id)
+        log.info(f"sampling every {interval:g} s as {self._config.server_id}")
         self._notifier.send("READY=1", f"STATUS=sampling every {interval:g} s")
         # Only this loop pets the watchdog, so it barks when the loop does not turn.
         pet_every = (self._notifier.watchdog_s or 2 * 3600.0) / 2

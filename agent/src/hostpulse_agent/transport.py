@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import ssl
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from hostpulse_agent import __version__
+from hostpulse_agent import __version__, url
 from hostpulse_agent.errors import TransportError
+from hostpulse_agent.http1 import Connection, ProtocolError
 
 PATH = "/api/v1/metrics"
-MAX_ANSWER = 1 << 20
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _NOT_YET_VALID, _EXPIRED, _WRONG_HOST, _WRONG_ADDRESS = 9, 10, 62, 64
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
@@ -45,71 +43,64 @@ class Transport:
 
     def __init__(self, ca_file: str = "", proxy_url: str = "") -> None:
         self._ca_file = ca_file
-        self._proxy = urlsplit(proxy_url) if proxy_url else None
+        self._proxy = url.split(proxy_url) if proxy_url else None
         self._context: ssl.SSLContext | None = None
-        self._connection: http.client.HTTPConnection | None = None
-        self._url = ""
+        self._connection: Connection | None = None
+        self._base = ""
 
-    def post(self, url: str, key: str, body: bytes, timeout: float) -> Response:
-        """Post a gzip ``body`` to base ``url``; raise ``TransportError`` without an answer."""
-        if url != self._url:
+    def post(self, base: str, key: str, body: bytes, timeout: float) -> Response:
+        """Post a gzip ``body`` to base URL ``base``; raise ``TransportError`` without an answer."""
+        if base != self._base:
             self.close()
-        reused = self._connection is not None
+        if self._connection is not None:
+            try:
+                return self._exchange(base, key, body, timeout)
+            except ConnectionError:
+                # The server may close an idle connection at any time; resending is harmless.
+                self.close()
+            except (OSError, ProtocolError) as error:
+                raise self._failed(base, error) from None
         try:
-            return self._exchange(url, key, body, timeout)
-        except (http.client.RemoteDisconnected, ConnectionError) as error:
-            # The server may close an idle connection at any time; resending is harmless.
-            if not reused or isinstance(error, ConnectionRefusedError):
-                raise self._failed(url, error) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise self._failed(url, error) from None
-        self.close()
-        try:
-            return self._exchange(url, key, body, timeout)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._failed(url, error) from None
+            return self._exchange(base, key, body, timeout)
+        except (OSError, ProtocolError) as error:
+            raise self._failed(base, error) from None
 
-    def _failed(self, url: str, error: Exception) -> TransportError:
+    def _failed(self, base: str, error: Exception) -> TransportError:
         self.close()
         if isinstance(error, ssl.SSLError):
             self._context = None  # the next attempt reads the CA file anew
-        return TransportError(f"{url}: {explain(error, self._ca_file)}")
+        return TransportError(f"{base}: {explain(error, self._ca_file)}")
 
-    def _exchange(self, url: str, key: str, body: bytes, timeout: float) -> Response:
-        connection = self._connection or self._connect(url, timeout)
-        if connection.sock is not None:
-            connection.sock.settimeout(timeout)
+    def _exchange(self, base: str, key: str, body: bytes, timeout: float) -> Response:
+        target = url.split(base)
+        if self._connection is None:
+            self._connection, self._base = self._connect(target, timeout), base
         headers = {
+            "Host": target.authority,
             "Authorization": f"Bearer {key}",
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",
             "User-Agent": f"hostpulse-agent/{__version__}",
         }
-        connection.request("POST", urlsplit(url).path + PATH, body, headers)
-        answer = connection.getresponse()
-        text = answer.read(MAX_ANSWER)
-        if answer.read(1) or answer.will_close:
+        answer = self._connection.exchange("POST", target.path + PATH, headers, body, timeout)
+        if not answer.keep:
             self.close()
-        return Response(answer.status, answer.getheader("Retry-After"), text)
+        return Response(answer.status, answer.headers.get("retry-after"), answer.body)
 
-    def _connect(self, url: str, timeout: float) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        if parts.scheme == "http":
-            connection = http.client.HTTPConnection(host, port, timeout=timeout)
-        elif self._proxy is None:
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=timeout, context=self._tls()
-            )
-        else:
-            connection = http.client.HTTPSConnection(
-                self._proxy.hostname or "", self._proxy.port, timeout=timeout, context=self._tls()
-            )
-            connection.set_tunnel(host, port)
-        self._connection, self._url = connection, url
-        connection.connect()
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+    def _connect(self, target: url.Url, timeout: float) -> Connection:
+        proxy = self._proxy if target.scheme == "https" else None
+        peer = proxy or target
+        sock = socket.create_connection((peer.host, peer.port), timeout)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if proxy is not None:
+                _tunnel(sock, target, timeout)
+            if target.scheme == "https":
+                sock = self._tls().wrap_socket(sock, server_hostname=target.host)
+        except BaseException:
+            sock.close()
+            raise
+        return Connection(sock)
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
@@ -125,8 +116,15 @@ class Transport:
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
-            self._connection.close()
+            self._connection.socket.close()
             self._connection = None
+
+
+def _tunnel(sock: socket.socket, target: url.Url, timeout: float) -> None:
+    headers = {"Host": target.authority}
+    answer = Connection(sock).exchange("CONNECT", target.authority, headers, b"", timeout)
+    if answer.status != 200:  # noqa: PLR2004 -- the only success a tunnel has
+        raise ProtocolError(f"the proxy answers {answer.status}: check server.proxy_url")
 
 
 def explain(error: Exception, ca_file: str = "") -> str:
@@ -136,7 +134,7 @@ def explain(error: Exception, ca_file: str = "") -> str:
     words = next((text for kind, text in _WORDS if isinstance(error, kind)), None)
     if words is None and isinstance(error, OSError):
         return f"{error.strerror or error}"
-    return words or f"the answer is no HTTP ({type(error).__name__}): check server.urls"
+    return words or f"{error}: check server.urls"
 
 
 def _explain_tls(error: ssl.SSLError, ca_file: str) -> str:
