@@ -124,9 +124,6 @@ def test_samples_come_back_and_survive_a_restart(tmp_path: Path) -> None:
     """Enrolled by the command shown, posted, read back; stopped by Ctrl-C and still there."""
     port = free_port()
     with dev(tmp_path, port) as running:
-        assert running.data.stat().st_mode & 0o777 == 0o700
-        for secret in ("admin.key", "store.db", "shipper.db", "state.db"):
-            assert (running.data / secret).stat().st_mode & 0o077 == 0, secret
         enrolled = subprocess.run(
             [PROGRAM, "servers", "add", "web-01", "--config", "hostpulse-dev/server.toml",
              "--key-file", "agent.key"],
@@ -139,6 +136,9 @@ def test_samples_come_back_and_survive_a_restart(tmp_path: Path) -> None:
             time.sleep(0.2)  # commands are in force within seconds
         assert answer.json()["accepted"] == 3
         assert [value for _, value in wait_for_points(running, 3)] == [11.0, 12.0, 13.0]
+        assert running.data.stat().st_mode & 0o777 == 0o700
+        for secret in ("admin.key", "store.db", "shipper.db", "state.db"):
+            assert (running.data / secret).stat().st_mode & 0o077 == 0, secret
         (server,) = running.get("/api/v1/servers")["servers"]
         assert (server["id"], server["status"], server["completeness"]) == ("web-01", "up", 100.0)
         admin_key = (running.data / "admin.key").read_text().strip()

@@ -5,20 +5,24 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from hostpulse_server.clock import SYSTEM, Clock
 from hostpulse_server.journal import Journal
 from hostpulse_server.notify import Notifier
+from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.lock import only_one
 from hostpulse_server.shipper.loop import Shipper
+from hostpulse_server.shipper.measures import Measures
+from hostpulse_server.shipper.seen import SeenReader
 from hostpulse_server.shipper.upkeep import Upkeep
+from hostpulse_server.state import open_engine
 from hostpulse_server.store.factory import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hostpulse_server.config import ServerConfig
 
@@ -69,7 +73,20 @@ def ship(
             )
         ) as journal,
         closing(open_store(config)) as store,
+        _registry(config, clock) as registry,
     ):
+        measures = Measures(
+            journal=journal,
+            registry=registry,
+            seen=SeenReader(config.paths.shipper, clock=clock),
+            books=books,
+            clock=clock,
+        )
+
+        def alive() -> None:
+            beat()
+            measures.turn()
+
         shipper = Shipper(
             config.shipper,
             journal=journal,
@@ -78,8 +95,18 @@ def ship(
             upkeep=Upkeep(config.retention, store=store, books=books, clock=clock),
             clock=clock,
             stop=stop,
-            beat=beat,
+            beat=alive,
         )
         log.info("shipper ready, position %d", books.position(journal.epoch))
         ready()
         shipper.run()
+
+
+@contextmanager
+def _registry(config: ServerConfig, clock: Clock) -> Iterator[Registry]:
+    """Yield the registry, which connects only when it is asked: shipping does not need it."""
+    engine = open_engine(config.state.url)
+    try:
+        yield Registry(engine, clock)
+    finally:
+        engine.dispose()

@@ -1,0 +1,154 @@
+"""The shipper as a process: its lock, its words to systemd, its end, its own measurements."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hostpulse_server import state
+from hostpulse_server.config import load
+from hostpulse_server.errors import BooksUnavailableError, ShipperRunningError
+from hostpulse_server.journal.records import KIND, SamplesRecord
+from hostpulse_server.registry import Registry
+from hostpulse_server.shipper.books import Books
+from hostpulse_server.shipper.lock import only_one
+from hostpulse_server.shipper.measures import Measures
+from hostpulse_server.shipper.records import decode
+from hostpulse_server.shipper.service import ship
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.tests.shipper.conftest import Bench
+
+T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
+
+
+def test_one_shipper_a_data_directory(tmp_path: Path) -> None:
+    """The second is told which process has it; after the first ends it may start."""
+    with only_one(tmp_path):
+        with (
+            pytest.raises(ShipperRunningError, match=rf"process {os.getpid()}\)"),
+            only_one(tmp_path),
+        ):
+            pass
+    with only_one(tmp_path):
+        assert (tmp_path / "shipper.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_systemd_hears_ready_watchdog_and_stopping(tmp_path: Path) -> None:
+    """A real process on a real notify socket; SIGTERM ends it with status 0."""
+    config = tmp_path / "server.toml"
+    config.write_text(f'data_dir = "{tmp_path}"\n')
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(120)
+        environ = {
+            **os.environ,
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "WATCHDOG_USEC": "30000000",
+        }
+        code = (
+            "import os, sys; from pathlib import Path\n"
+            "from hostpulse_server.config import load\n"
+            "from hostpulse_server.shipper.service import run\n"
+            "run(load(Path(sys.argv[1]), os.environ))"
+        )
+        with subprocess.Popen([sys.executable, "-c", code, str(config)], env=environ) as process:
+            assert systemd.recv(64) == b"READY=1"
+            assert systemd.recv(64) == b"WATCHDOG=1"
+            process.send_signal(signal.SIGTERM)
+            while (word := systemd.recv(64)) == b"WATCHDOG=1":
+                pass
+            assert word == b"STOPPING=1"
+            assert process.wait(60) == 0
+
+
+def test_books_that_are_no_database_say_what_to_check(tmp_path: Path) -> None:
+    """The file is named."""
+    (tmp_path / "shipper.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(BooksUnavailableError, match=r"shipper\.db does not work"):
+        Books(tmp_path / "shipper.db", 300_000)
+
+
+def test_a_stop_asked_for_before_the_start_ends_at_once(tmp_path: Path) -> None:
+    """Everything is opened and closed again."""
+    stop = threading.Event()
+    stop.set()
+    words: list[str] = []
+    ship(
+        load(None, {"HOSTPULSE_DATA_DIR": str(tmp_path)}), stop, ready=lambda: words.append("ready")
+    )
+    assert words == ["ready"]
+
+
+def test_the_server_measures_its_hosts_and_itself_each_minute(bench: Bench) -> None:
+    """Through the journal: status and completeness a host, lag and sizes of the pipeline."""
+    engine = state.open_engine(f"sqlite:///{bench.directory / 'state.db'}")
+    bench.open.callback(engine.dispose)
+    state.upgrade(engine)
+    registry = Registry(engine, bench.clock)
+    registry.add({"id": "web-01", "labels": {"env": "prod", "tier": "x"}})
+    registry.add({"id": "web-02"})
+    shipper = bench.shipper()
+    bench.send(1, 2, 4)
+    bench.flush(shipper)
+    with closing(Books(bench.directory / "shipper.db", 300_000)) as books:
+        measures = Measures(
+            journal=bench.journal,
+            registry=registry,
+            seen=bench.seen,
+            books=books,
+            clock=bench.clock,
+        )
+        measures.turn()
+        assert bench.journal.stats().entries == 0
+        bench.clock.ms += 61_000
+        measures.turn()
+        measures.turn()
+    (entry,) = bench.journal.read(0, 10, 10**6)
+    web1, web2, pipeline = decode(entry).points
+    assert web1.tags == (("agent_version", "0.1.0"), ("env", "prod"))
+    assert web1.fields == {"status": 2.0, "completeness_percent": 75.0}
+    assert (web2.tags, web2.fields) == ((), {"status": 3.0})
+    assert pipeline.measurement == "pipeline"
+    assert pipeline.fields["store_lag_seconds"] == 0.0
+    assert pipeline.fields["rollup_dirty_windows"] == 1.0
+
+
+def test_without_a_state_database_shipping_goes_on(bench: Bench) -> None:
+    """Measurements of that minute are missing, which is logged; nothing is raised."""
+    engine = state.open_engine(f"sqlite:///{bench.directory / 'absent' / 'state.db'}")
+    bench.open.callback(engine.dispose)
+    with closing(Books(bench.directory / "shipper.db", 300_000)) as books:
+        measures = Measures(
+            journal=bench.journal,
+            registry=Registry(engine, bench.clock),
+            seen=bench.seen,
+            books=books,
+            clock=bench.clock,
+        )
+        bench.clock.ms += 61_000
+        measures.turn()
+    assert bench.journal.stats().entries == 0
+
+
+def test_a_body_damaged_on_disk_is_set_aside(bench: Bench) -> None:
+    """A compressed entry whose bytes went bad costs itself, not those behind it."""
+    record = SamplesRecord("web-01", T0, {"version": "1", "stream": "s"}, [])
+    bench.send(1)
+    bad = bench.journal.append(record.encode() * 100, KIND, T0)
+    bench.send(2)
+    with closing(sqlite3.connect(bench.directory / "journal.db")) as connection, connection:
+        connection.execute("UPDATE entry SET packed = 1, body = x'1234' WHERE id = ?", (bad,))
+    bench.flush(bench.shipper())
+    assert len(bench.stored()["web-01"]) == 2
