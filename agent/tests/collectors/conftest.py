@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hostpulse_agent.collectors.fshelper import FsHelper
 from hostpulse_agent.collectors.processes import ProcessScan
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hostpulse_agent.collectors.base import Collector, Point
+
+# Property tests judge answers; how fast a loaded machine runs them is no property of the code.
+settings.register_profile(
+    "unhurried", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("unhurried")
 
 HOSTS = Path(__file__).parent / "hosts"
 

@@ -60,8 +60,10 @@ def test_protocol_sums_are_matched_by_column(table: dict[bytes, int]) -> None:
     names = b" ".join(table)
     numbers = b" ".join(b"%d" % value for value in table.values())
     data = b"Ip: A\nIp: 1\nTcp: %s\nTcp: %s\nTcpExt: B\nTcpExt: 2\n" % (names, numbers)
-    assert columns(data, b"Tcp") == table
-    assert columns(data, b"Udp") == {}
+    assert columns(data, b"Tcp", [*table, b"Missing"]) == table
+    assert columns(data, b"TcpExt", [b"B"]) == {b"B": 2}
+    assert columns(data, b"Udp", table) == {}
+    assert columns(data[:-3], b"TcpExt", [b"B"]) == {}
 
 
 def test_socket_sums_keep_protocols_apart() -> None:

@@ -151,6 +151,13 @@ def test_an_array_has_the_name_in_its_superblock(host: Callable[[str], Host]) ->
     assert "reads_per_second" not in fields["sda"]
 
 
+def test_a_device_is_never_more_than_wholly_busy(host: Callable[[str], Host]) -> None:
+    """The kernel counts ticks, which may be more than the time between two readings."""
+    recorded = host("lvm-host")
+    points = recorded.twice(DiskioCollector(recorded.tree), seconds=2.4999)
+    assert max(point.fields["busy_percent"] for point in points) == 100
+
+
 def test_a_device_that_moved_to_another_number_keeps_its_name(host: Callable[[str], Host]) -> None:
     """Numbers of mapped devices are given anew; the names below are looked up again."""
     recorded = host("lvm-host")

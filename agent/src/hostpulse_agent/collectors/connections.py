@@ -45,7 +45,7 @@ class ConnectionsCollector(Collector):
     def collect(self, now: float) -> list[Point]:
         """Return the one point."""
         snmp, at = self._tree.proc("net/snmp", now)
-        tcp = columns(snmp, b"Tcp")
+        tcp = columns(snmp, b"Tcp", (b"CurrEstab", b"OutSegs", b"RetransSegs"))
         fields: dict[str, float] = {}
         if b"CurrEstab" in tcp:
             fields["tcp_established"] = tcp[b"CurrEstab"]
@@ -71,7 +71,7 @@ class ConnectionsCollector(Collector):
 
     def _overflows(self, now: float, fields: dict[str, float]) -> None:
         netstat, at = self._tree.proc("net/netstat", now)
-        overflows = columns(netstat, b"TcpExt").get(b"ListenOverflows")
+        overflows = columns(netstat, b"TcpExt", (b"ListenOverflows",)).get(b"ListenOverflows")
         if overflows is None:
             return
         change = self._counters.change("overflows", at, (overflows,))

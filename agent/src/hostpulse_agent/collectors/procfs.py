@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable, Iterable
 
 _CHUNK = 65536
 _TAG_CHARACTERS = 255
@@ -120,15 +120,22 @@ def meminfo(data: bytes) -> dict[bytes, int]:
     return table
 
 
-def columns(data: bytes, prefix: bytes) -> dict[bytes, int]:
-    """Parse the two lines ``prefix: names`` and ``prefix: numbers`` of /proc/net/snmp, netstat.
+def columns(data: bytes, protocol: bytes, wanted: Iterable[bytes]) -> dict[bytes, int]:
+    """Return the wanted numbers of a protocol in the form of /proc/net/snmp and netstat.
 
-    Empty where the file has no such lines.
+    There a line ``protocol: names`` is followed by a line ``protocol: numbers``. What the kernel
+    does not have is left out.
     """
-    lines = [line for line in data.split(b"\n") if line.startswith(prefix + b": ")]
-    if len(lines) != 2:  # noqa: PLR2004 -- names and numbers
-        return {}
-    return dict(zip(lines[0].split()[1:], map(int, lines[1].split()[1:])))
+    start = b"\n" + protocol + b": "
+    _, _, rest = (b"\n" + data).partition(start)
+    names, _, rest = rest.partition(start)
+    positions = names.split()
+    numbers = rest.partition(b"\n")[0].split()
+    return {
+        name: int(numbers[positions.index(name)])
+        for name in wanted
+        if name in positions and len(numbers) == len(positions)
+    }
 
 
 def counter(data: bytes, name: bytes) -> int | None:
