@@ -35,12 +35,12 @@ T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 
 def test_one_shipper_a_data_directory(tmp_path: Path) -> None:
     """The second is told which process has it; after the first ends it may start."""
-    with only_one(tmp_path):
-        with (
-            pytest.raises(ShipperRunningError, match=rf"process {os.getpid()}\)"),
-            only_one(tmp_path),
-        ):
-            pass
+    with (
+        only_one(tmp_path),
+        pytest.raises(ShipperRunningError, match=rf"process {os.getpid()}\)"),
+        only_one(tmp_path),
+    ):
+        pass
     with only_one(tmp_path):
         assert (tmp_path / "shipper.lock").read_text() == f"{os.getpid()}\n"
 
