@@ -172,7 +172,7 @@ def script(folder: Path, keys: dict[str, str], size: int) -> Path:
         samples = [
             ingest_sample.sample(seq, now_ms - 10_000 * (size - seq), rng) for seq in range(size)
         ]
-        envelope = ingest_sample.envelope(server_id, str(uuid.uuid4()), samples, now_ms)
+        envelope = ingest_sample.envelope(server_id, str(uuid.uuid4()), samples)
         body = json.dumps(envelope, separators=(",", ":"))
         items.append(f'{{key="{key}", body=[==[{body}]==]}}')
     path = folder / f"load-{size}.lua"

@@ -25,22 +25,28 @@ POINTS: tuple[tuple[str, dict[str, str], str], ...] = (
     (
         "cpu",
         {"core": "total"},
-        ("usage_percent user_percent system_percent nice_percent iowait_percent irq_percent "
-        "softirq_percent steal_percent idle_percent"),
+        (
+            "usage_percent user_percent system_percent nice_percent iowait_percent irq_percent "
+            "softirq_percent steal_percent idle_percent"
+        ),
     ),
     *(("cpu", {"core": str(core)}, "usage_percent") for core in range(4)),
     (
         "system",
         {},
-        ("load1 load5 load15 load_per_core cores uptime_seconds processes_running "
-        "processes_blocked processes_zombie processes_uninterruptible "
-        "context_switches_per_second units_failed raid_degraded"),
+        (
+            "load1 load5 load15 load_per_core cores uptime_seconds processes_running "
+            "processes_blocked processes_zombie processes_uninterruptible "
+            "context_switches_per_second units_failed raid_degraded"
+        ),
     ),
     (
         "memory",
         {},
-        ("total_bytes available_bytes used_bytes free_bytes buffers_bytes cached_bytes "
-        "shared_bytes slab_bytes hugepages_bytes used_percent"),
+        (
+            "total_bytes available_bytes used_bytes free_bytes buffers_bytes cached_bytes "
+            "shared_bytes slab_bytes hugepages_bytes used_percent"
+        ),
     ),
     (
         "swap",
@@ -53,16 +59,20 @@ POINTS: tuple[tuple[str, dict[str, str], str], ...] = (
     (
         "connections",
         {},
-        ("tcp_established tcp_time_wait tcp_orphan tcp_alloc udp_in_use tcp_retransmit_percent "
-        "tcp_listen_overflows_per_second"),
+        (
+            "tcp_established tcp_time_wait tcp_orphan tcp_alloc udp_in_use tcp_retransmit_percent "
+            "tcp_listen_overflows_per_second"
+        ),
     ),
     *(("pressure", {"resource": name}, _PRESSURE) for name in ("cpu", "memory", "io")),
     ("kernel", {}, "oom_kills open_files_percent conntrack_percent"),
     (
         "agent",
         {},
-        ("cycle_ms cpu_percent rss_bytes spool_samples spool_oldest_seconds sent_samples "
-        "send_failures dropped_samples collector_errors clock_offset_ms missed_ticks"),
+        (
+            "cycle_ms cpu_percent rss_bytes spool_samples spool_oldest_seconds sent_samples "
+            "send_failures dropped_samples collector_errors clock_offset_ms missed_ticks"
+        ),
     ),
 )
 FIELDS = sum(len(names.split()) for _, _, names in POINTS)
@@ -87,14 +97,15 @@ def sample(seq: int, time_ms: int, rng: random.Random) -> dict[str, Any]:
     }
 
 
-def envelope(
-    server_id: str, stream: str, samples: list[dict[str, Any]], sent_at: int
-) -> dict[str, Any]:
-    """Return the body of a request."""
+def envelope(server_id: str, stream: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the body of a request.
+
+    Without ``sent_at``: the load generator repeats its bodies, and a time that falls behind would
+    look like a clock that drifts a second a second, which the registry would write down.
+    """
     return {
         "schema": 1,
         "server_id": server_id,
-        "sent_at": sent_at,
         "agent": {"version": "0.1.0", "stream": stream, "machine": "ab" * 32},
         "samples": samples,
     }
