@@ -314,7 +314,7 @@ def test_a_spool_has_one_agent(spool: Spool, spool_config: SpoolConfig) -> None:
 def test_a_drained_backlog_is_flushed_and_shrinks(spool_config: SpoolConfig) -> None:
     """The file is given back to the host after an outage."""
     spool = Spool(spool_config)
-    for n in range(1000):
+    for n in range(600):
         spool.append(T0 + n * 10_000, lambda _place: os.urandom(1500))
     drain(spool)
     spool.append(T0 + 20_000_000, make)
@@ -426,4 +426,4 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 TestSpoolMachine = SpoolMachine.TestCase
-TestSpoolMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestSpoolMachine.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
