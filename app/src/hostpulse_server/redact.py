@@ -19,7 +19,8 @@ _NAMES = (
 )
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bhp_([a-z0-9]{12})_[A-Za-z0-9]+"), rf"hp_\1_{HIDDEN}"),
-    (re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"(?i)\b(token)\s+[A-Za-z0-9._~+/=-]{16,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)(https?://hooks\.[^\s/\"']+/)[^\s\"']+"), rf"\1{HIDDEN}"),
     (re.compile(r"(?i)(https?://[^\s\"']*?/(?:web)?hooks?/)[^\s\"']+"), rf"\1{HIDDEN}"),

@@ -20,7 +20,8 @@ MAX_FACTS_BYTES = 65_536
 SERVER_ID = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$"
 NAME = r"^[a-z][a-z0-9_]{0,63}$"
 UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-EPOCH_MS = validate.Range(min=0, max=2**53)
+LATEST_MS = 2**53
+EPOCH_MS = validate.Range(min=0, max=LATEST_MS)
 
 _POINT = {
     "type": "object",
@@ -173,7 +174,8 @@ class _KnownHeaders:
         try:
             if not document.keys() <= self.ORDINARY or type(document["schema"]) is not int:
                 return None
-            if type(document.get("sent_at", 0)) is not int or document.get("sent_at", 0) < 0:
+            sent_at = document.get("sent_at", 0)
+            if type(sent_at) is not int or not 0 <= sent_at <= LATEST_MS:
                 return None
             agent = frozenset(document["agent"].items())
             return (document["schema"], document["server_id"], agent)

@@ -71,9 +71,9 @@ def _surely_good(point: Any) -> bool:
             and 0 < len(fields) <= MAX_FIELDS
             and set(map(type, fields.values())) <= _NUMBERS
             and all(map(isfinite, fields.values()))
-            and len(point) == (3 if tags is not None else 2)
+            and len(point) == (2 if tags is None else 3)
             and (
-                not tags
+                tags is None
                 or (
                     len(tags) <= MAX_TAGS
                     and tags.keys() <= _known.names

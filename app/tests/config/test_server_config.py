@@ -1,0 +1,218 @@
+"""What ``server.toml`` and the environment may say, and how faults are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hostpulse_server import config, redact
+from hostpulse_server.errors import ConfigError
+
+FULL = """
+data_dir = "/srv/hp"
+[site]
+name = "acme"
+timezone = "Europe/Berlin"
+[api]
+bind = "[::1]:9000"
+threads = 4
+max_body = "512KiB"
+cors_origins = ["https://ops.example.org"]
+[retention]
+raw = "1d12h"
+rollup = "60d"
+[channels.slack]
+kind = "slack"
+webhook_url_file = "slack_webhook_url"
+[channels.mail]
+kind = "email"
+host = "smtp.example.org"
+from = "hostpulse@example.org"
+to = ["ops@example.org"]
+[[routes]]
+match = {severity = "critical"}
+channels = ["slack", "mail"]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    """Write a configuration file."""
+    path = folder / "server.toml"
+    path.write_text(text)
+    return path
+
+
+def faults(path: Path, environ: dict[str, str] | None = None) -> list[str]:
+    """Return the lines of the error that loading raises."""
+    with pytest.raises(ConfigError) as caught:
+        config.load(path, environ or {})
+    return str(caught.value).splitlines()
+
+
+def test_every_section_becomes_seconds_bytes_and_values(tmp_path: Path) -> None:
+    """Durations are seconds, sizes bytes, channels know their kind."""
+    loaded = config.load(write(tmp_path, FULL), {})
+    assert (loaded.api.host, loaded.api.port, loaded.api.max_body) == ("::1", 9000, 512 * 1024)
+    assert loaded.retention.raw == 36 * 3600
+    assert loaded.state.url == "sqlite:////srv/hp/state.db"
+    assert loaded.paths.journal == Path("/srv/hp/journal.db")
+    mail = loaded.channels["mail"]
+    assert isinstance(mail, config.EmailChannel)
+    assert (mail.sender, mail.port, mail.security) == ("hostpulse@example.org", 587, "starttls")
+    assert loaded.routes[0].channels == ("slack", "mail")
+
+
+def test_defaults_alone_are_a_valid_configuration() -> None:
+    """No file is needed for a first look."""
+    loaded = config.load(None, {})
+    assert loaded.api.bind == "127.0.0.1:8080"
+    assert loaded.retention.raw == 7 * 86400
+
+
+def test_all_faults_are_listed_at_once_with_file_and_key(tmp_path: Path) -> None:
+    """One run of ``check`` is enough to repair a file."""
+    path = write(
+        tmp_path,
+        """
+        colour = "red"
+        [api]
+        threads = "many"
+        max_body = "2 MB"
+        bindd = "x"
+        [journal]
+        max_bytes = true
+        [retention]
+        raw = "week"
+        [store]
+        kind = "paper"
+        [shipper]
+        batch_seconds = false
+        [channels.a]
+        kind = "pigeon"
+        [channels.b]
+        kind = "slack"
+        [[routes]]
+        match = {severity = 3}
+        channels = ["nobody"]
+        """,
+    )
+    found = faults(path)
+    assert all(line.startswith(f"{path}: ") for line in found)
+    for key in (
+        "colour",
+        "api.threads",
+        "api.max_body",
+        "api.bindd",
+        "journal.max_bytes",
+        "retention.raw",
+        "store.kind",
+        "shipper.batch_seconds",
+        "channels.a.kind",
+        "channels.b.webhook_url_file",
+        "routes.0.match",
+        "routes.0.channels",
+    ):
+        assert any(f" {key}: " in line for line in found), key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[store]\nkind = "influxdb"', "store.kind"),
+        ("[api]\nworkers = 2", "api.limiter_url"),
+        ('[api]\nbind = "127.0.0.1:70000"', "api.bind"),
+        ('[api]\ncors_origins = ["*"]', "api.cors_origins"),
+        ("[shipper]\nbatch_points = 50\nmax_batch_points = 10", "shipper.max_batch_points"),
+        ('[retention]\nraw = "9d"\nrollup = "8d"', "retention.rollup"),
+        ('[retention]\nraw = "1m"', "retention.rollup_window"),
+        ('[site]\ntimezone = "Mars/Olympus"', "site.timezone"),
+        ('data_dir = "here"', "data_dir"),
+        ("api = 3", "api"),
+        ("routes = 3", "routes"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tmp_path: Path, text: str, key: str) -> None:
+    """Values that are right alone but wrong together are faults, too."""
+    assert any(f" {key}: " in line for line in faults(write(tmp_path, text)))
+
+
+def test_two_workers_with_a_shared_limiter_are_fine(tmp_path: Path) -> None:
+    """Only the inexact mix is refused."""
+    text = '[api]\nworkers = 2\nlimiter_url = "redis://127.0.0.1:6379"'
+    assert config.load(write(tmp_path, text), {}).api.workers == 2
+
+
+def test_variables_override_keys_of_their_own_kind(tmp_path: Path) -> None:
+    """Numbers, lists, nested sections and channels can come from the environment."""
+    environ = {
+        "HOSTPULSE_DATA_DIR": "/srv/other",
+        "HOSTPULSE_API_THREADS": "3",
+        "HOSTPULSE_API_CORS_ORIGINS": "https://a.example, https://b.example",
+        "HOSTPULSE_STORE_INFLUXDB_ORG": "ops",
+        "HOSTPULSE_SHIPPER_BATCH_SECONDS": "2.5",
+        "HOSTPULSE_CHANNELS_SLACK_ALLOW_PRIVATE": "true",
+        "HOSTPULSE_DEMO_SPEED": "fast",
+    }
+    loaded = config.load(write(tmp_path, FULL), environ)
+    assert (loaded.data_dir, loaded.api.threads) == (Path("/srv/other"), 3)
+    assert loaded.api.cors_origins == ("https://a.example", "https://b.example")
+    assert loaded.store.influxdb.org == "ops"
+    assert loaded.shipper.batch_seconds == 2.5
+    slack = loaded.channels["slack"]
+    assert isinstance(slack, config.SlackChannel)
+    assert slack.allow_private
+
+
+def test_a_variable_with_a_typing_error_is_a_fault(tmp_path: Path) -> None:
+    """Under a section of ours, a name that is no key is not passed over."""
+    found = faults(write(tmp_path, ""), {"HOSTPULSE_API_THREAD": "3", "HOSTPULSE_API_PORT": "1"})
+    assert len(found) == 2
+
+
+def test_a_missing_or_broken_file_is_told_in_one_line(tmp_path: Path) -> None:
+    """Neither a traceback nor an empty configuration."""
+    assert "cannot be read" in faults(tmp_path / "none.toml")[0]
+    assert "is not TOML" in faults(write(tmp_path, "a = ["))[0]
+
+
+def test_secrets_are_found_as_credentials_then_beside_the_file(tmp_path: Path) -> None:
+    """A name is looked up in $CREDENTIALS_DIRECTORY first; an absolute path is itself."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    beside, handed = tmp_path / "a", credentials / "b"
+    for path, text in ((beside, "beside-secret\n"), (handed, "handed-secret\n")):
+        path.write_text(text)
+        path.chmod(0o600)
+    (tmp_path / "b").write_text("shadowed")
+    loaded = config.load(write(tmp_path, ""), {"CREDENTIALS_DIRECTORY": str(credentials)})
+    assert loaded.secret("a") == "beside-secret"
+    assert loaded.secret("b") == "handed-secret"
+    assert loaded.secret(str(beside)) == "beside-secret"
+    assert "handed-secret" not in redact.text("the handed-secret leaked")
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "says"),
+    [(0o644, b"x", "chmod 600"), (0o640, b"x", "chmod 600"), (0o600, b" \n", "is empty")],
+)
+def test_an_unfit_secret_file_is_refused_with_the_fix(
+    tmp_path: Path, mode: int, content: bytes, says: str
+) -> None:
+    """Others could read it, or there is nothing in it."""
+    path = tmp_path / "s"
+    path.write_bytes(content)
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=says):
+        config.load(None, {}).secret(str(path))
+
+
+def test_a_missing_or_binary_secret_file_is_told(tmp_path: Path) -> None:
+    """The message names the file."""
+    path = tmp_path / "s"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(None, {}).secret(str(path))
+    path.write_bytes(b"\xff\xfe")
+    path.chmod(0o600)
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        config.load(None, {}).secret(str(path))
