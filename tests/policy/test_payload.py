@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,6 +99,7 @@ def test_the_agents_pins_are_those_its_package_asks_for() -> None:
         assert need.specifier.contains(pins[name].version), (
             f"{name}: refresh agent/requirements.txt"
         )
+    assert version("psutil") == pins["psutil"].version, "tested with another than is shipped"
     assert pinned.Target("x86_64", "3.9").wants(pins["tomli"])
     assert not pinned.Target("x86_64", "3.11").wants(pins["tomli"])
 

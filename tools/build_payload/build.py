@@ -111,7 +111,11 @@ def build_wheel(product: Product, suffix: str, destination: Path) -> tuple[str, 
             shutil.copyfile(path, copy)
         versioned = Path(scratch, "src", product.module, "__init__.py")
         text = versioned.read_text(encoding="utf-8")
-        versioned.write_text(VERSION.sub(rf"\g<1>\g<2>{suffix}\g<3>", text), encoding="utf-8")
+        text, found = VERSION.subn(rf"\g<1>\g<2>{suffix}\g<3>", text)
+        if found != 1:
+            message = f'{product.module}/__init__.py wants one line __version__ = "…"'
+            raise PayloadError(message)
+        versioned.write_text(text, encoding="utf-8")
         result = subprocess.run(
             [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(destination)],
             cwd=scratch,
