@@ -12,6 +12,7 @@ import os
 import struct
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,6 @@ from hostpulse_agent.collectors.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.root
 
@@ -226,17 +226,45 @@ def test_helpers_that_wait_are_few(tmp_path: Path, apart: Callable[..., None]) -
     apart(work)
 
 
+def test_a_mount_for_which_too_little_time_was_left_is_not_called_hung(
+    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+) -> None:
+    """Two hung mounts use up most of a call; the third is found out by the next one."""
+
+    def work() -> None:
+        mounts = [Fuse(tmp_path / name) for name in ("one", "two", "three")]
+        paths = [fuse.path for fuse in mounts]
+        try:
+            first = helper.statvfs(paths, DEADLINE / 2)
+            assert [first[path] for path in paths[:2]] == [HUNG, HUNG]
+            assert isinstance(first[paths[2]], TimeoutError)
+            assert set(helper.statvfs(paths, DEADLINE / 2).values()) == {HUNG}
+        finally:
+            for fuse in mounts:
+                fuse.close()
+
+    apart(work)
+
+
 def test_a_mount_that_is_gone_takes_its_helper_along(
     tmp_path: Path, apart: Callable[..., None], helper: FsHelper
 ) -> None:
-    """After a lazy unmount nobody asks for it any more."""
+    """After a lazy unmount nobody asks for it any more; the process that waited is ended."""
 
     def work() -> None:
         fuse = Fuse(tmp_path / "hung")
         try:
             helper.statvfs([fuse.path, "/"], DEADLINE)
+            before = helper.pids()
             helper.statvfs(["/"], DEADLINE)
-            assert len(helper.pids()) == 1
+            (left,) = helper.pids()
+            (gone,) = set(before) - {left}
+
+            def ended() -> bool:
+                helper.statvfs(["/"], DEADLINE)
+                return not Path(f"/proc/{gone}").exists()
+
+            assert until(ended)
         finally:
             fuse.close()
 

@@ -54,6 +54,8 @@ class CpuCollector(Collector):
         seen: list[str] = []
         # The cpu lines come first; what follows may be tens of kilobytes.
         for line in data[: data.find(b"\nintr")].split(b"\n"):
+            if not line.startswith(b"cpu"):
+                break
             label, *ticks = line.split()
             core = label[3:].decode() or "total"
             if core != "total" and self._per_core == "off":

@@ -46,7 +46,7 @@ class FsHelper:
         self._worker: Worker | None = None
         self._watchers: dict[str, Worker] = {}
         self._retry_at: dict[str, float] = {}
-        self._dying: list[int] = []
+        self._dying: dict[int, str] = {}
 
     def statvfs(self, paths: Iterable[str], deadline_s: float) -> dict[str, Result]:
         """Return for every path its ``StatResult``, ``HUNG``, or the ``OSError`` it gave.
@@ -75,6 +75,8 @@ class FsHelper:
         now = time.monotonic()
         if path in self._watchers or now < self._retry_at.get(path, 0.0):
             return HUNG
+        if path in self._dying.values():  # killed, and the kernel does not let go of it
+            return HUNG
         late = TimeoutError(errno.ETIMEDOUT, "no time was left to ask for this filesystem")
         if now >= end:
             return late
@@ -93,9 +95,12 @@ class FsHelper:
     @staticmethod
     def _ask(worker: Worker, path: str, end: float, patience: float) -> Answer | None:
         """Return the answer, None for a hung mount; raises when nothing can be said of it."""
+        enough = time.monotonic() + patience
         try:
-            return worker.ask(path, min(end, time.monotonic() + patience))
+            return worker.ask(path, min(end, enough))
         except WorkerStuckError:
+            if enough > end:  # others took the time; the next call has more for this mount
+                raise
             if not worker.starved():
                 return None
         # An overloaded machine is no dead mount: give the helper what is left of the deadline.
@@ -107,12 +112,12 @@ class FsHelper:
             self._worker = None
         else:
             self._retry_at[path] = time.monotonic() + self._retry_s
-            self._drop()
+            self._drop(path)
         return HUNG
 
     def _tidy(self, wanted: set[str]) -> None:
         """Let go of watchers that answered or whose mount is gone, and of ended processes."""
-        self._dying = [pid for pid in self._dying if not reap(pid)]
+        self._dying = {pid: path for pid, path in self._dying.items() if not reap(pid)}
         self._retry_at = {path: at for path, at in self._retry_at.items() if path in wanted}
         for path, worker in list(self._watchers.items()):
             if path in wanted:
@@ -123,13 +128,14 @@ class FsHelper:
                 except WorkerGoneError:
                     pass
             del self._watchers[path]
-            self._kill(worker)
+            self._kill(worker, path)
 
-    def _drop(self) -> None:
+    def _drop(self, path: str = "") -> None:
+        """End the helper in use, which hangs at ``path`` if one is given."""
         if self._worker is not None:
-            self._kill(self._worker)
+            self._kill(self._worker, path)
             self._worker = None
 
-    def _kill(self, worker: Worker) -> None:
+    def _kill(self, worker: Worker, path: str) -> None:
         if not worker.kill():
-            self._dying.append(worker.pid)
+            self._dying[worker.pid] = path
