@@ -139,7 +139,13 @@ def test_samples_come_back_and_survive_a_restart(tmp_path: Path) -> None:
         assert running.data.stat().st_mode & 0o777 == 0o700
         for secret in ("admin.key", "store.db", "shipper.db", "state.db"):
             assert (running.data / secret).stat().st_mode & 0o077 == 0, secret
-        (server,) = running.get("/api/v1/servers")["servers"]
+        deadline = time.monotonic() + 60
+        while True:  # the books follow the store, and the api looks into them each second
+            (server,) = running.get("/api/v1/servers")["servers"]
+            if server["status"] != "never_seen":
+                break
+            assert time.monotonic() < deadline, server
+            time.sleep(0.1)
         assert (server["id"], server["status"], server["completeness"]) == ("web-01", "up", 100.0)
         admin_key = (running.data / "admin.key").read_text().strip()
     with dev(tmp_path, port) as running:

@@ -1,0 +1,129 @@
+"""SIGKILL under load, full disks: what was acknowledged is stored, once, and the books agree."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hostpulse_server.clock import SYSTEM
+from hostpulse_server.config import load
+from hostpulse_server.errors import BooksUnavailableError, StoreUnavailableError
+from hostpulse_server.journal import Journal, SamplesRecord
+from hostpulse_server.journal.records import KIND
+from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.store.base import Query
+from hostpulse_server.store.embedded import EmbeddedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from app.tests.shipper.conftest import Bench
+
+KILLS = 3
+SHIP = (
+    "import os; from hostpulse_server.config import load\n"
+    "from hostpulse_server.shipper.service import run\n"
+    "run(load(None, os.environ))"
+)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait until ``condition`` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        threading.Event().wait(0.02)
+
+
+def test_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
+    """Samples keep coming while the shipper is killed and started again."""
+    environ = {
+        "HOSTPULSE_DATA_DIR": str(tmp_path),
+        "HOSTPULSE_SHIPPER_BATCH_SECONDS": "0.05",
+        "HOSTPULSE_JOURNAL_MIN_FREE_BYTES": "1MiB",
+    }
+    config = load(None, environ)
+    start_ms = SYSTEM.now_ms() - 3_600_000
+    reader = SeenReader(config.paths.shipper)
+    sent = 0
+
+    def send(journal: Journal) -> None:
+        nonlocal sent
+        sent += 1
+        time_ms = start_ms + sent
+        points = [{"measurement": "cpu", "tags": {}, "fields": {"a": sent}}]
+        sample = {"seq": sent, "time": time_ms, "interval_ms": 1, "points": points}
+        record = SamplesRecord("web-01", time_ms, {"version": "1", "stream": "s"}, [sample])
+        journal.append(record.encode(), KIND, time_ms)
+
+    def stored() -> int:
+        reports = reader.ledger("web-01")
+        return reports[0].stored if reports else 0
+
+    journal = Journal.open(
+        config.paths.journal, max_bytes=2**30, min_free_bytes=0, clock=SYSTEM
+    )  # fmt: skip
+    with closing(journal):
+        for killed in range(KILLS + 1):
+            before = stored()
+            with subprocess.Popen(
+                [sys.executable, "-c", SHIP], env={**os.environ, **environ}
+            ) as process:
+                # under way when the kill comes: some of this life's samples are stored
+                while stored() <= before:
+                    send(journal)
+                if killed == KILLS:
+                    eventually(lambda: stored() == sent)
+                process.send_signal(signal.SIGTERM if killed == KILLS else signal.SIGKILL)
+    (report,) = reader.ledger("web-01")
+    assert (report.stored, report.missing) == (sent, 0)
+    store = EmbeddedStore(config.paths.store, read_only=True)
+    (series,) = store.query(Query(None, "cpu", (), (), start_ms, SYSTEM.now_ms(), 1, "last"))
+    assert list(series.points) == [(start_ms + seq, float(seq)) for seq in range(1, sent + 1)]
+
+
+def test_books_on_a_full_disk_wait_and_then_agree_with_the_store(bench: Bench) -> None:
+    """The transaction fails whole; ranges that it had made in memory are forgotten with it."""
+    shipper = bench.shipper()
+    bench.send(1, 2)
+    bench.flush(shipper)
+    connection = shipper._books._connection
+    connection.execute("PRAGMA max_page_count = 1")
+    for seq in range(10, 400, 2):
+        bench.send(seq, server=f"host-{seq}", stream="x" * 200)
+    bench.send(3)
+    shipper._read()
+    with pytest.raises(BooksUnavailableError, match="full"):
+        shipper._commit()
+    assert bench.seen.ledger("web-01")[0].stored == 2
+    connection.execute("PRAGMA max_page_count = 1000000")
+    bench.clock.ms += 5000
+    shipper.turn()
+    assert bench.seen.ledger("web-01")[0].stored == 3
+    assert bench.seen.ledger("host-10")[0].stored == 1
+
+
+def test_a_store_on_a_full_disk_holds_the_cursor(bench: Bench) -> None:
+    """Nothing is written down as shipped until it is; then it goes on from there."""
+    shipper = bench.shipper()
+    writer = bench.store.inner._writer
+    assert writer is not None
+    writer.execute("PRAGMA max_page_count = 8")
+    bench.send(*range(1, 2001))
+    shipper._read()
+    part = [(point, one.entry) for one in shipper._pending for point in one.points]
+    with pytest.raises(StoreUnavailableError, match="full"):
+        shipper._write_part(part)
+    assert bench.seen.get() == {}
+    assert bench.stored() == {}
+    shipper.turn()
+    assert len(bench.stored()["web-01"]) == 2000
