@@ -62,6 +62,7 @@ class Sender:
         self._size = BatchSize()
         self.tally = Tally()
         self._fresh_id = 0  # the newest sample that had its turn as such
+        self._was_fresh = False
         self._not_before = 0.0
         self._facts_due = 0.0
         self._bad_in_a_row = 0
@@ -128,13 +129,14 @@ class Sender:
         rows, fresh = self._choose(greet=bool(extra) and not self.tally.url)
         if not rows and not extra:
             return None
-        if fresh:
-            self._fresh_id = rows[0].id
+        self._was_fresh = fresh
+        if rows:
+            self._fresh_id = max(self._fresh_id, rows[-1].id)
         try:
             verdict = self._deliver(rows, extra)
+            self._act(verdict, rows, extra, fresh=fresh)
         finally:
             self._hands.spool.release(rows)  # whatever was not acknowledged or rejected
-        self._act(verdict, rows, extra, fresh=fresh)
         return max(0.0, self._not_before - self._hands.clock.monotonic())
 
     def _choose(self, *, greet: bool) -> tuple[list[Row], bool]:
@@ -144,10 +146,12 @@ class Sender:
         """
         if greet:
             return [], False
-        row = self._hands.spool.newest(self._fresh_id)
+        spool = self._hands.spool
+        # In turns, so that samples that come as fast as they go do not starve the backlog.
+        row = None if self._was_fresh and len(spool) > 1 else spool.newest(self._fresh_id)
         if row is not None:
             return [row], True
-        return self._hands.spool.oldest(self._size.limit, MAX_PACKED, MAX_RAW), False
+        return spool.oldest(self._size.limit, MAX_PACKED, MAX_RAW), False
 
     def _facts(self, now: float) -> dict[str, Any]:
         if now < self._facts_due:
@@ -220,6 +224,7 @@ class Sender:
             self._succeed(len(rows), now, extra, fresh=fresh)
             return
         self.tally.failures += 1
+        self._was_fresh = False
         if verdict.action in (delivery.SMALLER, delivery.BAD):
             if extra:
                 # Facts are the likelier fault, and the samples can do without.
