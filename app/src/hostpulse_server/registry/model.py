@@ -52,16 +52,6 @@ class Server:
     clock_offset_ms: int | None = None
     interval_ms: int | None = None
 
-    def settings(self) -> dict[str, Any]:
-        """Return what an operator set, as in an item of ``servers apply`` (keys by id only)."""
-        return {
-            "name": self.name,
-            "address": self.address,
-            "labels": dict(self.labels),
-            "allow_from": list(self.allow_from),
-            "keys": list(self.keys),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
