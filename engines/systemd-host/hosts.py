@@ -34,6 +34,8 @@ REPOSITORY = "localhost/hostpulse-host"
 SUITES = ("bullseye", "bookworm", "trixie")
 PREFIX = "hp-" + hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:8]
 START_DEADLINE_S = 60.0
+# Where scripts/podman looks a running host up without asking podman.
+RUNNING = Path("/run/hostpulse-hosts")
 FIRST_PORT, LAST_PORT = 20000, 30000
 
 
@@ -155,11 +157,14 @@ def start(group: str, host: Host) -> bool:
         if built_from == image and podman("start", name, check=False).returncode == 0:
             return True
         podman("rm", "--force", "--time", "0", name)
+    RUNNING.mkdir(mode=0o755, exist_ok=True)
+    (RUNNING / f"{name}.cid").unlink(missing_ok=True)
     publish = []
     if host.port:
         publish = ["--publish", f"127.0.0.1:{free_port(name)}:{host.port}"]
     podman(
         *("run", "--detach", "--name", name, "--hostname", host.name),
+        *("--pidfile", str(RUNNING / f"{name}.pid"), "--cidfile", str(RUNNING / f"{name}.cid")),
         *("--network", container(group, "net"), "--network-alias", host.name),
         *("--label", f"hostpulse.checkout={PREFIX}", "--label", f"hostpulse.group={group}"),
         # Unprivileged, hardened units fail with 226/NAMESPACE.
@@ -206,6 +211,8 @@ def down(group: str | None) -> None:
     found = podman("ps", "--all", "--quiet", *labels).stdout.split()
     if found:
         podman("rm", "--force", "--time", "0", "--volumes", *found)
+    for known in RUNNING.glob(f"{container(group, '') if group else f'{PREFIX}-'}*"):
+        known.unlink(missing_ok=True)
     wanted = container(group, "net") if group else f"{PREFIX}-"
     for network in podman("network", "ls", "--format", "{{.Name}}").stdout.split():
         if network == wanted or (not group and network.startswith(wanted)):
