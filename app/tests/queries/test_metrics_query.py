@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from hostpulse_server.api.query_parameters import (
     parse,
     time_ms,
 )
+from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
     from app.tests.queries.conftest import Site
@@ -142,6 +143,9 @@ class TestResolutions:
     def test_before_raw_retention_rollups_serve(self, site: Site) -> None:
         """A fine step is raised to the rollup window."""
         site.clock.ms += 7 * 24 * HOUR + HOUR
+        with closing(EmbeddedStore(site.config.paths.store)) as store:
+            while store.expire(NOW + HOUR, 0):
+                pass
         body: Any = site.get(start=T0 - HOUR, end=T0, step="10s", **TOTAL).json
         assert (body["resolution"], body["step_ms"]) == ("rollup", 300_000)
         assert len(body["series"][0]["points"]) == 12

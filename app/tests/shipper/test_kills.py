@@ -94,21 +94,22 @@ def test_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -
 def test_books_on_a_full_disk_wait_and_then_agree_with_the_store(bench: Bench) -> None:
     """The transaction fails whole; ranges that it had made in memory are forgotten with it."""
     shipper = bench.shipper()
-    bench.send(1, 2)
+    bench.send(1, 2, 4, 5)
     bench.flush(shipper)
     connection = shipper._books._connection
     connection.execute("PRAGMA max_page_count = 1")
+    bench.send(3)
     for seq in range(10, 400, 2):
         bench.send(seq, server=f"host-{seq}", stream="x" * 200)
-    bench.send(3)
     shipper._read()
     with pytest.raises(BooksUnavailableError, match="full"):
         shipper._commit()
-    assert bench.seen.ledger("web-01")[0].stored == 2
+    assert bench.seen.ledger("web-01")[0].stored == 4
     connection.execute("PRAGMA max_page_count = 1000000")
     bench.clock.ms += 5000
     shipper.turn()
-    assert bench.seen.ledger("web-01")[0].stored == 3
+    assert bench.seen.ledger("web-01")[0].stored == 5
+    assert len(bench.seen.ledger("web-01")[0].ranges) == 1
     assert bench.seen.ledger("host-10")[0].stored == 1
 
 

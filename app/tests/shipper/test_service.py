@@ -16,7 +16,7 @@ import pytest
 
 from hostpulse_server import state
 from hostpulse_server.config import load
-from hostpulse_server.errors import BooksUnavailableError, ShipperRunningError
+from hostpulse_server.errors import BooksUnavailableError, ConfigError, ShipperRunningError
 from hostpulse_server.journal.records import KIND, SamplesRecord
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.books import Books
@@ -43,6 +43,12 @@ def test_one_shipper_a_data_directory(tmp_path: Path) -> None:
         pass
     with only_one(tmp_path):
         assert (tmp_path / "shipper.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_data_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With what to do about it."""
+    with pytest.raises(ConfigError, match="absent cannot be used"), only_one(tmp_path / "absent"):
+        pass
 
 
 def test_systemd_hears_ready_watchdog_and_stopping(tmp_path: Path) -> None:

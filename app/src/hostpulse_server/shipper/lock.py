@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hostpulse_server.errors import ShipperRunningError
+from hostpulse_server.errors import ConfigError, ShipperRunningError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,16 @@ LOCK_NAME = "shipper.lock"
 def only_one(data_dir: Path) -> Iterator[None]:
     """Hold the directory's lock; the kernel lets go of it however the process ends.
 
-    Raises ShipperRunningError, which names the process that holds it.
+    Raises ShipperRunningError, which names the process that holds it, and ConfigError when the
+    directory cannot be used.
     """
-    handle = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"data_dir {data_dir} cannot be used: {error.strerror}; create it for the user that "
+            "runs the services"
+        ) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
