@@ -81,6 +81,7 @@ def test_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -
                 # under way when the kill comes: some of this life's samples are stored
                 while stored() <= before:
                     send(journal)
+                    threading.Event().wait(0.005)  # leaves the processor to the shipper
                 if killed == KILLS:
                     eventually(lambda: stored() == sent)
                 process.send_signal(signal.SIGTERM if killed == KILLS else signal.SIGKILL)
