@@ -108,13 +108,15 @@ def test_25_kills_under_load_lose_no_acknowledged_sample(tmp_path: Path) -> None
     senders = [threading.Thread(target=traffic.send, args=(n,)) for n in range(SENDERS)]
     for sender in senders:
         sender.start()
-    moments = random.Random(5)
+    moments = random.Random(5)  # noqa: S311  # moments to kill at
     try:
         for _ in range(KILLS):
             with start(path) as service:
-                wait_for(len(traffic.acknowledged) + 6, traffic)
-                traffic.stop.wait(moments.uniform(0, 0.15))
-                os.killpg(service.pid, signal.SIGKILL)
+                try:
+                    wait_for(len(traffic.acknowledged) + 6, traffic)
+                    traffic.stop.wait(moments.uniform(0, 0.15))
+                finally:
+                    os.killpg(service.pid, signal.SIGKILL)
     finally:
         traffic.stop.set()
         for sender in senders:

@@ -1,0 +1,104 @@
+"""``hostpulse-server api`` as a process: readiness, graceful stop, requests that never reach it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hostpulse_server.config import load
+from hostpulse_server.state import open_engine, upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND = Path(sys.executable).with_name("hostpulse-server")
+DEADLINE = 60.0
+
+
+def configure(folder: Path) -> tuple[Path, int]:
+    """Write a configuration and make the state database; return file and port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    path = folder / "server.toml"
+    path.write_text(
+        f'data_dir = "{folder}"\n[api]\nbind = "127.0.0.1:{port}"\n'
+        '[journal]\nmin_free_bytes = "1MiB"\n'
+    )
+    return path, port
+
+
+@contextmanager
+def service(path: Path, notify: socket.socket, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the api, telling ``notify`` as it would tell systemd."""
+    address = str(folder / "notify")
+    notify.bind(address)
+    notify.settimeout(DEADLINE)
+    environ = {**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"}
+    command = [str(COMMAND), "api", "--config", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def hear(notify: socket.socket, word: str) -> None:
+    """Read states until ``word`` comes."""
+    deadline = time.monotonic() + DEADLINE
+    while notify.recv(4096).decode() != word:
+        assert time.monotonic() < deadline, word
+
+
+def test_ready_means_accepting_and_a_stop_is_announced_and_graceful(tmp_path: Path) -> None:
+    """READY, WATCHDOG, STOPPING in turn; the first request after READY is answered."""
+    path, port = configure(tmp_path)
+    engine = open_engine(load(path, {}).state.url)
+    upgrade(engine)
+    engine.dispose()
+    with (
+        closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as notify,
+        service(path, notify, tmp_path) as process,
+    ):
+        hear(notify, "READY=1")
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as client:
+            client.request("GET", "/readyz", headers={"Connection": "close"})
+            assert client.getresponse().status == 200
+            client.request("GET", "/" + "x" * 9000, headers={"Connection": "close"})
+            answer = client.getresponse()
+            problem = json.loads(answer.read())
+        assert answer.status == problem["status"] == 414
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.headers["X-Request-ID"]
+        hear(notify, "WATCHDOG=1")
+        process.send_signal(signal.SIGTERM)
+        hear(notify, "STOPPING=1")
+        lines = process.communicate(timeout=DEADLINE)[1].decode().splitlines()
+        assert process.returncode == 0
+        assert all(json.loads(line)["level"] for line in lines)
+
+
+def test_a_state_database_without_schema_stops_the_start_with_the_command_to_run(
+    tmp_path: Path,
+) -> None:
+    """One line, exit 1, before any worker starts."""
+    path, _ = configure(tmp_path)
+    done = subprocess.run(
+        [COMMAND, "--config", path, "api"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 1
+    assert "hostpulse-server db upgrade" in done.stderr
+    assert "Traceback" not in done.stderr
