@@ -1,0 +1,42 @@
+"""Whatever was done to the stack before: every sample that was taken is stored."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reader import Reader
+
+    Until = Callable[[Callable[[], object], float], None]
+
+
+@pytest.mark.parametrize("name", ["monitor", "db-01"])
+def test_no_sequence_has_a_gap_and_completeness_is_100(
+    name: str, reader: Reader, until: Until
+) -> None:
+    """The newest sample comes first and the backlog behind it, until nothing is missing."""
+    begin = time.time() * 1000
+    server: dict[str, Any] = {}
+
+    def caught_up() -> bool:
+        server.update(reader.get(f"servers/{name}"))
+        fresh = server["status"] == "up" and (server["last_seen"] or 0) > begin
+        return bool(fresh and all(stream["missing"] == 0 for stream in server["ledger"]))
+
+    until(caught_up, 60)
+    assert server["completeness"] == 100.0
+    # One spool from the first installation on: an upgrade does not begin a new one.
+    assert len(server["ledger"]) == 1
+    (stored,) = server["ledger"][0]["ranges"]
+    assert stored["lo"] == 1
+
+
+@pytest.mark.parametrize("name", ["monitor", "db-01"])
+def test_an_agent_says_that_it_dropped_nothing(name: str, reader: Reader) -> None:
+    """What the agent counts agrees with what the server finds."""
+    assert reader.last("agent", "dropped_samples", server_id=name, start="-1m")[name] == 0
