@@ -37,7 +37,7 @@ def check(path: str, environ: Mapping[str, str], *, offline: bool = False) -> li
     findings = [Finding("configuration", ok=True, text=path)]
     if offline:
         return findings
-    findings.append(_spool(config))
+    findings += [_spool(config), _readings()]
     key_path = keys.locate(config.server.key_file, config.beside(""), environ)
     try:
         key = keys.read(key_path)
@@ -55,6 +55,22 @@ def _spool(config: AgentConfig) -> Finding:
         return Finding("spool", ok=True, text=config.spool.path)
     advice = f"{directory} is missing or not writable for this user: samples would live in memory"
     return Finding("spool", ok=False, text=f"{advice}; create it for the agent's user")
+
+
+def _readings() -> Finding:
+    from hostpulse_agent import crosscheck  # noqa: PLC0415 -- online only
+
+    try:
+        found = crosscheck.differences()
+    except ImportError as error:
+        text = f"psutil cannot be imported ({error}): install this release of the agent again"
+        return Finding("readings", ok=False, text=text)
+    except (OSError, ValueError) as error:
+        return Finding("readings", ok=False, text=f"/proc cannot be read: {error}")
+    if found:
+        text = f"{'; '.join(found)}: report it with this kernel's version and /proc/meminfo"
+        return Finding("readings", ok=False, text=text)
+    return Finding("readings", ok=True, text="collectors and psutil agree")
 
 
 def _server(config: AgentConfig, url: str, key: str) -> list[Finding]:
