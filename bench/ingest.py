@@ -1,6 +1,6 @@
 """Ingest rate of the real service beside the same app without a journal, in one run.
 
-``python bench/ingest.py [--seconds 10] [--json FILE]``: starts ``hostpulse-server api`` on
+``python -m bench.ingest [--seconds 10] [--json FILE]``: starts ``hostpulse-server api`` on
 loopback, loads it with wrk, then does the same with an app whose journal keeps nothing. Both get
 one sample a request and backlog batches of 100. Exit status 1 when a bar is missed.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
@@ -25,13 +24,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ingest_sample
+from bench import ingest_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flask import Flask
 
+ROOT = Path(__file__).resolve().parents[1]
 HOSTS = 50
 CONNECTIONS = 32
 BATCH = 100
@@ -100,7 +100,7 @@ def measure(folder: Path, seconds: int) -> dict[str, Any]:
     # an acknowledged request that is not in the journal would make every figure worthless
     kept = journal_entries(config)
     acknowledged = sum(run["acknowledged"] for run in real.values())
-    with serving([sys.executable, __file__, "--serve-null", str(config)], port):
+    with serving([sys.executable, "-m", "bench.ingest", "--serve-null", str(config)], port):
         null = {
             "single": load(single, port, seconds, CONNECTIONS),
             "batch": load(batch, port, seconds, 8),
@@ -184,7 +184,7 @@ def script(folder: Path, keys: dict[str, str], size: int) -> Path:
 @contextmanager
 def serving(command: list[str], port: int) -> Iterator[None]:
     """Run a server until the block ends."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ}) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT) as process:
         try:
             await_ready(process, port)
             yield
