@@ -34,6 +34,8 @@ REPOSITORY = "localhost/hostpulse-host"
 SUITES = ("bullseye", "bookworm", "trixie")
 PREFIX = "hp-" + hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:8]
 START_DEADLINE_S = 60.0
+# As on a machine: credentials reach a unit over a mount that must propagate from where it is made.
+INIT = ("/bin/sh", "-c", "mount --make-rshared / && exec /lib/systemd/systemd")
 # Where scripts/podman looks a running host up without asking podman.
 RUNNING = Path("/run/hostpulse-hosts")
 FIRST_PORT, LAST_PORT = 20000, 30000
@@ -169,7 +171,7 @@ def start(group: str, host: Host) -> bool:
         *("--label", f"hostpulse.checkout={PREFIX}", "--label", f"hostpulse.group={group}"),
         # Unprivileged, hardened units fail with 226/NAMESPACE.
         *("--privileged", "--systemd=always", "--stop-timeout", "5", *publish),
-        *(image, "/lib/systemd/systemd"),
+        *(image, *INIT),
     )
     return True
 
