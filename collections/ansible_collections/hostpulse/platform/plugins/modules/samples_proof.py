@@ -58,6 +58,7 @@ unknown:
   returned: always
   type: list
   elements: str
+report: {description: A line on each id., returned: always, type: list, elements: str}
 """
 
 POLL_S = 1.0
@@ -180,12 +181,13 @@ def main() -> None:
             msg=f"{given['url']} did not answer a reader: {error}. On the server's host look at"
             " `systemctl status nginx hostpulse-api hostpulse-shipper`."
         )
+    stale = {name: describe(registered.get(name), error) for name in sorted(expected - fresh)}
+    unknown = sorted(set(registered) - set(given["known"]) - expected) if given["known"] else []
+    report = [f"{name}: fresh" for name in sorted(fresh)]
+    report += [f"{name}: SILENT: {found}" for name, found in stale.items()]
+    report += [f"{name}: registered, but not in this inventory" for name in unknown]
     module.exit_json(
-        changed=False,
-        fresh=sorted(fresh),
-        stale={name: describe(registered.get(name), error) for name in sorted(expected - fresh)},
-        unknown=sorted(set(registered) - set(given["known"]) - expected) if given["known"] else [],
-        error=error,
+        changed=False, fresh=sorted(fresh), stale=stale, unknown=unknown, report=report
     )
 
 
