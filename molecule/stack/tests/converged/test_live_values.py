@@ -35,7 +35,7 @@ def figure(measurement: str, field: str, command: str, slack: float = 0.0, **whe
 
 def meminfo(name: str) -> str:
     """Return the command that prints one line of /proc/meminfo in bytes."""
-    return f"awk '$1 == \"{name}:\" {{ print $2 * 1024 }}' /proc/meminfo"
+    return f'awk \'$1 == "{name}:" {{ printf "%.0f\\n", $2 * 1024 }}\' /proc/meminfo'
 
 
 def df(column: str) -> str:
