@@ -14,6 +14,7 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from limits import RateLimitItem, parse
 
+from hostpulse_server.api.counters import SCHEME
 from hostpulse_server.api.problems import ProblemError, retry_after
 
 if TYPE_CHECKING:
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
 
 FAILURES = parse("30/minute")
 EXTENSION = "hostpulse_limits"
+IN_MEMORY = f"{SCHEME}://"  # importing counters registers it with limits
 
 
 class Limits:
     """The limiter of one app and its two rates."""
 
     def __init__(self, app: Flask, config: ApiConfig) -> None:
+        url = config.limiter_url
         self._limiter = Limiter(
-            get_remote_address, storage_uri=config.limiter_url, strategy="fixed-window"
+            get_remote_address,
+            storage_uri=IN_MEMORY if url == "memory://" else url,
+            strategy="fixed-window",
         )
         # an extension that is there already installs no hooks: those of this one cost each request
         # more than everything else here does, to find out that no view is decorated
