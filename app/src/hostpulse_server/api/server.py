@@ -69,6 +69,18 @@ class _Sink:
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker whose own errors are problems, too (a request line too long, …)."""
 
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        """Tell whether the connection can be used again; drain what the view left of the body.
+
+        Draining sets the socket's timeout twice. A body of known length that was read to its end,
+        which is every sample, needs none of that.
+        """
+        body = getattr(conn.parser.mesg, "body", None)
+        if keepalive and getattr(getattr(body, "reader", None), "length", None) == 0:
+            return True
+        drained: bool = super()._keepalive_after(conn, keepalive)
+        return drained
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that never reached the app."""
         sink = _Sink()
