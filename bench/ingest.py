@@ -97,7 +97,9 @@ def measure(folder: Path, seconds: int) -> dict[str, Any]:
             "single": load(single, port, seconds, CONNECTIONS),
             "batch": load(batch, port, seconds, 8),
         }
-    # an acknowledged request that is not in the journal would make every figure worthless
+    # An acknowledged request that is not in the journal would make every figure worthless. The
+    # journal may hold more: wrk stops without waiting for the answers of requests under way, as
+    # many as it has connections in each of its runs.
     kept = journal_entries(config)
     acknowledged = sum(run["acknowledged"] for run in real.values())
     with serving([sys.executable, "-m", "bench.ingest", "--serve-null", str(config)], port):
@@ -274,7 +276,8 @@ def report(figures: dict[str, Any]) -> None:
         mark = "" if figures["bars"][name] else "  MISSED"
         print(f"{title:44}{figures[name]:>12,.2f}  {sign} {BARS[name]:>9,.1f}{mark}")
     print(
-        f"acknowledged {figures['acknowledged']:,}, in the journal {figures['journal_entries']:,}"
+        f"acknowledged {figures['acknowledged']:,}, in the journal {figures['journal_entries']:,} "
+        "(which has also those under way when wrk stopped)"
     )
     print(json.dumps(figures))
 
