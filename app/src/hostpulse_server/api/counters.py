@@ -43,12 +43,18 @@ class CounterStorage(Storage):
                 count, end = 0, now + expiry
             count += amount
             self._windows[key] = (count, end)
-            if self._sweep_at <= now:
-                self._sweep_at = now + SWEEP_SECONDS
-                self._windows = {
-                    name: window for name, window in self._windows.items() if window[1] > now
-                }
+        if self._sweep_at <= now:
+            self.sweep()
         return count
+
+    def sweep(self) -> None:
+        """Drop the windows that are over."""
+        now = time.time()
+        with self._lock:
+            self._sweep_at = now + SWEEP_SECONDS
+            self._windows = {
+                name: window for name, window in self._windows.items() if window[1] > now
+            }
 
     def get(self, key: str) -> int:
         """Return the count of the window of ``key``."""
