@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from hostpulse_server import __version__
+from hostpulse_server import __version__, redact
 from hostpulse_server.errors import HostpulseError
 
 DEFAULT_CONFIG = Path("/etc/hostpulse/server.toml")
@@ -75,5 +75,5 @@ def main() -> None:
     try:
         root(prog_name="hostpulse-server")
     except HostpulseError as error:
-        click.echo(f"hostpulse-server: {error}", err=True)
+        click.echo(f"hostpulse-server: {redact.text(str(error))}", err=True)
         raise SystemExit(1) from None
