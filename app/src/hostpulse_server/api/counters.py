@@ -1,8 +1,7 @@
 """Counters of fixed windows in memory, for limits of one process.
 
-The ``memory://`` storage of limits starts a timer thread again and again, a hundred a second under
-load, each of which walks over all keys: that was a fifth of what a request cost. This one sweeps
-once a minute, in the request that comes then.
+The ``memory://`` storage of limits starts a timer thread again and again under load, up to a hundred
+a second, each of which walks over all keys. This one sweeps once a minute, in a request.
 """
 
 from __future__ import annotations
