@@ -1,7 +1,7 @@
 """Counters of fixed windows in memory, for limits of one process.
 
-The ``memory://`` storage of limits starts a timer thread again and again under load, up to a hundred
-a second, each of which walks over all keys. This one sweeps once a minute, in a request.
+The ``memory://`` storage of limits starts a timer thread again and again under load, up to a
+hundred a second, each of which walks over all keys. This one sweeps once a minute, in a request.
 """
 
 from __future__ import annotations
