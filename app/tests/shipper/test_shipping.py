@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.errors import StoreRejectedError
+from hostpulse_server.journal.records import KIND
 from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.records import INTERNAL, encode_internal
 from hostpulse_server.shipper.seen import SeenReader
@@ -140,6 +141,20 @@ class TestBooks:
         percent = bench.seen.get()["web-01"].completeness_percent
         assert percent == pytest.approx(100 * 6 / 7)
         assert [one.stream for one in bench.seen.ledger("web-01")] == ["s1", "s2"]
+
+    def test_absurd_numbers_of_one_host_hide_no_other(self, bench: Bench) -> None:
+        """Two streams up to 2**63 - 1 sum to more than an integer of the database holds."""
+        shipper = bench.shipper()
+        bench.send(1)
+        for stream in ("x1", "x2"):
+            record = _RECORD.replace(b'"s"', b'"%s"' % stream.encode())
+            for seq in (1, 2**63 - 1):
+                body = record % (b"mad-01", b"%d" % seq)
+                bench.journal.append(body, KIND, bench.clock.now_ms())
+        bench.flush(shipper)
+        seen = bench.seen.get()
+        assert seen["web-01"].completeness_percent == 100.0
+        assert seen["mad-01"].completeness_percent == pytest.approx(0.0)
 
     def test_drops_are_the_highest_count_told(self, bench: Bench) -> None:
         """Counts are cumulative and may arrive newest first."""

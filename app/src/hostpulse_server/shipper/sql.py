@@ -89,9 +89,10 @@ DIRTY = "SELECT start_ms, server_id FROM dirty ORDER BY start_ms, server_id"
 ALL_SEEN = """
 SELECT server_id, last_sample_ms, last_received_ms, interval_ms, agent_version FROM seen
 """
+# total(), because sum() fails past 2**63: one agent's absurd numbers would hide every server.
 COMPLETENESS = """
-SELECT server_id, 100.0 * sum(stored) / sum(expected) FROM (
-  SELECT server_id, sum(hi - lo + 1) AS stored, max(hi) - min(lo) + 1 AS expected
+SELECT server_id, 100.0 * total(stored) / total(expected) FROM (
+  SELECT server_id, total(hi - lo + 1) AS stored, max(hi) - min(lo) + 1 AS expected
   FROM ranges GROUP BY server_id, stream
 ) GROUP BY server_id
 """
