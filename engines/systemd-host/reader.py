@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMEOUT_S = 15
+# A key has ten requests a second; who asks for more is told when to come again.
+TRIES = 5
 
 
 class ReaderError(Exception):
@@ -47,6 +50,16 @@ class Reader:
 
     def get(self, path: str, **parameters: Any) -> Any:
         """Return the parsed answer to GET /api/v1/``path``; raises ReaderError."""
+        for _ in range(TRIES - 1):
+            try:
+                return self._get(path, **parameters)
+            except ReaderError as error:
+                if error.status != http.HTTPStatus.TOO_MANY_REQUESTS:
+                    raise
+            time.sleep(1)
+        return self._get(path, **parameters)
+
+    def _get(self, path: str, **parameters: Any) -> Any:
         query = f"?{urlencode(parameters, doseq=True)}" if parameters else ""
         connection = _Connection(self._name, self._address, self._context)
         try:
