@@ -32,8 +32,8 @@ def test_no_sequence_has_a_gap_and_completeness_is_100(
     assert server["completeness"] == 100.0
     # One spool from the first installation on: an upgrade does not begin a new one.
     assert len(server["ledger"]) == 1
-    (stored,) = server["ledger"][0]["ranges"]
-    assert stored["lo"] == 1
+    ((lowest, *_),) = server["ledger"][0]["ranges"]
+    assert lowest == 1
 
 
 @pytest.mark.parametrize("name", ["monitor", "db-01"])

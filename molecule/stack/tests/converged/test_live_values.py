@@ -58,7 +58,6 @@ FIGURES = (
     figure("system", "load1", "cut -d ' ' -f 1 /proc/loadavg", 1.5),
     figure("system", "load15", "cut -d ' ' -f 3 /proc/loadavg", 0.3),
     figure("system", "uptime_seconds", "cut -d ' ' -f 1 /proc/uptime", 1.0),
-    figure("connections", "tcp_alloc", "awk '$1 == \"TCP:\" { print $9 }' /proc/net/sockstat", 10),
 )
 
 
