@@ -101,17 +101,18 @@ class TestAnswers:
         site.put("web-01", range(T0, T0 + 10_000, 10_000))
         assert site.get(start="-3h", **TOTAL).json["step_ms"] == 30_000  # type: ignore[index] # JSON
 
-    def test_times_may_be_given_in_three_ways(self, site: Site) -> None:
+    def test_times_may_be_given_in_several_ways(self, site: Site) -> None:
         """Epoch milliseconds, RFC 3339 and relative ask for the same window."""
         site.put("web-01", range(T0 - 600_000, T0, 10_000))
         ways: list[dict[str, Any]] = [
             {"start": T0 - 60_000, "end": T0},
             {"start": "2026-11-22T22:39:00Z", "end": "2026-11-22T23:40:00+01:00"},
+            {"start": "2026-11-22t22:39:00z", "end": "2026-11-22t22:40:00.000z"},
             {"start": f"-{(NOW - T0 + 60_000)}ms", "end": f"-{(NOW - T0)}ms"},
         ]
         answers = [site.points(**way, **TOTAL) for way in ways]
         assert len(answers[0]) == 6
-        assert answers[0] == answers[1] == answers[2]
+        assert answers[0] == answers[1] == answers[2] == answers[3]
 
 
 class TestResolutions:

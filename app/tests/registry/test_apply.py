@@ -181,12 +181,14 @@ def test_every_fault_is_told_with_its_place(registry: Registry) -> None:
             [{"id": name, "keys": [{"id": "k" * 12, "sha256": "0" * 64}]} for name in "ab"],
             "/1/keys/0/id",
         ),
+        ([{"id": "a\n"}], "/0/id"),
+        ([{"id": "a", "keys": [{"id": "k" * 12 + "\n", "sha256": "0" * 64}]}], "/0/keys/0/id"),
         ([{"id": "a", "labels": {f"l{n}": "x" for n in range(65)}}], "/0/labels"),
         ([{"id": "a", "keys": [{"id": c * 12, "sha256": c * 64} for c in "abc"]}], "/0/keys"),
     ],
 )
 def test_lists_that_contradict_themselves_are_refused(given_list: Any, pointer: str) -> None:
-    """Repeated ids and keys, too many of anything, no list at all."""
+    """Repeated ids and keys, line ends, too many of anything, no list at all."""
     with pytest.raises(InvalidItemError) as caught:
         load_items(given_list)
     assert pointer in caught.value.errors

@@ -175,6 +175,18 @@ def test_while_the_database_is_away_the_last_snapshot_serves(
         Registry(engine, clock).authenticate(text, HERE)
 
 
+def test_a_state_database_without_tables_is_not_well(
+    registry: Registry, engine: Engine, tmp_path: Path
+) -> None:
+    """A file that was moved away comes back empty, which answers queries but knows nobody."""
+    registry.check()
+    engine.dispose()
+    for path in tmp_path.glob("state.db*"):
+        path.unlink()
+    with pytest.raises(StateUnavailableError):
+        registry.check()
+
+
 def test_authenticating_costs_microseconds(registry: Registry) -> None:
     """A generous bound that a database look-up a request would break."""
     text = key_of(registry, allow_from=["127.0.0.0/8"])

@@ -94,7 +94,7 @@ def time_ms(text: str, now_ms: int) -> int:
         value = now_ms - duration_ms(text[1:], _TIME_FORMS)
     else:
         try:
-            moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text.upper())  # "t" and "z" are RFC 3339
         except ValueError:
             raise ValueError(f"{text!r:.60} is not a time; {_TIME_FORMS}") from None
         if moment.tzinfo is None:

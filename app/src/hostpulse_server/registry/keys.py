@@ -16,8 +16,8 @@ _PREFIX = "hp_"
 _ID_END = len(_PREFIX) + _ID_LENGTH
 _TEXT_LENGTH = _ID_END + 1 + _SECRET_LENGTH
 
-KEY_ID_PATTERN = r"^[a-z0-9]{12}$"
-SHA256_PATTERN = r"^[0-9a-f]{64}$"
+KEY_ID_PATTERN = r"^[a-z0-9]{12}$(?!\n)"
+SHA256_PATTERN = r"^[0-9a-f]{64}$(?!\n)"
 
 
 @dataclass(frozen=True, slots=True)

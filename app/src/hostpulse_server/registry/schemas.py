@@ -14,8 +14,9 @@ from hostpulse_server.registry.keys import KEY_ID_PATTERN, SHA256_PATTERN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SERVER_ID_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?\Z"
-LABEL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}\Z"
+# $(?!\n) is the very end in Python and in the dialect of OpenAPI; \Z is not known there.
+SERVER_ID_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$(?!\n)"
+LABEL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
 MAX_LABELS = 64
 MAX_LABEL_VALUE = 255
 MAX_NETWORKS = 64

@@ -141,6 +141,9 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 
 def ping(engine: Engine) -> None:
-    """Return if the database answers a query; raise StateUnavailableError otherwise."""
+    """Return if the database answers and has its tables; raise StateUnavailableError otherwise.
+
+    SQLite makes a missing file anew, and an empty one would answer, too.
+    """
     with reading(engine) as session:
-        session.execute(sa.text("SELECT 1"))
+        session.execute(sa.text("SELECT revision FROM registry_revision"))
