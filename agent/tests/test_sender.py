@@ -268,9 +268,24 @@ def test_verdicts_of_the_server_are_told_once(
     assert len(bench.spool) == 0
 
 
-def test_an_answer_without_sense_is_still_a_receipt(bench: Bench) -> None:
-    """The status decides."""
-    bench.receiver.answers = lambda _request: (200, {}, ["?"])
+@pytest.mark.parametrize("answer", [["?"], "<html>", {}, {"server_time": 1}])
+def test_a_200_of_somebody_else_is_no_receipt(
+    bench: Bench, answer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A portal's page stored nothing: the sample stays until hostpulse itself takes it."""
+    bench.receiver.answers = lambda _request: (200, {}, answer)
+    bench.sample(1)
+    bench.step(3)
+    assert len(bench.spool) == 1
+    assert "the answer is not hostpulse's" in capsys.readouterr().err
+    bench.receiver.answers = lambda _request: bench.receiver.accept()
+    bench.settle()
+    assert len(bench.spool) == 0
+
+
+def test_a_receipt_without_a_time_is_a_receipt(bench: Bench) -> None:
+    """What was accepted is stored, whatever else the answer lacks."""
+    bench.receiver.answers = lambda _request: (200, {}, {"accepted": 1})
     bench.sample(1)
     bench.settle()
     assert len(bench.spool) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,6 +50,18 @@ def classify(status: int, retry_after: float | None) -> Verdict:
         return Verdict(RETRY, f"the server answers {status}", retry_after)
     advice = _HOLD_ADVICE.get(status, "check server.urls and any proxy between")
     return Verdict(HOLD, f"the server answers {status}: {advice}", retry_after)
+
+
+def is_receipt(body: bytes) -> bool:
+    """Tell whether the body of a 2xx says that samples were accepted.
+
+    A portal or a proxy's own page may answer 200, too; nothing was stored then.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and "accepted" in answer
 
 
 def parse_retry_after(text: str | None, now_s: float) -> float | None:

@@ -193,9 +193,14 @@ class Sender:
         wait = delivery.parse_retry_after(response.retry_after, clock.wall_ms() / 1000)
         verdict = delivery.classify(response.status, wait)
         if verdict.action == delivery.DONE:
-            self._accept(response, rows, sent_ms)
-            return verdict
-        return verdict._replace(advice=f"{url}: {verdict.advice}")
+            if delivery.is_receipt(response.body):
+                self._accept(response, rows, sent_ms)
+                return verdict
+            verdict = Verdict(
+                delivery.RETRY, "the answer is not hostpulse's: check server.urls and any proxy"
+            )
+        advice = verdict.advice or f"the server answers {response.status}"
+        return verdict._replace(advice=f"{url}: {advice}")
 
     def _accept(self, response: Response, rows: list[Row], sent_ms: float) -> None:
         hands = self._hands
@@ -209,7 +214,7 @@ class Sender:
             server_ms = float(answer["server_time"])
             rejected = [entry for entry in answer.get("rejected", []) if isinstance(entry, dict)]
         except (ValueError, KeyError, TypeError, AttributeError):
-            return  # a 2xx is a receipt, whatever its text
+            return  # "accepted" made it a receipt, whatever else is missing
         hands.server_clock.observe(server_ms, sent_ms, hands.clock.boot_ms())
         for reason in sorted({str(entry.get("reason"))[:200] for entry in rejected}):
             hands.troubles.begin(f"verdict {reason}", f"the server left out data: {reason}")
