@@ -48,7 +48,7 @@ CONNECTIONS = {"single": 32, "batch": 8}
 BATCH = 100
 START_SECONDS = 30.0
 PEERS = ("null", "bare")
-_PROGRAM = Path(sys.executable).with_name("hostpulse-server")
+_PROGRAM = str(Path(sys.executable).with_name("hostpulse-server"))
 BARS = {
     "single_per_second": 1200.0,
     "single_p99_ms": 50.0,
@@ -111,7 +111,7 @@ def measure(folder: Path, seconds: int, rounds: int) -> dict[str, Any]:
     with ExitStack() as stack:
         ports = {"journal": stack.enter_context(serving([_PROGRAM, "--config", config, "api"]))}
         for peer in PEERS:
-            command = [sys.executable, "-m", "bench.ingest", "--serve", peer, "--config", config]
+            command = [sys.executable, "-m", "bench.ingest", "--serve", peer, f"--config={config}"]
             ports[peer] = stack.enter_context(serving(command))
         for _ in range(rounds):
             for kind, path in scripts.items():
@@ -210,7 +210,7 @@ def script(folder: Path, keys: dict[str, str], size: int) -> Path:
 
 
 @contextmanager
-def serving(command: list[str | Path]) -> Iterator[int]:
+def serving(command: list[str]) -> Iterator[int]:
     """Run a server on a free port, which is given, until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

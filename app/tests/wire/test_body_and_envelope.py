@@ -116,6 +116,8 @@ def test_a_good_envelope_is_read_the_same_twice() -> None:
         ({"sent_at": True}, "sent_at"),
         ({"agent": {"version": "1"}}, "agent"),
         ({"agent": {**AGENT, "stream": "x"}}, "agent"),
+        ({"agent": {**AGENT, "stream": AGENT["stream"] + "\n"}}, "agent"),
+        ({"server_id": "web-01\n"}, "server_id"),
         ({"agent": {**AGENT, "machine": "x"}}, "agent"),
         ({"agent": {**AGENT, "colour": "x"}}, "agent"),
         ({"agent": 5}, "agent"),

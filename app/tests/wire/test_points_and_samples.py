@@ -135,6 +135,8 @@ def test_a_measurement_called_time_does_not_open_the_door_to_a_field_time() -> N
         ({"mono_ms": "1"}, "mono_ms"),
         ({"dropped": {"spool_full": -1}}, "dropped"),
         ({"dropped": 3}, "dropped"),
+        ({"dropped": {"": 1}}, "dropped"),
+        ({"dropped": {f"reason_{number}": 1 for number in range(33)}}, "dropped"),
         ({"processes": [1]}, "processes"),
         ({"processes": [{}] * 101}, "more than 100 processes"),
         ({"colour": 1}, "unknown key 'colour'"),

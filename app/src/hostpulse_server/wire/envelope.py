@@ -17,9 +17,10 @@ SCHEMA = 1
 MAX_SAMPLES = 100
 MAX_EVENTS = 100
 MAX_FACTS_BYTES = 65_536
-SERVER_ID = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$"
-NAME = r"^[a-z][a-z0-9_]{0,63}$"
-UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+# `$` alone also matches before a final line end; `\Z` is not in the dialect of OpenAPI
+SERVER_ID = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$(?!\n)"
+NAME = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
+UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$(?!\n)"
 LATEST_MS = 2**53
 EPOCH_MS = validate.Range(min=0, max=LATEST_MS)
 
@@ -100,7 +101,7 @@ class AgentSchema(Schema):
     stream = fields.String(required=True, validate=validate.Regexp(UUID, error="Not a UUID."))
     boot_id = fields.String(validate=validate.Length(1, 64))
     machine = fields.String(
-        validate=validate.Regexp(r"^[0-9a-f]{64}$", error="Not a SHA-256 in hex."),
+        validate=validate.Regexp(r"^[0-9a-f]{64}$(?!\n)", error="Not a SHA-256 in hex."),
         metadata={"description": "Salted SHA-256 of the machine-id, in hex."},
     )
 

@@ -15,7 +15,7 @@ MAX_TAGS = 8
 MAX_TAG_VALUE = 255
 RESERVED = frozenset({"server_id", "time"})
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _KEYS = frozenset({"measurement", "tags", "fields"})
 _NUMBERS = frozenset({int, float})
@@ -93,7 +93,7 @@ def check_point(point: Any) -> Fault | None:
     if unknown:
         return Fault(None, f"unknown key {unknown[0][:64]!r}")
     measurement = point.get("measurement")
-    if not isinstance(measurement, str) or not _NAME.fullmatch(measurement):
+    if not isinstance(measurement, str) or not NAME.fullmatch(measurement):
         return Fault(None, "measurement is not a name")
     fields, tags = point.get("fields"), point.get("tags", {})
     fault = _check_fields(fields) or _check_tags(tags)
@@ -128,7 +128,7 @@ def _check_tags(tags: Any) -> Fault | None:
 
 
 def _check_name(name: str) -> str | None:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         return "not a name"
     return "reserved name" if name in RESERVED else None
 

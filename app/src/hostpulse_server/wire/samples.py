@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hostpulse_server.wire.points import check_points
+from hostpulse_server.wire.points import NAME, check_points
 
 MAX_POINTS = 2000
 MAX_PROCESSES = 100
+MAX_REASONS = 32
 FUTURE_MS = 5 * 60 * 1000
 
 _REQUIRED = frozenset({"seq", "time", "interval_ms", "points"})
@@ -119,6 +120,8 @@ def _fault_of_optional(sample: dict[str, Any]) -> str | None:
     dropped = sample.get("dropped", {})
     if not isinstance(dropped, dict) or not all(map(_whole, dropped.values())):
         return "dropped is not an object of whole numbers"
+    if len(dropped) > MAX_REASONS or not all(map(NAME.fullmatch, dropped)):
+        return f"dropped has more than {MAX_REASONS} reasons, or one that is not a name"
     processes = sample.get("processes", [])
     if not isinstance(processes, list) or not all(isinstance(row, dict) for row in processes):
         return "processes is not a list of objects"
