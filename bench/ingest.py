@@ -172,7 +172,7 @@ def prepare(folder: Path) -> Path:
 def register(config: Path) -> dict[str, str]:
     """Make the state database and the hosts; return server id → key."""
     subprocess.run(
-        [_PROGRAM, "--config", config, "db", "upgrade"], check=True, stdout=subprocess.DEVNULL
+        [_PROGRAM, f"--config={config}", "db", "upgrade"], check=True, stdout=subprocess.DEVNULL
     )
     from hostpulse_server.config import load as load_config  # noqa: PLC0415  # after the arguments
     from hostpulse_server.registry import Registry  # noqa: PLC0415  # as above

@@ -1,4 +1,4 @@
-"""``hostpulse-server check``: is the configuration right?"""
+"""``hostpulse-server check`` reads the configuration and says whether it is right."""
 
 from __future__ import annotations
 
