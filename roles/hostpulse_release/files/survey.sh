@@ -4,24 +4,27 @@
 #   the release that HOME/current points to, or nothing
 #   the release that HOME/previous points to, or nothing
 #   the mark of completeness of RELEASE, or nothing
-# and closes with "end", since trailing empty lines get lost on the way.
-# usage: survey.sh HOME RELEASE "3.11 3.12" python3 python3.12 ...
+# then "end", and what things.sh says, which follows it and takes the arguments after "--".
+# usage: survey.sh HOME RELEASE "3.11 3.12" python3 python3.12 ... -- THING ...
 home=$1
 release=$2
 supported=$3
 shift 3
 
 found=
-for candidate in "$@"; do
+while [ "$1" != -- ]; do
+    candidate=$1
+    shift
+    [ -z "$found" ] || continue
     path=$(command -v "$candidate") || continue
     version=$("$path" -c 'import sys, venv; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
     case " $supported " in
         *" $version "*)
             found="$path $version"
-            break
             ;;
     esac
 done
+shift
 printf '%s\n' "$found"
 
 existing=$home
