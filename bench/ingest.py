@@ -109,7 +109,7 @@ def measure(folder: Path, seconds: int, rounds: int) -> dict[str, Any]:
     scripts = {"single": script(folder, keys, 1), "batch": script(folder, keys, BATCH)}
     runs: dict[str, list[dict[str, Any]]] = {}
     with ExitStack() as stack:
-        ports = {"journal": stack.enter_context(serving([_PROGRAM, "--config", config, "api"]))}
+        ports = {"journal": stack.enter_context(serving([_PROGRAM, f"--config={config}", "api"]))}
         for peer in PEERS:
             command = [sys.executable, "-m", "bench.ingest", "--serve", peer, f"--config={config}"]
             ports[peer] = stack.enter_context(serving(command))
