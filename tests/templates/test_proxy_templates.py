@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NAMES = ("hostpulse.example.org", "web-01", "localhost")
 ADDRESSES = ("192.0.2.10", "127.0.0.1", "2001:db8::7")
+THINGS = ROOT / "roles" / "hostpulse_release" / "files" / "things.sh"
 TASKS = load(ROOT / "roles" / "hostpulse_proxy" / "tasks" / "private.yml")
 
 
@@ -65,6 +66,47 @@ def test_a_strict_verifier_takes_the_certificate_for_each_name(leaf: Path, name:
     with near, theirs.wrap_socket(near, server_hostname=name) as connection:
         assert connection.recv(5) == b"hello"
     thread.join()
+
+
+@pytest.mark.parametrize(("days_left_wanted", "good"), [(364, True), (366, False)])
+def test_a_certificate_is_renewed_before_it_ends(
+    leaf: Path,
+    days_left_wanted: int,
+    good: bool,  # noqa: FBT001 -- a case
+) -> None:
+    """A year's leaf is good where 364 days are wanted, and made anew where 366 are."""
+    thing = f"{leaf}:{leaf.with_name('ca.pem')}:{days_left_wanted * 86400}"
+    asked = subprocess.run(
+        ["sh", "-c", THINGS.read_text(), "things", f"leaf:{thing}"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert asked.stdout == (f"leaf {thing}\n" if good else "")
+    look = script("Look whether the certificate is there, ours, and good for long enough")
+    done = subprocess.run(
+        [*look, "check-leaf", str(leaf), str(days_left_wanted * 86400)],
+        cwd=leaf.parent, check=False, capture_output=True,
+    )  # fmt: skip
+    assert (done.returncode == 0) is good
+
+
+def test_a_leaf_of_another_authority_is_made_anew(leaf: Path) -> None:
+    """Where the authority was made anew, no agent would trust its old leaf."""
+    ca = leaf.with_name("ca.pem")
+    ca.unlink()
+    subprocess.run(script("Make the authority"), cwd=leaf.parent, check=True, capture_output=True)
+    asked = subprocess.run(
+        ["sh", "-c", THINGS.read_text(), "things", f"leaf:{leaf}:{ca}:0"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert asked.stdout == ""
+
+
+def test_an_operators_own_certificate_takes_the_place_of_ours() -> None:
+    """The site names the operator's certificate and key, and no leaf of the private authority."""
+    text = render("hostpulse_proxy", "hostpulse.conf.j2", hostpulse_proxy_certificate="site.pem")
+    assert "ssl_certificate /etc/hostpulse/tls/own.pem;" in text
+    assert "ssl_certificate_key /etc/hostpulse/tls/own.key;" in text
+    assert "leaf-" not in text
 
 
 def test_keys_are_for_root_alone(leaf: Path) -> None:
