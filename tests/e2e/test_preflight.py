@@ -86,7 +86,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> str:
         {"hostpulse_agents": {"one": same, "two": same}},
         hostpulse_agent_payload=str(folder / "nothing"),
         hostpulse_agent_min_free_mib=10**9,
-        hostpulse_agent_urls=["https://no-such-host.invalid:8443"],
+        hostpulse_agent_urls=["https://no-such-host.invalid:8443", "http://192.0.2.1:8443"],
         # No clock is that right: what is off by nothing is off by more than -1.
         hostpulse_agent_clock_tolerance_seconds=-1,
     )
@@ -118,6 +118,7 @@ def test_a_servers_host_is_told_each_fault_and_remedy(server: str, fault: str, r
         ('the server id "same", and so would two', "Set hostpulse_agent_server_id"),
         ('the server id "same", and so would one', "Set hostpulse_agent_server_id"),
         ("has no host in the group hostpulse_server", "Add the host that shall run"),
+        ("http://192.0.2.1:8443 in hostpulse_agent_urls is not https", "give the https address"),
         ("There is no payload in", "make dist"),
         ("hostpulse-agent wants 1000000000", "lower hostpulse_agent_min_free_mib"),
         ("It cannot resolve no-such-host.invalid", "Add the name to DNS"),
