@@ -4,7 +4,7 @@
 #   image.sh SUITE          bullseye, bookworm or trixie
 #
 # This file is the whole recipe: images are tagged by its content (hosts.py). Needs root.
-# DEBIAN_MIRROR names another mirror.
+# Packages come from Debian's own archive with its updates; DEBIAN_MIRROR names another mirror.
 set -eu
 
 # What any Debian server has, plus what Ansible needs on a target.
@@ -30,4 +30,4 @@ exec mmdebstrap --quiet --variant=minbase --include="$packages" \
   --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
   --customize-hook="'$0' --customize \"\$1\"" \
-  "$1" - "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+  "$1" - ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
