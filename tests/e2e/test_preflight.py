@@ -137,3 +137,19 @@ def test_faults_of_a_host_come_in_one_message(server: str) -> None:
     """Nobody mends one fault only to be told the next."""
     assert server.count("monitor is not ready, and nothing was changed:") <= 2  # summary and task
     assert "changed=0" in server
+
+
+@pytest.mark.parametrize(
+    ("groups", "counts"),
+    [
+        ({"web": {"one": {}}}, "it has 0 and 0"),
+        ({"hostpulse_server": {"one": {}, "two": {}}}, "it has 2 and 0"),
+    ],
+)
+def test_an_inventory_that_is_none_of_hostpulse_is_refused(
+    tmp_path: Path, groups: dict[str, Any], counts: str
+) -> None:
+    """A mistyped path or group is no success, and two servers are one too many."""
+    said = preflight(tmp_path, groups)
+    assert counts in said
+    assert "Is -i the right path? See inventories/example." in said
