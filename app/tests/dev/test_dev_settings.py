@@ -41,9 +41,25 @@ def test_a_given_configuration_is_used(tmp_path: Path) -> None:
 
 
 def test_a_malformed_address_is_refused() -> None:
-    """By the same check as in the file."""
+    """By the same check as in the file, which does not get to hold it."""
     with pytest.raises(ConfigError, match=r"bind"):
         dev._configure(None, "8080")
+    assert dev._configure(None, None).api.bind == dev.DEFAULT_BIND
+
+
+def test_the_address_of_the_first_start_is_kept() -> None:
+    """The configuration that is made has it."""
+    dev._configure(None, "127.0.0.1:8100")
+    assert dev._configure(None, None).api.port == 8100
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("monitor", "monitor")],
+)
+def test_the_address_shown_is_one_that_an_agent_may_use(host: str, shown: str) -> None:
+    """Plain http is for the loopback, and 0.0.0.0 is no address to connect to."""
+    assert dev._reachable(host) == shown
 
 
 def test_a_host_name_that_is_no_server_id_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,15 +99,19 @@ def _configure(path: Path | None, bind: str | None) -> ServerConfig:
     """Load ``path``, by default a configuration of our own that is made when it is missing."""
     from hostpulse_server.config import load  # noqa: PLC0415 - keeps ``--help`` fast
 
+    made = None
     if path is None:
         data_dir = DATA_DIR.absolute()
         path = data_dir / "server.toml"
         if not path.exists():
             data_dir.mkdir(mode=0o700, exist_ok=True)
-            path.write_text(_SERVER_TOML.format(data_dir=data_dir, bind=bind or DEFAULT_BIND))
+            made = _SERVER_TOML.format(data_dir=data_dir, bind=DEFAULT_BIND)
+            path.write_text(made)
     # as a variable, --bind is checked like any other value
     environ = {**os.environ, "HOSTPULSE_API_BIND": bind} if bind else os.environ
     config = load(path, environ)
+    if made and bind:  # only now is it known to be an address
+        path.write_text(made.replace(DEFAULT_BIND, bind))
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return dataclasses.replace(config, api=dataclasses.replace(config.api, workers=1))
 
@@ -213,9 +217,8 @@ def _work(config: ServerConfig, server: _Server, stop: threading.Event) -> None:
 
 def _introduce(config: ServerConfig, registry: Registry, port: int) -> None:
     """Make what a first look needs, once, and say where everything is."""
-    host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
     shown = {
-        "url": f"http://{host}:{port}",
+        "url": f"http://{_reachable(config.api.host)}:{port}",
         "data_dir": _short(config.data_dir),
         "server_id": _server_id(),
         "server_toml": _short(config.source or config.data_dir / "server.toml"),
@@ -232,6 +235,13 @@ def _introduce(config: ServerConfig, registry: Registry, port: int) -> None:
     click.echo(_WELCOME.format(**shown))
     if shown["url"] not in agent_toml.read_text():
         click.echo(f'{shown["agent_toml"]} names another address: set urls = ["{shown["url"]}"]\n')
+
+
+def _reachable(host: str) -> str:
+    """Return ``host`` as it stands in a URL; who listens everywhere is reached on the loopback."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a look-up, nothing is bound
+    host = everywhere.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
 def _short(path: Path) -> str:
