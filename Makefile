@@ -24,8 +24,12 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 	yamllint --strict .
 	ansible-lint
 
+.PHONY: engines
+engines: setup ## the servers that tests run against, built from source where their vendors do not answer
+	@engines/get influxdb
+
 .PHONY: unit
-unit: setup ## pytest over agent, app and tests, with the coverage gate
+unit: engines ## pytest over agent, app and tests, with the coverage gate
 	coverage erase
 	pytest --cov --cov-report=term
 
@@ -34,11 +38,11 @@ dist: setup ## build the payloads (wheels, hashes) that the roles carry
 	ansible-playbook playbooks/build.yml
 
 .PHONY: molecule
-molecule: dist ## every molecule scenario on systemd hosts; SCENARIOS="stack …" for some
+molecule: dist engines ## every molecule scenario on systemd hosts; SCENARIOS="stack …" for some
 	@scripts/molecule $(SCENARIOS)
 
 .PHONY: chaos
-chaos: dist ## the stack scenario with its failures in their long form
+chaos: dist engines ## the stack scenario with its failures in their long form
 	@HOSTPULSE_TRIALS=long scripts/molecule stack
 
 .PHONY: demo

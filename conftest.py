@@ -1,0 +1,18 @@
+"""What every test may use: one real influxd a run, in which each test makes its own buckets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from engines.influxdb.local import Influxd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """Give a running InfluxDB that tests share: they neither stop it nor touch what others made."""
+    with Influxd.start(tmp_path_factory.mktemp("influxd")) as server:
+        yield server
