@@ -77,11 +77,30 @@ class SchemaError(HostpulseError):
 
 
 class StoreUnavailableError(HostpulseError):
-    """The store does not answer; ingest goes on (HTTP 503 for queries)."""
+    """The store does not answer; wait and repeat, ingest goes on (HTTP 503 for queries).
+
+    ``retry_after`` is how many seconds the store asked to be left alone, ``None`` if it did not.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StoreFailedError(StoreUnavailableError):
+    """The store answered that it failed (5xx): it may be sick, or these points may be at fault."""
+
+
+class StoreMisconfiguredError(StoreUnavailableError):
+    """The store turns us away (401, 403, 404) until somebody does what the message says."""
+
+
+class StoreTooLargeError(HostpulseError):
+    """More points at once than the store takes (413); fewer of the same may go in."""
 
 
 class StoreRejectedError(HostpulseError):
-    """The store will never take these points as they are; none of them was kept."""
+    """Some or all of these points will never go in; the others of them may have been kept."""
 
 
 class BooksUnavailableError(HostpulseError):

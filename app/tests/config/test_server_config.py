@@ -119,7 +119,8 @@ def test_all_faults_are_listed_at_once_with_file_and_key(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ('[store]\nkind = "influxdb"', "store.kind"),
+        ('[store.influxdb]\nca_file = "/etc/ca.pem"', "store.influxdb.ca_file"),
+        ('[store.influxdb]\nbucket_rollup = "hostpulse_raw"', "store.influxdb.bucket_rollup"),
         ("[api]\nworkers = 2", "api.limiter_url"),
         ('[api]\nbind = "127.0.0.1:70000"', "api.bind"),
         ('[api]\ncors_origins = ["*"]', "api.cors_origins"),

@@ -126,8 +126,11 @@ def _build(
 
 def _cross_checks(config: ServerConfig, reader: Reader) -> None:
     """Check what no key can know alone."""
-    if config.store.kind == "influxdb":
-        reader.fault("store.kind", '"influxdb" is not in this release; use "embedded"')
+    influxdb = config.store.influxdb
+    if influxdb.ca_file and not influxdb.url.startswith("https://"):
+        reader.fault("store.influxdb.ca_file", "has no use with an http:// url")
+    if influxdb.bucket_raw == influxdb.bucket_rollup:
+        reader.fault("store.influxdb.bucket_rollup", "must be another bucket than bucket_raw")
     if config.api.workers > 1 and config.api.limiter_url.startswith("memory://"):
         reader.fault(
             "api.limiter_url",

@@ -106,6 +106,7 @@ class InfluxdbConfig:
     bucket_rollup: str = key(values.TEXT, "hostpulse_rollup")
     write_token_file: str = key(values.TEXT, "influxdb_write_token")
     query_token_file: str = key(values.TEXT, "influxdb_query_token")
+    ca_file: str = key(values.TEXT, "")
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,11 @@ class Series:
 class Store(Protocol):
     """A place that keeps values and answers queries.
 
-    Every method raises ``StoreUnavailableError`` when the engine does not answer: the caller waits
-    and repeats, which is harmless. ``write`` raises ``StoreRejectedError`` when the engine will
-    never take these points as they are; none of them is kept then.
+    Every method raises ``StoreUnavailableError`` when the engine does not answer, and the kinds of
+    it that ``errors`` describes: the caller waits and repeats, which is harmless. ``write`` raises
+    ``StoreRejectedError`` when some or all of these points will never go in as they are (the
+    others may have been kept: writing them again is harmless) and ``StoreTooLargeError`` when they
+    are more than go in at once.
     """
 
     def write(self, points: Sequence[StorePoint]) -> None:
