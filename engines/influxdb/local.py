@@ -68,9 +68,7 @@ class Influxd:
     @classmethod
     def start(cls, directory: Path, options: Sequence[str] = ()) -> Self:
         """Start a server in ``directory``, with further influxd ``options``, and set it up."""
-        server = cls(directory, options)
-        directory.mkdir(parents=True, exist_ok=True)
-        server.resume()
+        server = cls.fresh(directory, options)
         answer = server.call(
             "POST",
             "/api/v2/setup",
@@ -83,6 +81,14 @@ class Influxd:
             },
         )
         server.org_id = answer["org"]["id"]
+        return server
+
+    @classmethod
+    def fresh(cls, directory: Path, options: Sequence[str] = ()) -> Self:
+        """Start a server that nobody has set up: it takes no token yet."""
+        server = cls(directory, options)
+        directory.mkdir(parents=True, exist_ok=True)
+        server.resume()
         return server
 
     @property

@@ -1,0 +1,111 @@
+"""What the influxdb_* modules share: their options, how they run, what they return."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
+    Client,
+    InfluxdbError,
+    NotThereError,
+)
+from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import (
+    fingerprint,
+    read_secret,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ansible.module_utils.basic import AnsibleModule
+
+COMMON = {
+    "url": {"type": "str", "required": True},
+    "ca_file": {"type": "path", "default": ""},
+    # A path, no secret; what is in the file is never a parameter.
+    "token_file": {"type": "path", "required": True, "no_log": False},
+    "timeout": {"type": "int", "default": 30},
+}
+STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(?:\d+[smhdw])+|\d+")
+_HOUR, _DAY, _WEEK = 3600, 86400, 604800
+
+
+def duration(text: str, option: str) -> int:
+    """Return seconds of ``7d``, ``1h30m``, ``604800``; ``0`` and ``forever`` are without end."""
+    if text == "forever":
+        return 0
+    if not _DURATION.fullmatch(text):
+        raise InfluxdbError(f"{option}: {text!r} is no duration such as 7d, 12h, 604800 or forever")
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhdw]?)", text))
+
+
+def default_shard_group(retention: int) -> int:
+    """Return the seconds that InfluxDB itself gives a shard group of a new bucket."""
+    if retention == 0 or retention > 180 * _DAY:
+        return _WEEK
+    return _DAY if retention >= 2 * _DAY else _HOUR
+
+
+def described(name: str, token: str) -> str:
+    """Return the description of the authorization that holds this token."""
+    return f"{name} [sha256:{fingerprint(token)}]"
+
+
+def run(module: AnsibleModule, work: Callable[[AnsibleModule, Client], dict[str, Any]]) -> None:
+    """Do ``work`` with the operator token and end the module with what it returns."""
+
+    def signed_in(module: AnsibleModule, client: Client) -> dict[str, Any]:
+        try:
+            client.sign_in(read_secret(module.params["token_file"], "the operator token"))
+        except FileNotFoundError as fault:
+            raise NotThereError(f"{fault}; run influxdb_setup, or put it there") from fault
+        module.no_log_values.add(client.token)
+        client.check_version()
+        return work(module, client)
+
+    run_signed_out(module, signed_in)
+
+
+def run_signed_out(
+    module: AnsibleModule, work: Callable[[AnsibleModule, Client], dict[str, Any]]
+) -> None:
+    """Do ``work`` without a token and end the module with what it returns."""
+    given = module.params
+    try:
+        client = Client(
+            given["url"],
+            ca_file=given["ca_file"],
+            timeout=given["timeout"],
+            token_file=given["token_file"],
+        )
+        result = work(module, client)
+    except NotThereError as fault:
+        if not module.check_mode:
+            module.fail_json(msg=str(fault))
+        module.warn(f"not there yet: {fault}")
+        module.exit_json(changed=given.get("state") != "absent")
+    except (InfluxdbError, OSError, ValueError) as fault:
+        module.fail_json(msg=str(fault))
+    if not module._diff:  # noqa: SLF001 - Ansible's own name for "the user asked for a diff"
+        result.pop("diff", None)
+    module.exit_json(**result)
+
+
+def outcome(
+    header: str, before: dict[str, Any] | None, after: dict[str, Any] | None, **more: Any
+) -> dict[str, Any]:
+    """Return a module's result: it changes what it makes differ."""
+    return {
+        "changed": before != after,
+        "diff": {
+            "before_header": header,
+            "after_header": header,
+            "before": before or {},
+            "after": after or {},
+        },
+        **more,
+    }
