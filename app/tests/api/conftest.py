@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from app.tests.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.api.app import create_app, open_journal
@@ -23,27 +24,6 @@ if TYPE_CHECKING:
     from hostpulse_server.journal import Journal
 
 STREAM = "12345678-1234-1234-1234-123456789abc"
-
-
-@dataclass
-class ManualClock:
-    """Both clocks, moved by hand."""
-
-    ms: int = 1_800_000_000_000
-    seconds: float = 1000.0
-
-    def now_ms(self) -> int:
-        """Return the wall clock."""
-        return self.ms
-
-    def monotonic(self) -> float:
-        """Return the monotonic clock."""
-        return self.seconds
-
-    def move(self, seconds: float) -> None:
-        """Let time pass."""
-        self.ms += int(seconds * 1000)
-        self.seconds += seconds
 
 
 @dataclass

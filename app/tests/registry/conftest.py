@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from app.tests.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.registry import Registry
@@ -16,27 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Engine
-
-
-@dataclass
-class ManualClock:
-    """Both clocks, moved by hand."""
-
-    ms: int = 1_800_000_000_000
-    seconds: float = 1000.0
-
-    def now_ms(self) -> int:
-        """Return the wall clock."""
-        return self.ms
-
-    def monotonic(self) -> float:
-        """Return the monotonic clock."""
-        return self.seconds
-
-    def move(self, seconds: float) -> None:
-        """Let time pass."""
-        self.ms += int(seconds * 1000)
-        self.seconds += seconds
 
 
 @pytest.fixture

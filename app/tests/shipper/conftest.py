@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from app.tests.clock import ManualClock
 
 from hostpulse_server.config import RetentionConfig, ShipperConfig
 from hostpulse_server.errors import StoreUnavailableError
@@ -25,21 +26,6 @@ if TYPE_CHECKING:
 
 T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 WINDOW = 300_000
-
-
-class ManualClock:
-    """A clock that moves when told."""
-
-    def __init__(self) -> None:
-        self.ms = T0
-
-    def now_ms(self) -> int:
-        """Return the time set."""
-        return self.ms
-
-    def monotonic(self) -> float:
-        """Return seconds that go with the wall clock here."""
-        return self.ms / 1000
 
 
 class FlakyStore:
@@ -86,7 +72,7 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.clock = ManualClock()
+        self.clock = ManualClock(T0)
         self.stop = threading.Event()
         self.open = ExitStack()
         self.store = FlakyStore(EmbeddedStore(directory / "store.db"))
