@@ -6,9 +6,8 @@ import dataclasses
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from hostpulse_server.config import overrides
+from hostpulse_server.config import checks, overrides
 from hostpulse_server.config.model import (
     AlertsConfig,
     ApiConfig,
@@ -66,8 +65,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> ServerConfig:
     reader = Reader()
     overrides.apply(document, environ, reader)
     config = _build(document, reader, path, environ)
-    if not reader.faults:
-        _cross_checks(config, reader)
+    checks.apply(config, reader)
     if reader.faults:
         name = str(path) if path is not None else "configuration"
         raise ConfigError("\n".join(f"{name}: {fault}" for fault in reader.faults))
@@ -122,32 +120,3 @@ def _build(
         source=path,
         credentials_dir=Path(credentials) if credentials else None,
     )
-
-
-def _cross_checks(config: ServerConfig, reader: Reader) -> None:
-    """Check what no key can know alone."""
-    influxdb = config.store.influxdb
-    if influxdb.ca_file and not influxdb.url.startswith("https://"):
-        reader.fault("store.influxdb.ca_file", "has no use with an http:// url")
-    if influxdb.bucket_raw == influxdb.bucket_rollup:
-        reader.fault("store.influxdb.bucket_rollup", "must be another bucket than bucket_raw")
-    if config.api.workers > 1 and config.api.limiter_url.startswith("memory://"):
-        reader.fault(
-            "api.limiter_url",
-            f'"memory://" counts in each of the {config.api.workers} workers alone and would admit '
-            "more than rate_limit; use a redis:// address or workers = 1",
-        )
-    if not 0 < config.api.port < 65536:  # noqa: PLR2004  # the range of TCP ports
-        reader.fault("api.bind", "the port must be from 1 to 65535")
-    if config.shipper.max_batch_points < config.shipper.batch_points:
-        reader.fault("shipper.max_batch_points", "must not be less than batch_points")
-    if config.retention.rollup < config.retention.raw:
-        reader.fault("retention.rollup", "must not be shorter than raw")
-    if config.retention.rollup_window > config.retention.raw:
-        reader.fault("retention.rollup_window", "must not be longer than raw")
-    if "*" in config.api.cors_origins:
-        reader.fault("api.cors_origins", 'list the origins; "*" would let every page read')
-    try:
-        ZoneInfo(config.site.timezone)
-    except (ValueError, OSError, KeyError):
-        reader.fault("site.timezone", 'must be a time zone such as "UTC" or "Europe/Berlin"')

@@ -40,10 +40,18 @@ class Reader:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
+        self._wrong: list[str] = []
 
     def fault(self, where: str, text: str) -> None:
         """Note one fault."""
         self.faults.append(f"{where}: {text}")
+        self._wrong.append(where)
+
+    def is_read(self, *keys: str) -> bool:
+        """Tell whether all these keys, and the sections they are in, are without a fault."""
+        return not any(
+            key == one or key.startswith(f"{one}.") for one in self._wrong for key in keys
+        )
 
     def table(self, parent: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
         """Return the table ``name`` of ``parent``; a fault and ``{}`` if it is something else."""
