@@ -107,6 +107,10 @@ class BooksUnavailableError(HostpulseError):
     """The shipper's own file cannot be written or read; shipping waits, nothing is lost."""
 
 
+class QuarantineError(HostpulseError):
+    """What was asked of the quarantine cannot be done; the message names the rows."""
+
+
 class ShipperRunningError(HostpulseError):
     """Another shipper works in this data directory."""
 
@@ -117,3 +121,11 @@ class QueryError(HostpulseError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class CertificateError(HostpulseError):
+    """A certificate file cannot be read; the message names the file and what is wrong with it."""
+
+
+class BackupStatusError(HostpulseError):
+    """A file that says how a backup went is wrong; the message names it and what is wrong."""

@@ -14,15 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostpulse_server import state
 from hostpulse_server.config import load
 from hostpulse_server.errors import BooksUnavailableError, ConfigError, ShipperRunningError
 from hostpulse_server.journal.records import KIND, SamplesRecord
-from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.lock import only_one
-from hostpulse_server.shipper.measures import Measures
-from hostpulse_server.shipper.records import decode
 from hostpulse_server.shipper.service import ship
 
 if TYPE_CHECKING:
@@ -95,57 +91,6 @@ def test_a_stop_asked_for_before_the_start_ends_at_once(tmp_path: Path) -> None:
         load(None, {"HOSTPULSE_DATA_DIR": str(tmp_path)}), stop, ready=lambda: words.append("ready")
     )
     assert words == ["ready"]
-
-
-def test_the_server_measures_its_hosts_and_itself_each_minute(bench: Bench) -> None:
-    """Through the journal: status and completeness a host, lag and sizes of the pipeline."""
-    engine = state.open_engine(f"sqlite:///{bench.directory / 'state.db'}")
-    bench.open.callback(engine.dispose)
-    state.upgrade(engine)
-    registry = Registry(engine, bench.clock)
-    registry.add({"id": "web-01", "labels": {"env": "prod", "tier": "x"}})
-    registry.add({"id": "web-02"})
-    shipper = bench.shipper()
-    bench.send(1, 2, 4)
-    bench.flush(shipper)
-    with closing(Books(bench.directory / "shipper.db", 300_000)) as books:
-        measures = Measures(
-            journal=bench.journal,
-            registry=registry,
-            seen=bench.seen,
-            books=books,
-            clock=bench.clock,
-        )
-        measures.turn()
-        assert bench.journal.stats().entries == 0
-        bench.clock.ms += 61_000
-        measures.turn()
-        measures.turn()
-    (entry,) = bench.journal.read(0, 10, 10**6)
-    web1, web2, pipeline = decode(entry).points
-    assert web1.tags == (("agent_version", "0.1.0"), ("env", "prod"))
-    assert web1.fields == {"status": 2.0, "completeness_percent": 75.0}
-    assert (web2.tags, web2.fields) == ((), {"status": 3.0})
-    assert pipeline.measurement == "pipeline"
-    assert pipeline.fields["store_lag_seconds"] == 0.0
-    assert pipeline.fields["rollup_dirty_windows"] == 1.0
-
-
-def test_without_a_state_database_shipping_goes_on(bench: Bench) -> None:
-    """Measurements of that minute are missing, which is logged; nothing is raised."""
-    engine = state.open_engine(f"sqlite:///{bench.directory / 'absent' / 'state.db'}")
-    bench.open.callback(engine.dispose)
-    with closing(Books(bench.directory / "shipper.db", 300_000)) as books:
-        measures = Measures(
-            journal=bench.journal,
-            registry=Registry(engine, bench.clock),
-            seen=bench.seen,
-            books=books,
-            clock=bench.clock,
-        )
-        bench.clock.ms += 61_000
-        measures.turn()
-    assert bench.journal.stats().entries == 0
 
 
 def test_a_body_damaged_on_disk_is_set_aside(bench: Bench) -> None:

@@ -110,10 +110,10 @@ def _answer(
             clock_offset_ms=None if envelope.sent_at is None else envelope.sent_at - now_ms,
             interval_ms=verdict.kept[-1]["interval_ms"] if verdict.kept else None,
         )
-    figures = cast("telemetry.Telemetry", current_app.extensions[telemetry.EXTENSION])
-    figures.samples.inc(len(verdict.kept))
+    counted = cast("telemetry.Telemetry", current_app.extensions[telemetry.EXTENSION])
+    counted.samples.add(len(verdict.kept))
     if verdict.rejected:
-        figures.rejected.inc(len(verdict.rejected))
+        counted.rejected.add(len(verdict.rejected))
     answer: dict[str, Any] = {
         "accepted": len(verdict.kept),
         "rejected": [entry.document() for entry in verdict.rejected[:MAX_LISTED]],

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from hostpulse_server import __version__
-from hostpulse_server.api import telemetry
+from hostpulse_server.api import figures, telemetry
 from hostpulse_server.api.auth import identify
 from hostpulse_server.api.problems import problem
 from hostpulse_server.api.services import services
@@ -61,8 +61,9 @@ def metrics() -> Response:
     """Give own figures as Prometheus text, to loopback or a reader key."""
     if not _from_this_machine():
         identify().require("reader", "operator", "admin")
-    figures = cast("telemetry.Telemetry", current_app.extensions[telemetry.EXTENSION])
-    return Response(generate_latest(figures.registry), content_type=CONTENT_TYPE_LATEST)
+    counted = cast("telemetry.Telemetry", current_app.extensions[telemetry.EXTENSION])
+    text = generate_latest(figures.registry(services(), counted.tally))
+    return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 
 @blueprint.get("/docs")

@@ -9,19 +9,18 @@ import time
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
 
-from hostpulse_server import logs
+from hostpulse_server import logs, tally
+from hostpulse_server.api import figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from prometheus_client.core import Metric
 
     from hostpulse_server.api.services import Services
+    from hostpulse_server.tally import Row
 
 EXTENSION = "hostpulse_telemetry"
 SLOW_SECONDS = 1.0
@@ -49,51 +48,12 @@ log = logging.getLogger("hostpulse_server.access")
 
 
 class Telemetry:
-    """Own figures of one process, for GET /metrics."""
+    """Counts what this process does, beside the other processes of the api."""
 
     def __init__(self, services: Services) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "hostpulse_requests",
-            "Requests answered.",
-            ["endpoint", "method", "status"],
-            registry=self.registry,
-        )
-        self.seconds = Histogram(
-            "hostpulse_request_seconds",
-            "Time from a request's start to its answer.",
-            ["endpoint"],
-            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
-            registry=self.registry,
-        )
-        self.samples = Counter(
-            "hostpulse_samples", "Samples kept, whole or in part.", registry=self.registry
-        )
-        self.rejected = Counter(
-            "hostpulse_rejected", "Samples and points rejected.", registry=self.registry
-        )
-        self.registry.register(_JournalCollector(services))
-
-
-class _JournalCollector:
-    """Reads the journal's size when asked for it."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    def collect(self) -> Iterable[Metric]:
-        """Return size and age of the journal."""
-        stats = self._services.journal.stats()
-        age = 0.0
-        if stats.oldest_ms is not None:
-            age = max(0, self._services.clock.now_ms() - stats.oldest_ms) / 1000
-        for name, text, value in (
-            ("bytes", "Bytes that entries take.", stats.bytes),
-            ("max_bytes", "Bound of the journal.", self._services.config.journal.max_bytes),
-            ("entries", "Entries that a consumer still needs.", stats.entries),
-            ("oldest_seconds", "Age of the oldest entry.", age),
-        ):
-            yield GaugeMetricFamily(f"hostpulse_journal_{name}", text, value=value)
+        self.tally = tally.Tally(services.config.paths.counters)
+        self.samples = self.tally.row(tally.SAMPLES)
+        self.rejected = self.tally.row(tally.REJECTED)
 
 
 class Frame:
@@ -126,7 +86,7 @@ def register(app: Flask, services: Services) -> Telemetry:
     telemetry = Telemetry(services)
     app.extensions[EXTENSION] = telemetry
     log_all = services.config.api.access_log == "all"
-    children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+    rows: dict[tuple[str, str, int], tuple[Row, Row]] = {}
 
     def finish(response: Response) -> Response:
         current = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # a proxy looks it up each time
@@ -134,14 +94,14 @@ def register(app: Flask, services: Services) -> Telemetry:
         status = response.status_code
         took = time.perf_counter() - current.environ[BEGAN]
         of = (endpoint or "unknown", current.method if endpoint else "any", status)
-        figures = children.get(of)
-        if figures is None:
-            figures = children[of] = (
-                telemetry.requests.labels(*map(str, of)),
-                telemetry.seconds.labels(of[0]),
+        found = rows.get(of)
+        if found is None:
+            found = rows[of] = (
+                telemetry.tally.row(tally.REQUESTS, *map(str, of)),
+                telemetry.tally.row(tally.SECONDS, of[0]),
             )
-        figures[0].inc()
-        figures[1].observe(took)
+        found[0].add(1)
+        found[1].observe(took, figures.bucket(took), figures.TOTAL)
         if log_all or status >= _FAILED or took >= SLOW_SECONDS:
             _write_line(status, took)
         return response

@@ -36,6 +36,7 @@ class SiteConfig:
     grafana_url: str = key(values.OPTIONAL_URL, "")
     timezone: str = key(values.TEXT, "UTC")
     language: str = key(values.matching(r"[a-z]{2}", 'two letters such as "en"'), "en")
+    certificates: tuple[str, ...] = key(values.FILES, ())
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class ApiConfig:
     threads: int = key(values.integer(1, 256), 16)
     rate_limit: str = key(
         values.matching(
-            r"\d+ ?(?:/|per) ?\d* ?(?:second|minute|hour|day)s?", 'a rate such as "10/second"'
+            r"[1-9][0-9]* ?(?:/|per) ?(?:[1-9][0-9]*)? ?(?:second|minute|hour|day)s?",
+            'a rate such as "10/second", without zeros',
         ),
         "10/second",
     )
@@ -213,6 +215,16 @@ class Paths:
     def shipper(self) -> Path:
         """The shipper's cursor, ledger and last seen."""
         return self.data_dir / "shipper.db"
+
+    @property
+    def counters(self) -> Path:
+        """The folder where the processes of the api count."""
+        return self.data_dir / "counters"
+
+    @property
+    def backups(self) -> Path:
+        """The folder where backups say how they went."""
+        return self.data_dir / "backups"
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,14 @@ def _strings(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _files(value: Any) -> tuple[str, ...]:
+    # what cannot be a tag's value is refused here rather than by the store
+    names = _strings(value)
+    if not all(re.fullmatch(r"/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\\/]", name) for name in names):
+        raise ValueFault('must be a list of absolute paths of files, as ["/etc/ssl/a.pem"]')
+    return names
+
+
 def _strings_text(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
@@ -140,6 +148,7 @@ def positive(inner: Callable[[Any], float]) -> Kind:
 TEXT = Kind(_string)
 BOOLEAN = Kind(_boolean, _boolean_text)
 TEXTS = Kind(_strings, _strings_text)
+FILES = Kind(_files, _strings_text)
 DURATION = Kind(seconds)
 SIZE = Kind(size)
 LONG = positive(seconds)

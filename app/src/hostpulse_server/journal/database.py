@@ -53,6 +53,7 @@ def prepare(path: Path) -> str:
     """Make the tables if there are none and return the epoch of this journal."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)  # SQLite gives its -wal and -shm the same mode
         connection = connect(path, durable=True)
     except (OSError, sqlite3.Error) as error:
         raise unavailable(path, error) from error

@@ -163,6 +163,12 @@ class Journal:
                 oldest_ms=first[0] if first else None,
             )
 
+    def waiting_seconds(self, after: int) -> float:
+        """Return the age of the oldest entry above ``after``, 0 if there is none."""
+        with self._lock:
+            row = self._one("SELECT received_ms FROM entry WHERE id > ? ORDER BY id", (after,))
+        return max(0, self._clock.now_ms() - row[0]) / 1000 if row else 0.0
+
     def check(self) -> None:
         """Return if an append would be tried; raise JournalUnavailableError otherwise."""
         with self._lock:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from hostpulse_server.errors import HostpulseError
+from hostpulse_server import certificates, tally
+from hostpulse_server.errors import BackupStatusError, CertificateError, HostpulseError
 from hostpulse_server.registry.status import STATUSES
 from hostpulse_server.registry.views import server_status
+from hostpulse_server.shipper import backups
+from hostpulse_server.shipper.pipeline import Rates, Room
 from hostpulse_server.shipper.records import INTERNAL, encode_internal
 from hostpulse_server.store.base import StorePoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hostpulse_server.clock import Clock
+    from hostpulse_server.config import ServerConfig
     from hostpulse_server.journal import Journal
     from hostpulse_server.registry import Registry
     from hostpulse_server.registry.model import Server
@@ -20,24 +28,44 @@ if TYPE_CHECKING:
     from hostpulse_server.shipper.seen import Seen, SeenReader
 
 INTERVAL_SECONDS = 60.0
-PIPELINE_SERVER = ""  # the pipeline is no host's
+NO_SERVER = ""  # of what belongs to no host
 _LABELS = ("env", "group")
+_DAY_SECONDS = 86_400
+_COUNTED = {
+    tally.REQUESTS: "requests_per_second",
+    tally.SAMPLES: "samples_per_second",
+    tally.REJECTED: "rejected_points_per_second",
+}
+
+Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
 
 class Measures:
-    """Appends the measurements ``server`` and ``pipeline``; trouble with that stops nothing."""
+    """Appends the server's own measurements; what cannot be measured costs only itself."""
 
     def __init__(
-        self, *, journal: Journal, registry: Registry, seen: SeenReader, books: Books, clock: Clock
+        self,
+        config: ServerConfig,
+        *,
+        journal: Journal,
+        registry: Registry,
+        seen: SeenReader,
+        books: Books,
+        clock: Clock,
     ) -> None:
+        self._config = config
         self._journal = journal
         self._registry = registry
         self._seen = seen
         self._books = books
         self._clock = clock
         self._next = clock.monotonic() + INTERVAL_SECONDS
+        self._rates = Rates()
+        self._room = Room()
+        self._certificates = certificates.names(config.site.certificates)
+        self._troubles: dict[str, str] = {}
 
     def turn(self) -> None:
         """Append one entry if a minute has gone since the last."""
@@ -45,9 +73,21 @@ class Measures:
             return
         self._next = self._clock.monotonic() + INTERVAL_SECONDS
         now_ms = self._clock.now_ms()
+        points: list[StorePoint] = []
+        parts: dict[str, Callable[[int], list[StorePoint]]] = {
+            "server": self._servers,
+            "pipeline": self._pipeline,
+            "backup": self._backups,
+            "certificate": self._ends,
+        }
+        for name, measure in parts.items():
+            try:
+                points += measure(now_ms)
+            except (HostpulseError, OSError) as error:
+                log.warning("the measurement %s is missing this minute: %s", name, error)
         try:
-            points = [*self._servers(now_ms), self._pipeline(now_ms)]
-            self._journal.append(encode_internal(points), INTERNAL, now_ms)
+            if points:
+                self._journal.append(encode_internal(points), INTERNAL, now_ms)
         except HostpulseError as error:
             log.warning("the server's own measurements are missing this minute: %s", error)
 
@@ -57,17 +97,73 @@ class Measures:
             server_point(server, seen.get(server.id), now_ms) for server in self._registry.servers()
         ]
 
-    def _pipeline(self, now_ms: int) -> StorePoint:
-        fields = {"journal_bytes": float(self._journal.stats().bytes)}
-        waiting = self._journal.read(self._books.position(self._journal.epoch), 1, 1)
-        oldest_ms = waiting[0].received_ms if waiting else now_ms
-        fields["store_lag_seconds"] = max(0.0, (now_ms - oldest_ms) / 1000)
+    def _pipeline(self, now_ms: int) -> list[StorePoint]:
+        stats = self._journal.stats()
+        lag = self._journal.waiting_seconds(self._books.position(self._journal.epoch))
+        fields = {"journal_bytes": float(stats.bytes), "store_lag_seconds": lag}
+        hours = self._room.hours_left(
+            self._clock.monotonic(), stats.bytes, self._room_bytes(stats.bytes), lag
+        )
+        if hours is not None:
+            fields["journal_hours_left"] = hours
+        fields.update(self._rates.per_second(self._clock.monotonic(), self._counted()))
         status = self._seen.status()
         if status is not None:
             fields["rollup_dirty_windows"] = float(status.dirty_windows)
-            fields["store_write_ms"] = status.store_write_ms
             fields["quarantine_points"] = float(sum(status.set_aside.values()))
-        return StorePoint(PIPELINE_SERVER, "pipeline", (), now_ms, fields)
+            if not status.store_error:
+                fields["store_write_ms"] = status.store_write_ms
+        return [StorePoint(NO_SERVER, "pipeline", (), now_ms, fields)]
+
+    def _room_bytes(self, used: int) -> int:
+        """Return how many bytes the journal may still take, as the api judges it."""
+        bounds = self._config.journal
+        free = shutil.disk_usage(self._config.data_dir).free
+        return min(bounds.max_bytes - used, free - bounds.min_free_bytes)
+
+    def _counted(self) -> dict[str, float]:
+        """Return field → count since ever; nothing where no api has counted yet."""
+        counts: dict[str, float] = {}
+        for (kind, *_), cells in tally.totals(self._config.paths.counters).items():
+            if kind in _COUNTED:
+                counts[_COUNTED[kind]] = counts.get(_COUNTED[kind], 0.0) + cells[0]
+        return counts
+
+    def _backups(self, now_ms: int) -> list[StorePoint]:
+        points = []
+        for path in backups.files(self._config.paths.backups):
+            status = self._whole(path, backups.read)
+            if status is not None:
+                fields = status.fields(now_ms)
+                points.append(
+                    StorePoint(NO_SERVER, "backup", (("kind", status.kind),), now_ms, fields)
+                )
+        return points
+
+    def _ends(self, now_ms: int) -> list[StorePoint]:
+        points = []
+        for path, name in self._certificates.items():
+            end = self._whole(Path(path), certificates.not_after)
+            if end is not None:
+                days = (end.timestamp() - now_ms / 1000) / _DAY_SECONDS
+                points.append(
+                    StorePoint(
+                        NO_SERVER, "certificate", (("name", name),), now_ms, {"days_left": days}
+                    )
+                )
+        return points
+
+    def _whole(self, path: Path, read: Callable[[Path], Answer]) -> Answer | None:
+        """Return what ``read`` finds in a file; ``None``, and a line once, if it is bad."""
+        try:
+            found = read(path)
+        except (CertificateError, BackupStatusError) as error:
+            if self._troubles.get(str(path)) != str(error):
+                log.warning("not measured: %s", error)
+            self._troubles[str(path)] = str(error)
+            return None
+        self._troubles.pop(str(path), None)
+        return found
 
 
 def server_point(server: Server, seen: Seen | None, now_ms: int) -> StorePoint:

@@ -76,6 +76,7 @@ def ship(
         _registry(config, clock) as registry,
     ):
         measures = Measures(
+            config,
             journal=journal,
             registry=registry,
             seen=SeenReader(config.paths.shipper, clock=clock),

@@ -1,0 +1,328 @@
+"""What the server measures about its hosts and itself: one entry a minute, each part for itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from app.tests.clock import ManualClock
+
+from hostpulse_server import state, tally
+from hostpulse_server.config import load
+from hostpulse_server.errors import JournalFullError
+from hostpulse_server.journal import Journal, SamplesRecord
+from hostpulse_server.journal.records import KIND
+from hostpulse_server.registry import Registry
+from hostpulse_server.shipper.books import Books
+from hostpulse_server.shipper.measures import Measures
+from hostpulse_server.shipper.records import INTERNAL, decode
+from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.shipper.service import ship
+from hostpulse_server.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hostpulse_server.store.base import StorePoint
+
+MINUTE = 61.0
+BODY = b"x" * 200
+
+
+class Site:
+    """A data directory with everything that is measured, and a shipper's measures over it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = ManualClock()
+        path = folder / "server.toml"
+        path.write_text(
+            f'data_dir = "{folder}"\n[site]\ncertificates = ["{folder}/monitor.pem"]\n'
+            '[journal]\nmax_bytes = "1MiB"\nmin_free_bytes = "0B"\n[shipper]\nbatch_points = 1\n'
+        )
+        self.config = load(path, {})
+        self.engine = state.open_engine(self.config.state.url)
+        self.registry = Registry(self.engine, self.clock)
+        self.books = Books(self.config.paths.shipper, 300_000)
+        self.journal = Journal.open(
+            self.config.paths.journal, max_bytes=2**20, min_free_bytes=0, clock=self.clock
+        )
+        self.measures = Measures(
+            self.config,
+            journal=self.journal,
+            registry=self.registry,
+            seen=SeenReader(self.config.paths.shipper, clock=self.clock),
+            books=self.books,
+            clock=self.clock,
+        )
+
+    def close(self) -> None:
+        """Close all files."""
+        self.journal.close()
+        self.books.close()
+        self.engine.dispose()
+
+    def minute(self) -> dict[str, list[StorePoint]]:
+        """Let a minute go by; return measurement → points of the entry that it made."""
+        self.clock.move(MINUTE)
+        newest = self.journal.stats().newest_id
+        self.measures.turn()
+        self.measures.turn()
+        found: dict[str, list[StorePoint]] = {}
+        entries = self.journal.read(newest, 10, 2**20)
+        assert len(entries) <= 1
+        for entry in entries:
+            assert entry.kind == INTERNAL
+            for point in decode(entry).points:
+                assert point.time_ms == self.clock.ms
+                found.setdefault(point.measurement, []).append(point)
+        return found
+
+    def pipeline(self) -> dict[str, float]:
+        """Return the fields of the minute's ``pipeline``."""
+        (point,) = self.minute()["pipeline"]
+        assert (point.server_id, point.tags) == ("", ())
+        return dict(point.fields)
+
+    def ship(self) -> None:
+        """Run a shipper until everything is in the store."""
+        stop = threading.Event()
+        shipper = threading.Thread(
+            target=ship, args=(self.config, stop), kwargs={"clock": self.clock}
+        )
+        shipper.start()
+        deadline = time.monotonic() + 30
+        newest = self.journal.stats().newest_id
+        while self.books.position(self.journal.epoch) < newest:
+            assert time.monotonic() < deadline
+            self.journal.wait(newest, 0.01)
+        stop.set()
+        shipper.join()
+
+    def fill(self) -> None:
+        """Append until the journal refuses."""
+        while True:
+            self.journal.append(BODY * 50, "x", self.clock.ms, packed=True)
+
+    def hear(self, server_id: str, seqs: tuple[int, ...]) -> None:
+        """Take samples of a server in and ship them."""
+        samples = [
+            {
+                "seq": seq,
+                "time": self.clock.ms,
+                "interval_ms": 10_000,
+                "points": [{"measurement": "cpu", "fields": {"usage_percent": 1.0}}],
+            }
+            for seq in seqs
+        ]
+        agent = {"version": "0.1.0", "stream": "s"}
+        record = SamplesRecord(server_id, self.clock.ms, agent, samples)
+        self.journal.append(record.encode(), KIND, self.clock.ms)
+        self.ship()
+
+    def backup(self, name: str, **changes: Any) -> None:
+        """Write what a backup says of itself."""
+        folder = self.folder / "backups"
+        folder.mkdir(exist_ok=True)
+        said = {
+            "kind": name,
+            "finished_ms": self.clock.ms,
+            "bytes": 1234,
+            "verified": True,
+            "error": "",
+            **changes,
+        }
+        (folder / f"{name}.json").write_text(json.dumps(said))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Give a site with a state database."""
+    with closing(Site(tmp_path)) as made:
+        state.upgrade(made.engine)
+        yield made
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings so far and forget them."""
+    found = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    caplog.clear()
+    return found
+
+
+def test_hosts_are_measured_by_status_and_completeness(site: Site) -> None:
+    """Labels that switch dashboards are tags; the others would split series."""
+    site.registry.add({"id": "web-01", "labels": {"env": "prod", "tier": "x"}})
+    site.registry.add({"id": "web-02"})
+    site.hear("web-01", (1, 2, 4))
+    first, second = site.minute()["server"]
+    assert first.tags == (("agent_version", "0.1.0"), ("env", "prod"))
+    assert first.fields == {"status": 2.0, "completeness_percent": 75.0}
+    assert (second.server_id, second.tags, second.fields) == ("web-02", (), {"status": 3.0})
+
+
+def test_the_pipeline_counts_what_all_processes_of_the_api_did(site: Site) -> None:
+    """Per second since a minute ago; a first reading has no rate."""
+    one, other = Tally(site.config.paths.counters), Tally(site.config.paths.counters)
+    one.row(tally.REQUESTS, "ingest", "POST", "200").add(100)
+    for key in (tally.SAMPLES, tally.REJECTED):
+        one.row(key)  # as the api does when it starts
+    assert "requests_per_second" not in site.pipeline()
+    one.row(tally.REQUESTS, "ingest", "POST", "200").add(61)
+    other.row(tally.REQUESTS, "healthz", "GET", "200").add(61)
+    one.row(tally.SAMPLES).add(122)
+    other.row(tally.SAMPLES).add(122)
+    other.row(tally.REJECTED).add(30.5)
+    found = site.pipeline()
+    assert found["requests_per_second"] == pytest.approx(2)
+    assert found["samples_per_second"] == pytest.approx(4)
+    assert found["rejected_points_per_second"] == pytest.approx(0.5)
+    found = site.pipeline()
+    assert (found["requests_per_second"], found["samples_per_second"]) == (0, 0)
+
+
+def test_counters_that_begin_anew_give_no_rate(site: Site) -> None:
+    """Never a negative one."""
+    made = Tally(site.config.paths.counters)
+    made.row(tally.SAMPLES).add(100)
+    site.pipeline()
+    (site.config.paths.counters / "0").unlink()
+    Tally(site.config.paths.counters).row(tally.SAMPLES).add(3)
+    assert "samples_per_second" not in site.pipeline()
+    assert site.pipeline()["samples_per_second"] == 0
+
+
+def test_before_the_first_batch_what_the_shipper_knows_is_absent(site: Site) -> None:
+    """Unknown is not zero."""
+    assert set(site.pipeline()) == {"journal_bytes", "store_lag_seconds", "journal_hours_left"}
+
+
+def test_the_pipeline_says_how_shipping_goes(site: Site) -> None:
+    """Lag, dirty windows, quarantine; a write that failed took no time."""
+    site.hear("web-01", (1,))
+    found = site.pipeline()
+    assert found["store_lag_seconds"] == 0.0
+    assert found["rollup_dirty_windows"] == 1.0
+    assert found["quarantine_points"] == 0.0
+    assert found["store_write_ms"] >= 0.0
+    site.journal.append(BODY, "samples", site.clock.ms)
+    site.books.store_down("no route to host")
+    found = site.pipeline()
+    assert found["store_lag_seconds"] == MINUTE
+    assert "store_write_ms" not in found
+
+
+def test_the_room_of_the_journal_is_told_in_hours_while_the_store_is_down(site: Site) -> None:
+    """From how it grew since the store kept up; 30 days at most, and while nothing grows."""
+    site.ship()
+    assert site.pipeline()["journal_hours_left"] == 720.0
+    site.ship()
+    before = site.pipeline()["journal_bytes"]
+    for _ in range(3):
+        site.journal.append(bytes(range(256)) * 200, "x", site.clock.ms, packed=True)
+        found = site.pipeline()
+    growth = (found["journal_bytes"] - before) / (3 * MINUTE)
+    expected = (2**20 - found["journal_bytes"]) / growth / 3600
+    assert found["journal_hours_left"] == pytest.approx(expected)
+    assert 0 < expected < 1
+    site.ship()
+    assert site.pipeline()["journal_hours_left"] == 720.0
+
+
+def test_without_a_state_database_only_the_hosts_are_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, nothing is raised, and the rest is measured."""
+    with closing(Site(tmp_path)) as site:
+        site.backup("state")
+        assert set(site.minute()) == {"pipeline", "backup"}
+    (line, *_) = warnings(caplog)
+    assert line.startswith("the measurement server is missing this minute")
+
+
+def test_a_full_journal_costs_the_minute_and_nothing_else(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The shipper, which makes room, goes on."""
+    with pytest.raises(JournalFullError):
+        site.fill()
+    for _ in range(50):
+        site.backup("x" * 60)
+        site.registry.add({"id": f"web-{site.clock.ms}", "labels": {"env": "x" * 60}})
+        site.clock.move(0.001)
+    assert site.minute() == {}
+    assert any("at its bound" in line for line in warnings(caplog))
+
+
+def test_backups_are_measured_by_age_size_and_proof(site: Site) -> None:
+    """Each kind a series; without the folder there is none."""
+    assert "backup" not in site.minute()
+    site.backup("state")
+    site.backup("influxdb", verified=False, error="counts differ")
+    site.clock.move(39)
+    found = {point.tags: point.fields for point in site.minute()["backup"]}
+    assert found == {
+        (("kind", "influxdb"),): {"age_seconds": 100.0, "bytes": 1234.0, "verified": 0.0},
+        (("kind", "state"),): {"age_seconds": 100.0, "bytes": 1234.0, "verified": 1.0},
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "State"},
+        {"kind": 3},
+        {"kind": "other"},
+        {"finished_ms": "yesterday"},
+        {"bytes": -1},
+        {"bytes": True},
+        {"verified": 1},
+    ],
+)
+def test_a_bad_backup_status_costs_itself_and_is_logged_once(
+    site: Site, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    """Logged again only when it is wrong in another way, or again."""
+    site.backup("good")
+    site.backup("bad", **changes)
+    for _ in range(3):
+        assert [point.tags for point in site.minute()["backup"]] == [(("kind", "good"),)]
+    (line,) = (text for text in warnings(caplog) if "bad.json" in text)
+    assert "not measured" in line
+    for text in ("{", "[" * 10_000, "[]", "\udcff"):
+        (site.folder / "backups" / "bad.json").write_text(text, errors="surrogateescape")
+        site.minute()
+        assert len([one for one in warnings(caplog) if "bad.json" in one]) == 1
+    site.backup("bad")
+    assert len(site.minute()["backup"]) == 2
+    site.backup("bad", **changes)
+    site.minute()
+    assert len([one for one in warnings(caplog) if "bad.json" in one]) == 1
+
+
+def test_certificates_are_measured_by_the_days_they_have_left(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Renewed ones are seen at the next minute; one that is not there is logged once."""
+    for _ in range(2):
+        assert "certificate" not in site.minute()
+    assert len([line for line in warnings(caplog) if "monitor.pem" in line]) == 1
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=m -days 30"
+    subprocess.run(
+        [*command.split(), "-keyout", "key.pem", "-out", "monitor.pem"],
+        cwd=site.folder,
+        check=True,
+        capture_output=True,
+    )
+    made = site.config.paths.data_dir / "monitor.pem"
+    (point,) = site.minute()["certificate"]
+    assert point.tags == (("name", "monitor"),)
+    expected = 30 + (made.stat().st_mtime - site.clock.ms / 1000) / 86_400
+    assert point.fields["days_left"] == pytest.approx(expected, abs=0.01)
