@@ -25,6 +25,7 @@ COMMANDS = {
     "dev": ("dev:dev", "Run everything in one process, for a first look."),
     "doctor": ("doctor:doctor", "Check every part, one line each."),
     "keys": ("keys:keys", "Make, rotate, list and revoke keys."),
+    "quarantine": ("quarantine:quarantine", "Look at points that no store takes, retry or drop."),
     "servers": ("servers:servers", "Add, change, list and remove servers that may report."),
     "ship": ("services:ship", "Move samples from the journal to the store (service)."),
 }

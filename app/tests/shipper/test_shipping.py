@@ -409,16 +409,3 @@ class TestPoison:
         ])  # fmt: skip
         bench.flush(bench.shipper())
         assert bench.stored() == {"web-01": [(T0 + 10_000, 2.0)]}
-
-    def test_what_was_set_aside_stays_bounded(self, bench: Bench) -> None:
-        """A thousand at most are kept to look at; all are counted."""
-        for _ in range(1010):
-            bench.journal.append(b"?", "samples", T0)
-        shipper = bench.shipper()
-        for _ in range(12):
-            bench.flush(shipper)
-        status = bench.seen.status()
-        assert status is not None
-        assert status.set_aside == {"undecodable": 1010}
-        with closing(sqlite3.connect(bench.directory / "shipper.db")) as connection:
-            assert connection.execute("SELECT count(*) FROM set_aside").fetchone() == (1000,)

@@ -6,15 +6,13 @@ nothing in the store; so the books never say more than the store holds.
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import BooksUnavailableError
-from hostpulse_server.shipper import ranges, sql
+from hostpulse_server.shipper import quarantine, ranges, sql
+from hostpulse_server.shipper.cursor import Cursor
 from hostpulse_server.shipper.ranges import Range
 from hostpulse_server.store.base import Window
 from hostpulse_server.store.rollup import touched
@@ -23,21 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from hostpulse_server.journal import Entry
+    from hostpulse_server.shipper.quarantine import SetAside
     from hostpulse_server.shipper.records import Delivery, Origin
 
-MAX_SET_ASIDE = 1000
-MAX_SET_ASIDE_BYTES = 262_144
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """An entry, or a point of it as JSON in ``body``, given up so that the rest can go on."""
-
-    entry: Entry
-    reason: str
-    detail: str
-    body: bytes
+BUSY_SECONDS = 10.0  # commands write to the file, too
 
 
 class Books:
@@ -50,28 +37,40 @@ class Books:
         with self._explained():
             path.touch(0o600)  # SQLite gives its -wal and -shm the same mode
             # handed from the thread that opens to the one that ships, never shared
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             try:
                 self._connection.executescript(sql.SCHEMA)
+                quarantine.adopt_older_rows(self._connection)
+                self._connection.execute("COMMIT")
             except BaseException:
                 self._connection.close()
                 raise
 
     def position(self, epoch: str) -> int:
-        """Return where to read on in the journal of ``epoch``; 0 in one not met before."""
+        """Return up to where the journal of ``epoch`` is dealt with; 0 in one not met before."""
+        return self.cursor(epoch).position
+
+    def cursor(self, epoch: str) -> Cursor:
+        """Return where to go on in the journal of ``epoch``; at its start in one not met before."""
         with self._explained():
             row = self._connection.execute("SELECT epoch, position FROM cursor").fetchone()
-        return int(row[1]) if row and row[0] == epoch else 0
+            spans = self._connection.execute("SELECT after, last FROM ahead").fetchall()
+        return Cursor.of(int(row[1]), spans) if row and row[0] == epoch else Cursor()
 
-    def commit(
+    def commit(  # noqa: PLR0913 - all that has to be true at once
         self,
         epoch: str,
-        position: int,
+        cursor: Cursor,
         batch: Sequence[Delivery],
         aside: Sequence[SetAside] = (),
+        *,
+        at_ms: int,
+        store_error: str = "",
         store_write_ms: float = 0.0,
     ) -> None:
-        """Write down in one transaction that everything up to ``position`` is dealt with."""
+        """Write down in one transaction that everything up to ``cursor`` is dealt with."""
         with self._transaction() as connection:
             for delivery in batch:
                 if delivery.origin is not None:
@@ -79,11 +78,12 @@ class Books:
             connection.executemany(
                 "INSERT OR IGNORE INTO dirty VALUES (?, ?)", self._dirty_rows(batch)
             )
-            for item in aside:
-                _set_aside(connection, item)
-            connection.execute(sql.CONDITION, ("", store_write_ms))
+            quarantine.insert(connection, aside, at_ms)
+            connection.execute(sql.CONDITION, (store_error, store_write_ms))
             newest = max((point.time_ms for one in batch for point in one.points), default=0)
-            connection.execute(sql.MOVE_CURSOR, (epoch, position, newest))
+            connection.execute(sql.MOVE_CURSOR, (epoch, cursor.position, newest))
+            connection.execute("DELETE FROM ahead")
+            connection.executemany("INSERT INTO ahead VALUES (?, ?)", cursor.ahead)
 
     def see(self, origins: Iterable[Origin]) -> None:
         """Note that servers were heard of, before their samples can be stored."""
@@ -91,7 +91,7 @@ class Books:
             connection.executemany(sql.SEE, [_seen_row(origin) for origin in origins])
 
     def store_down(self, reason: str) -> None:
-        """Note why the store is down; the next commit takes it back."""
+        """Note why the store is down; the next commit says whether it still is."""
         with self._transaction() as connection:
             connection.execute(sql.CONDITION, (reason, 0.0))
 
@@ -199,24 +199,6 @@ class Books:
                 f"{self._path} does not work: {error}; check that its disk has room and that it "
                 "belongs to the user hostpulse"
             ) from error
-
-
-def _set_aside(connection: sqlite3.Connection, item: SetAside) -> None:
-    body = zlib.compress(item.body)
-    connection.execute(sql.COUNT, (item.reason, 1))
-    connection.execute(
-        "INSERT INTO set_aside (entry, kind, received_ms, reason, body) VALUES (?, ?, ?, ?, ?)",
-        (
-            item.entry.id,
-            item.entry.kind,
-            item.entry.received_ms,
-            json.dumps([item.reason, item.detail]),  # ASCII, whatever the text is made of
-            body if len(body) <= MAX_SET_ASIDE_BYTES else b"",
-        ),
-    )
-    connection.execute(
-        "DELETE FROM set_aside WHERE id <= (SELECT max(id) FROM set_aside) - ?", (MAX_SET_ASIDE,)
-    )
 
 
 def _seen_row(origin: Origin) -> tuple[str, int, int, int, str]:

@@ -1,27 +1,28 @@
 """The loop that carries entries from the journal into the store.
 
 An entry is dealt with in this order: the store has its points on disk, the books (cursor, ledger,
-last seen, dirty windows) are committed in one transaction, the journal gets its hint. A crash
-between two of these repeats work and loses none.
+last seen, dirty windows, quarantine) are committed in one transaction, the journal gets its hint.
+A crash between two of these repeats work and loses none.
+
+While entries are behind, those that arrive now overtake them in a lane of their own, and the two
+lanes take turns.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import random
+from collections import Counter
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import (
     BooksUnavailableError,
     JournalUnavailableError,
-    StoreRejectedError,
     StoreUnavailableError,
 )
-from hostpulse_server.shipper.books import SetAside
-from hostpulse_server.shipper.records import Delivery, Origin, UndecodableError, decode
+from hostpulse_server.shipper.backoff import Backoff
+from hostpulse_server.shipper.lane import READ_BYTES, READ_ENTRIES, Lane
+from hostpulse_server.shipper.records import Origin, UndecodableError, decode
 
 if TYPE_CHECKING:
     import threading
@@ -31,25 +32,23 @@ if TYPE_CHECKING:
     from hostpulse_server.config import ShipperConfig
     from hostpulse_server.journal import Entry, Journal
     from hostpulse_server.shipper.books import Books
+    from hostpulse_server.shipper.quarantine import SetAside
     from hostpulse_server.shipper.upkeep import Upkeep
-    from hostpulse_server.store.base import Store, StorePoint
+    from hostpulse_server.store.base import Store
 
 CONSUMER = "shipper"
-READ_ENTRIES = 100
-READ_BYTES = 262_144
 LOOK_AHEAD_READS = 16
 LOOK_AHEAD_SECONDS = 1.0
 # how often the loop turns, feeds the watchdog and looks at a stop while nothing comes
 IDLE_SECONDS = 1.0
-FIRST_BACKOFF = 0.1
+# how long one lane may write before the other has its turn
+SLICE_SECONDS = 1.0
 TRIM_SECONDS = 5.0
+# what a turn does, each with a patience of its own
+LIVE, BACKLOG, UPKEEP, REST = _PARTS = ("live", "backlog", "upkeep", "rest")
 _WAITING = (StoreUnavailableError, BooksUnavailableError, JournalUnavailableError)
 
 log = logging.getLogger(__name__)
-
-
-class StopRequestedError(Exception):
-    """A stop was asked for while something waited; raised and caught in this module."""
 
 
 class Shipper:
@@ -77,158 +76,183 @@ class Shipper:
         self._stop = stop
         self._beat = beat
         self._idle_seconds = idle_seconds
-        self._position = books.position(journal.epoch)
-        self._pending: list[Delivery] = []
-        self._aside: list[SetAside] = []
-        self._read_to = self._looked_to = self._position
-        self._points = 0
-        self._since = 0.0
+        self._cursor = books.cursor(journal.epoch)
+        self._backlog = Lane(self._cursor.position, config, clock)
+        self._live: Lane | None = None
+        if self._cursor.ahead:
+            self._live = Lane(self._cursor.ahead[-1].last, config, clock)
+        self._backoffs = {part: Backoff(config.max_backoff) for part in _PARTS}
+        self._troubles: dict[str, Exception] = {}
+        self._noted = ""
+        self._busy = False
         self._trimmed = 0.0
         self._looked = -LOOK_AHEAD_SECONDS
-        self._busy = False
-        self._write_ms = 0.0
-        self._store_error = ""
-        self._trouble = ""
-        journal.hint(CONSUMER, self._position)
+        self._looked_to = self._cursor.position
+        journal.hint(CONSUMER, self._cursor.position)
 
     def run(self) -> None:
         """Ship until the stop event is set; what is not shipped then stays in the journal."""
-        try:
-            while not self._stop.is_set():
-                self._persist(self.turn)
-        except StopRequestedError:
-            return
+        while not self._stop.is_set():
+            self.turn()
 
     def turn(self) -> None:
-        """Read, ship if there is enough or it has waited enough, else wait for more."""
-        self._beat()
-        more = self._read()
-        if more:
-            self._look_ahead()
-        if self._due():
-            self._ship()
-        elif not (more or self._busy):
-            self._journal.wait(self._read_to, self._patience())
-        self._busy = self._upkeep.turn(caught_up=not more)
+        """Let each lane read, and ship if it has enough or waited enough; else wait for more."""
+        self._attempt(LIVE, self._attend_live)
+        self._attempt(BACKLOG, self._attend_backlog)
+        self._attempt(UPKEEP, self._keep_up)
+        self._attempt(REST, self._rest)
 
-    def _read(self) -> bool:
-        """Decode what waits, up to a full batch; return whether the journal has more."""
-        while self._points < self._config.max_batch_points:
-            entries = self._journal.read(self._read_to, READ_ENTRIES, READ_BYTES)
-            if not entries:
-                return False
-            if self._read_to == self._position:
-                self._since = self._clock.monotonic()
-            for entry in entries:
-                self._take(entry)
-            self._read_to = entries[-1].id
+    def _attempt(self, part: str, action: Callable[[], bool]) -> None:
+        """Do a part of the turn, unless it failed and its time to try again has not come.
+
+        ``action`` returns whether it did what may fail.
+        """
+        self._beat()
+        backoff = self._backoffs[part]
+        if self._clock.monotonic() < backoff.until:
+            return
+        try:
+            has_worked = action()
+        except _WAITING as error:
+            asked = error.retry_after if isinstance(error, StoreUnavailableError) else None
+            self._complain(part, error, backoff.failed(self._clock.monotonic(), asked))
+            return
+        if has_worked and backoff.failing:
+            for each in self._backoffs.values():
+                each.retry_now()
+            backoff.worked()
+            self._troubles.pop(part, None)
+            self._note()
+
+    def _attend_live(self) -> bool:
+        if self._live is None:
+            return False
+        self._live.read(self._journal, None)
+        return not self._overtake(LIVE, self._live) and self._send(self._live)
+
+    def _attend_backlog(self) -> bool:
+        self._backlog.read(self._journal, self._cursor.until)
+        is_failing = self._backoffs[BACKLOG].failing
+        if self._live is None and self._overtake(BACKLOG, self._backlog) and is_failing:
+            # with other points in the batch it shows whether the store or the batch is at fault
+            self._backlog.recall()
+            self._backlog.read(self._journal, self._cursor.until)
+        return self._send(self._backlog)
+
+    def _overtake(self, part: str, lane: Lane) -> bool:
+        """Let what arrives from now on pass ``lane`` if that is behind; return whether it does."""
+        is_stuck = lane.more or lane.is_sending or self._backoffs[part].failing
+        if not (is_stuck and lane.is_late()):
+            return False
+        newest = self._journal.stats().newest_id
+        cursor = self._cursor.overtaking(newest) if newest > lane.read_to else None
+        if cursor is None:
+            return False
+        if self._live is None:
+            log.info("entries up to %d are behind, newer ones overtake them", newest)
+        self._cursor = cursor
+        self._live = Lane(newest, self._config, self._clock)
         return True
 
-    def _take(self, entry: Entry) -> None:
-        try:
-            delivery = decode(entry)
-        except UndecodableError as error:
-            log.warning("entry %d cannot be read and is set aside: %s", entry.id, error)
-            self._aside.append(SetAside(entry, "undecodable", str(error), entry.body))
-        else:
-            self._pending.append(delivery)
-            self._points += len(delivery.points)
-
-    def _due(self) -> bool:
-        if self._read_to == self._position:
+    def _send(self, lane: Lane) -> bool:
+        """Write a batch that is due, for a slice of time; return whether that finished it."""
+        if not lane.is_due(self._cursor.until if lane is self._backlog else None):
             return False
-        waited = self._clock.monotonic() - self._since
-        return self._points >= self._config.batch_points or waited >= self._config.batch_seconds
+        deadline = self._clock.monotonic() + SLICE_SECONDS
+        if not lane.send(
+            self._store, lambda: self._stop.is_set() or self._clock.monotonic() >= deadline
+        ):
+            return False
+        self._settle(lane)
+        return True
 
-    def _patience(self) -> float:
-        """Return how long to wait for more: not past the batch's time, nor the watchdog's."""
-        if self._read_to == self._position:
-            return self._idle_seconds
-        left = self._since + self._config.batch_seconds - self._clock.monotonic()
-        return max(0.0, min(left, self._idle_seconds))
+    def _settle(self, lane: Lane) -> None:
+        """Enter a batch that the store has in the books, then let go of it."""
+        is_backlog = lane is self._backlog
+        step = self._cursor.moved if is_backlog else self._cursor.advanced
+        cursor = step(lane.read_to)
+        store_error = self._store_error(but=BACKLOG if is_backlog else LIVE)
+        self._books.commit(
+            self._journal.epoch,
+            cursor,
+            lane.deliveries,
+            lane.aside,
+            at_ms=self._clock.now_ms(),
+            store_error=store_error,
+            store_write_ms=lane.write_ms,
+        )
+        self._cursor, self._noted = cursor, store_error
+        _report(lane.aside)
+        lane.done()
+        if is_backlog:
+            self._release(cursor.position)
 
-    def _ship(self) -> None:
-        by_point = [(point, one.entry) for one in self._pending for point in one.points]
-        size = self._config.max_batch_points
-        for start in range(0, len(by_point), size):
-            self._persist(partial(self._write_part, by_point[start : start + size]))
-        self._persist(self._commit)
-        self._pending, self._aside, self._points = [], [], 0
-        self._position = self._read_to
-        self._journal.hint(CONSUMER, self._position)
+    def _release(self, position: int) -> None:
+        """Let the journal forget what is dealt with; at the end of a backlog one lane is left."""
+        if self._live is not None and not self._cursor.ahead:
+            self._backlog, self._live = self._live, None
+            self._backoffs[LIVE].worked()
+            self._troubles.pop(LIVE, None)
+            log.info("the backlog is in the store")
+        elif position != self._backlog.start:
+            self._backlog.restart(position)
+        self._journal.hint(CONSUMER, position)
         if self._clock.monotonic() - self._trimmed >= TRIM_SECONDS:
             self._trimmed = self._clock.monotonic()
             self._journal.trim()
 
-    def _commit(self) -> None:
-        self._books.commit(
-            self._journal.epoch, self._read_to, self._pending, self._aside, self._write_ms
-        )
-        if self._store_error:
-            log.warning("the store is back")
-            self._store_error = ""
+    def _keep_up(self) -> bool:
+        self._busy = False  # while it fails nothing is due at once
+        self._busy = self._upkeep.turn(caught_up=self._live is None and not self._backlog.more)
+        return True
 
-    def _write_part(self, points: Sequence[tuple[StorePoint, Entry]]) -> None:
-        started = self._clock.monotonic()
-        self._aside += self._write(points)
-        self._write_ms = (self._clock.monotonic() - started) * 1000
-
-    def _write(self, points: Sequence[tuple[StorePoint, Entry]]) -> list[SetAside]:
-        """Write; halve what the store refuses until the single points at fault are found."""
-        try:
-            self._store.write([point for point, _ in points])
-        except StoreRejectedError as error:
-            if len(points) > 1:
-                middle = len(points) // 2
-                return self._write(points[:middle]) + self._write(points[middle:])
-            point, entry = points[0]
-            log.warning("a point of entry %d is set aside: %s", entry.id, error)
-            return [SetAside(entry, "refused by the store", str(error), json.dumps(point).encode())]
-        return []
-
-    def _persist(self, action: Callable[[], None]) -> None:
-        """Repeat ``action`` until it works, waiting with full jitter; raise on a stop."""
-        attempt = 0
-        while True:
-            try:
-                action()
-            except _WAITING as error:
-                bound = min(self._config.max_backoff, FIRST_BACKOFF * 2 ** min(attempt, 16))
-                attempt += 1
-                self._hold(error, random.uniform(0, bound))  # noqa: S311 - spreads load only
-            else:
-                self._trouble = ""
-                return
-
-    def _hold(self, error: Exception, seconds: float) -> None:
-        self._complain(error, seconds)
-        until = self._clock.monotonic() + seconds
-        while True:
-            self._beat()
+    def _rest(self) -> bool:
+        """Wait until something is due or arrives, not past the watchdog's time."""
+        if self._backoffs[BACKLOG].failing or self._backoffs[LIVE].failing:
             self._look_ahead()
-            left = until - self._clock.monotonic()
-            if self._stop.wait(min(max(left, 0.0), self._idle_seconds)):
-                raise StopRequestedError
-            if left <= 0:
-                return
+        part, front = (BACKLOG, self._backlog) if self._live is None else (LIVE, self._live)
+        seconds = min(self._patience(BACKLOG, self._backlog), self._patience(part, front))
+        seconds = min(seconds, 0.0 if self._busy else self._idle_seconds)
+        if seconds <= 0:
+            return True
+        if front.is_sending:
+            self._stop.wait(seconds)
+        else:
+            self._journal.wait(front.read_to, seconds)
+        return True
 
-    def _complain(self, error: Exception, seconds: float) -> None:
+    def _patience(self, part: str, lane: Lane) -> float:
+        held = self._backoffs[part].until - self._clock.monotonic()
+        return held if held > 0 else lane.patience()
+
+    def _complain(self, part: str, error: Exception, seconds: float) -> None:
         """Log each new trouble once, and write down that the store is the one at fault."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
+        if str(error) not in map(str, self._troubles.values()):
             log.error("shipping waits %.1f s and tries again; nothing is lost: %s", seconds, error)
-        if isinstance(error, StoreUnavailableError) and str(error) != self._store_error:
+        self._troubles[part] = error
+        self._note()
+
+    def _note(self) -> None:
+        """Write down why the store is down, or that it is back, when that has changed."""
+        store_error = self._store_error()
+        if store_error != self._noted:
             with suppress(BooksUnavailableError):
-                self._books.store_down(str(error))
-                self._store_error = str(error)
+                self._books.store_down(store_error)
+                self._noted = store_error
+
+    def _store_error(self, but: str = "") -> str:
+        for part, error in self._troubles.items():
+            if part != but and isinstance(error, StoreUnavailableError):
+                return str(error)
+        return ""
 
     def _look_ahead(self) -> None:
-        """Note who reports while entries wait: a store that is down or behind is no host down."""
+        """Note who reports while entries wait: a store that is down is no host down."""
         now = self._clock.monotonic()
         if now - self._looked < LOOK_AHEAD_SECONDS:
             return
         self._looked = now
-        self._looked_to = max(self._looked_to, self._position)
+        self._looked_to = max(self._looked_to, self._cursor.position)
         with suppress(BooksUnavailableError, JournalUnavailableError):
             for _ in range(LOOK_AHEAD_READS):
                 entries = self._journal.read(self._looked_to, READ_ENTRIES, READ_BYTES)
@@ -236,6 +260,20 @@ class Shipper:
                     return
                 self._books.see(_origins(entries))
                 self._looked_to = entries[-1].id
+
+
+def _report(aside: Sequence[SetAside]) -> None:
+    """Log what went into the quarantine, a line for each reason."""
+    for reason, count in Counter(item.reason for item in aside).items():
+        first = next(item for item in aside if item.reason == reason)
+        log.warning(
+            "%d in the quarantine, %s; the first of entry %d, server %s: %s",
+            count,
+            reason,
+            first.entry,
+            first.server_id or "unknown",
+            first.detail,
+        )
 
 
 def _origins(entries: Sequence[Entry]) -> list[Origin]:

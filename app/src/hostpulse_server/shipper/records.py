@@ -73,19 +73,19 @@ def decode(entry: Entry) -> Delivery:
 
 def encode_internal(points: Iterable[StorePoint]) -> bytes:
     """Return the body of an ``internal`` entry."""
-    document = {
-        "points": [
-            {
-                "server_id": point.server_id,
-                "measurement": point.measurement,
-                "tags": dict(point.tags),
-                "time": point.time_ms,
-                "fields": dict(point.fields),
-            }
-            for point in points
-        ]
-    }
+    document = {"points": [point_document(point) for point in points]}
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def point_document(point: StorePoint) -> dict[str, Any]:
+    """Return a point as an ``internal`` entry holds it."""
+    return {
+        "server_id": point.server_id,
+        "measurement": point.measurement,
+        "tags": dict(point.tags),
+        "time": point.time_ms,
+        "fields": dict(point.fields),
+    }
 
 
 def _samples(entry: Entry) -> Delivery:

@@ -49,7 +49,8 @@ class StreamReport:
 class ShipperStatus:
     """How shipping goes: where the cursor stands, what waits, what was set aside and why.
 
-    ``store_error`` is the reason the store is down, ``""`` while it works.
+    ``set_aside`` counts by reason since the file was made, ``quarantine_points`` is how many of
+    them wait in the quarantine. ``store_error`` is why the store is down, ``""`` while it works.
     """
 
     epoch: str
@@ -59,6 +60,7 @@ class ShipperStatus:
     set_aside: Mapping[str, int]
     store_error: str
     store_write_ms: float
+    quarantine_points: int
 
 
 class SeenReader:
@@ -166,7 +168,8 @@ def _status(connection: sqlite3.Connection) -> ShipperStatus | None:
     condition = connection.execute("SELECT store_error, store_write_ms FROM condition").fetchone()
     if cursor is None and condition is None:
         return None
-    dirty = connection.execute("SELECT count(*) FROM dirty").fetchone()[0]
+    (dirty,) = connection.execute("SELECT count(*) FROM dirty").fetchone()
+    (waiting,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()
     epoch, position, newest_stored_ms = cursor or ("", 0, 0)
     store_error, store_write_ms = condition or ("", 0.0)
     return ShipperStatus(
@@ -177,4 +180,5 @@ def _status(connection: sqlite3.Connection) -> ShipperStatus | None:
         set_aside=dict(connection.execute("SELECT reason, count FROM counts")),
         store_error=store_error,
         store_write_ms=store_write_ms,
+        quarantine_points=waiting,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# Leaves its transaction open: rows of an older release move in the same one.
 SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -45,19 +46,26 @@ CREATE TABLE IF NOT EXISTS dirty (
   server_id TEXT NOT NULL,
   PRIMARY KEY (start_ms, server_id)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS set_aside (
-  id INTEGER PRIMARY KEY,
+CREATE TABLE IF NOT EXISTS ahead (
+  after INTEGER PRIMARY KEY,
+  last INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS quarantine (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  at_ms INTEGER NOT NULL,
   entry INTEGER NOT NULL,
   kind TEXT NOT NULL,
   received_ms INTEGER NOT NULL,
+  server_id TEXT NOT NULL,
+  measurement TEXT NOT NULL,
   reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
   body BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS counts (
   reason TEXT PRIMARY KEY,
   count INTEGER NOT NULL
 ) WITHOUT ROWID;
-COMMIT;
 """
 
 SEE = """
@@ -100,3 +108,26 @@ RANGES = """
 SELECT stream, lo, hi, first_ms, last_ms FROM ranges WHERE server_id = ? ORDER BY stream, lo
 """
 DROPPED = "SELECT stream, reason, count FROM dropped WHERE server_id = ?"
+
+QUARANTINE = """
+INSERT INTO quarantine
+  (at_ms, entry, kind, received_ms, server_id, measurement, reason, detail, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+PUSH_OUT = """
+DELETE FROM quarantine WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER newest AS rows, sum(length(body)) OVER newest AS bytes
+    FROM quarantine WINDOW newest AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING)
+  ) WHERE rows > ? OR bytes > ?
+)
+"""
+ROWS = """
+SELECT id, at_ms, kind, received_ms, server_id, measurement, reason, detail, body FROM quarantine
+WHERE ?1 IS NULL OR id IN (SELECT value FROM json_each(?1)) ORDER BY id DESC LIMIT ?2
+"""
+RELEASE = "DELETE FROM quarantine WHERE id IN (SELECT value FROM json_each(?))"
+
+# what the first release called the quarantine
+HAS_SET_ASIDE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'set_aside'"
+SET_ASIDE = "SELECT entry, kind, received_ms, reason, body FROM set_aside ORDER BY id"

@@ -1,0 +1,141 @@
+"""``hostpulse-server quarantine``: what could not be stored, to be looked at, retried, dropped."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hostpulse_server.clock import SYSTEM
+from hostpulse_server.commands.options import (
+    config_option,
+    json_option,
+    load_config,
+    print_json,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hostpulse_server.shipper.quarantine import Quarantine, Row
+
+DEFAULT_LIMIT = 100
+
+
+@click.group()
+@config_option
+def quarantine() -> None:
+    """Look after points that the store refused and entries that could not be read.
+
+    Beside a running shipper; each point is there with the reason.
+    """
+
+
+def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``ID…`` and ``--all``, of which exactly one has to be given."""
+    function = click.argument("ids", metavar="[ID]...", nargs=-1, type=int)(function)
+    return click.option("--all", "everything", is_flag=True, help="All of them.")(function)
+
+
+@quarantine.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True)
+@config_option
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, *, limit: int, as_json: bool) -> None:
+    """List what is there, newest first."""
+    rows = _open(ctx).rows(limit)
+    if as_json:
+        print_json([_document(row) for row in rows])
+        return
+    table = [
+        (
+            str(row.id),
+            datetime.fromtimestamp(row.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
+            row.server_id or "-",
+            row.measurement or f"({row.kind})",
+            row.reason,
+            _one_line(row.detail),
+        )
+        for row in rows
+    ]
+    print_table(("ID", "WHEN", "SERVER", "MEASUREMENT", "REASON", "DETAIL"), table)
+
+
+@quarantine.command()
+@_choice
+@config_option
+@click.pass_context
+def retry(ctx: click.Context, *, ids: tuple[int, ...], everything: bool) -> None:
+    """Send points again, once what was in their way is out of it.
+
+    They go through the journal; one that is refused again comes back under a new id.
+    """
+    from hostpulse_server.journal import Journal  # noqa: PLC0415 - keeps ``--help`` fast
+
+    config = load_config(ctx)
+    chosen = _chosen(ids, everything=everything)
+    here = _open(ctx)
+    rows = here.rows(ids=chosen)
+    if rows:
+        with closing(
+            Journal.open(
+                config.paths.journal,
+                max_bytes=config.journal.max_bytes,
+                min_free_bytes=config.journal.min_free_bytes,
+                clock=SYSTEM,
+            )
+        ) as journal:
+            here.retry(rows, journal, SYSTEM)
+    click.echo(f"{len(rows)} handed to the shipper again")
+
+
+@quarantine.command()
+@_choice
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@click.pass_context
+def drop(ctx: click.Context, *, ids: tuple[int, ...], everything: bool, yes: bool) -> None:
+    """Delete points for good."""
+    chosen = _chosen(ids, everything=everything)
+    here = _open(ctx)
+    rows = here.rows(ids=chosen)
+    if rows and not yes:
+        click.confirm(f"Delete {len(rows)} for good?", abort=True)
+    click.echo(f"{here.drop(row.id for row in rows)} dropped")
+
+
+def _open(ctx: click.Context) -> Quarantine:
+    from hostpulse_server.shipper.quarantine import Quarantine  # noqa: PLC0415 - as above
+
+    return Quarantine(load_config(ctx).paths.shipper)
+
+
+def _chosen(ids: tuple[int, ...], *, everything: bool) -> Sequence[int] | None:
+    """Return the ids, ``None`` for all; a usage error unless exactly one of both is given."""
+    if bool(ids) == everything:
+        raise click.UsageError("name the ids, or give --all")
+    return None if everything else ids
+
+
+def _document(row: Row) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "at_ms": row.at_ms,
+        "received_ms": row.received_ms,
+        "kind": row.kind,
+        "server_id": row.server_id,
+        "measurement": row.measurement,
+        "reason": row.reason,
+        "detail": row.detail,
+        "point": row.point,
+    }
+
+
+def _one_line(text: str) -> str:
+    """Return a refusal as one line of a table: an engine's answer may hold the line it refused."""
+    plain = " ".join(text.split())
+    return "".join(one if one.isprintable() else "?" for one in plain)
