@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -196,3 +199,24 @@ def test_a_torn_status_file_is_no_status(tmp_path: Path) -> None:
     assert status.read(str(path)) == {"pid": 2}
     file.close()
     status.StatusFile(str(tmp_path / "none" / "status.json")).write({})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--help"], 0), (["once"], 0), (["check", "--offline"], 1)]
+)
+def test_a_reader_that_left_is_no_error(tmp_path: Path, arguments: list[str], status: int) -> None:
+    """As `| head` leaves: no traceback, and the status is the command's own."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "hostpulse_agent", *arguments],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (status, "")

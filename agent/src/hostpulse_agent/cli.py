@@ -66,6 +66,13 @@ def _plain_run(arguments: list[str]) -> str | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
+    try:
+        return _dispatch(arguments)
+    finally:
+        _say("", end="")  # what --help left in the buffer
+
+
+def _dispatch(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     path = _plain_run(arguments)
     try:
@@ -80,8 +87,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _say(text: str) -> None:
-    print(text)  # noqa: T201 -- output is what a command is for
+def _say(text: str, end: str = "\n") -> None:
+    try:
+        print(text, end=end, flush=True)  # noqa: T201 -- output is what a command is for
+    except BrokenPipeError:
+        # the reader left, as `| head` does; at exit the interpreter would try once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(path: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY_LENGTH = 59
+START = "from hostpulse_server.cli import main; main()"
 
 
 @pytest.fixture(scope="session")
@@ -250,3 +252,26 @@ def test_the_program_prints_expected_errors_as_one_line(run: Commands) -> None:
     assert result.returncode == 1
     said = "hostpulse-server: there is no server 'nobody'; servers list shows all\n"
     assert (result.stdout, result.stderr) == ("", said)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["servers", "list"], ["servers", "list", "--json"]]
+)
+def test_a_reader_that_left_gets_no_traceback(
+    run: Commands, registry: Registry, arguments: list[str]
+) -> None:
+    """As `| head` leaves."""
+    registry.apply([{"id": f"s{n}", "labels": {"text": "x" * 200}} for n in range(500)])
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", START, "--config", str(run.config), *arguments],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
