@@ -80,6 +80,21 @@ def test_numbers_go_on_after_a_restart(spool: Spool, spool_config: SpoolConfig) 
     again.close()
 
 
+def test_the_spool_is_read_by_its_owner_alone(spool_config: SpoolConfig) -> None:
+    """Whatever the umask; the write-ahead log too, which holds the same samples."""
+    before = os.umask(0)
+    try:
+        spool = Spool(spool_config)
+        fill(spool, 1)
+        folder = Path(spool_config.path).parent
+        made = {path.name: path.stat().st_mode & 0o777 for path in folder.glob("spool.db*")}
+        spool.close()
+    finally:
+        os.umask(before)
+    assert {"spool.db", "spool.db-wal"} <= made.keys()
+    assert set(made.values()) == {0o600}, made
+
+
 def test_a_killed_process_loses_nothing_that_was_appended(spool_config: SpoolConfig) -> None:
     """After SIGKILL right behind an append every sample is there and numbers go on."""
     code = (

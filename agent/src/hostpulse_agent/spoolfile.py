@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -60,6 +61,7 @@ class SpoolFile:
     def __init__(self, path: str) -> None:
         if os.path.exists(path) and os.path.getsize(path) == 0:
             os.unlink(path)
+        _make_private(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
         try:
             self._prepare()
@@ -147,6 +149,12 @@ class SpoolFile:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _make_private(path: str) -> None:
+    """Make the file so that only its owner reads it; SQLite gives its companions the same mode."""
+    with contextlib.suppress(OSError):  # SQLite says what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _raise_if_damaged(error: sqlite3.DatabaseError) -> None:

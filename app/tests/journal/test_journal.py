@@ -72,6 +72,19 @@ def test_entries_come_back_as_they_were_in_order(journal: Journal) -> None:
     assert [entry.id for entry in journal.read(1, 1, 10**6)] == [2]
 
 
+def test_the_journal_is_read_by_its_owner_alone(tmp_path: Path) -> None:
+    """Whatever the umask; the write-ahead log too, which holds the same samples."""
+    before = os.umask(0)
+    try:
+        with closing(open_journal(tmp_path)) as journal:
+            journal.append(b"{}", "samples", 1)
+            made = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("*.db*")}
+    finally:
+        os.umask(before)
+    assert {"journal.db", "journal.db-wal"} <= made.keys()
+    assert {mode for name, mode in made.items() if not name.endswith(".wake")} == {0o600}, made
+
+
 def test_a_read_keeps_to_its_bytes_but_gives_one_entry(journal: Journal) -> None:
     """An entry larger than the bound would otherwise stop its consumer for ever."""
     for _ in range(3):
