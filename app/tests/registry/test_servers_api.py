@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,6 +202,39 @@ def test_wrong_values_are_told_by_pointer(
     assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
     assert answer.json is not None
     assert set(answer.json["errors"]) == pointers
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
+def test_a_body_of_another_type_is_refused(
+    client: FlaskClient, admin: dict[str, str], registry: Registry, content_type: str | None
+) -> None:
+    """415, and nothing of it is read: an empty change would have been 200."""
+    registry.add({"id": "web-01"})
+    for method, path in (("POST", ROOT), ("PATCH", f"{ROOT}/web-01")):
+        answer = client.open(
+            path, method=method, data='{"id": "a"}', content_type=content_type, headers=admin
+        )
+        assert (answer.status_code, answer.mimetype) == (415, "application/problem+json")
+        assert "application/json" in answer.text
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_over_max_body_is_refused(
+    client: FlaskClient, admin: dict[str, str], *, is_chunked: bool
+) -> None:
+    """413, whether it tells its length or comes in chunks; one just under it is read."""
+    for size, status in ((2**20 + 1, 413), (2**20, 422)):
+        body = json.dumps({"id": "A"}).encode().ljust(size)
+        told = {"wsgi.input_terminated": True} if is_chunked else {}
+        answer = client.post(
+            ROOT,
+            input_stream=io.BytesIO(body),
+            content_length=None if is_chunked else size,
+            content_type="application/json; charset=utf-8",
+            headers=admin,
+            environ_overrides=told,
+        )
+        assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
 
 
 @pytest.mark.parametrize(

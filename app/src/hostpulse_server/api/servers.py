@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from flask import request, url_for
@@ -18,12 +19,12 @@ from hostpulse_server.api.server_schemas import (
     ServerView,
 )
 from hostpulse_server.api.services import services
-from hostpulse_server.errors import InvalidItemError
+from hostpulse_server.errors import InvalidItemError, UnsupportedMediaError
 from hostpulse_server.registry.schemas import ServerItem, ServerPatch
 from hostpulse_server.registry.views import server_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hostpulse_server.registry import Server
 
@@ -36,6 +37,22 @@ blueprint = Blueprint(
 ROOT = "/servers"
 _LABEL = "label."
 _NO_STORE = {"Cache-Control": "no-store"}  # for answers that hold a key
+
+
+def takes_json(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Let only bodies of JSON, of ``max_body`` bytes at most, reach the view.
+
+    Without it a body of another type would be read as an empty one.
+    """
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if request.mimetype != "application/json":
+            raise UnsupportedMediaError("The body must be application/json; set Content-Type.")
+        request.max_content_length = services().config.api.max_body
+        return view(*args, **kwargs)
+
+    return checked
 
 
 @blueprint.route(ROOT, methods=["GET"])
@@ -75,6 +92,7 @@ def _labels(query: Mapping[str, Any]) -> dict[str, str]:
 
 @blueprint.route(ROOT, methods=["POST"])
 @require("admin")
+@takes_json
 @blueprint.arguments(ServerItem)
 @blueprint.response(201, NewServerView)
 def add_server(item: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -99,6 +117,7 @@ def get_server(server_id: str) -> dict[str, Any]:
 
 @blueprint.route(f"{ROOT}/<server_id>", methods=["PATCH"])
 @require("admin")
+@takes_json
 @blueprint.arguments(ServerPatch)
 @blueprint.response(200, ServerView)
 def patch_server(changes: dict[str, Any], server_id: str) -> dict[str, Any]:
