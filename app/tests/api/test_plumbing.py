@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import hashlib
 import io
 import json
 import logging
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +17,9 @@ from werkzeug.exceptions import HTTPException
 
 from hostpulse_server import logs
 from hostpulse_server.api import plumbing
+from hostpulse_server.api.app import create_app
+from hostpulse_server.api.services import EXTENSION
+from hostpulse_server.shipper.books import Books
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +66,50 @@ def test_own_figures_are_for_this_machine_or_a_reader(api: Api) -> None:
     assert api.get("/metrics", key="reader", environ_base=FAR).status_code == 200
     forwarded = {"X-Forwarded-For": "192.0.2.9"}
     assert api.app.test_client().get("/metrics", headers=forwarded).status_code == 401
+
+
+def test_own_figures_are_those_of_all_workers(api: Api) -> None:
+    """Whichever answers: another worker's, and those of one that is gone."""
+    api.post()
+    config = api.app.extensions[EXTENSION].config
+    other = create_app(config, registry=api.registry, journal=api.journal, clock=api.clock)
+    beside = dataclasses.replace(api, app=other)
+    for _ in range(2):
+        beside.post()
+        beside.get("/healthz")
+    for one in (api, beside):
+        text = one.get("/metrics").text
+        assert "hostpulse_samples_total 3.0" in text
+        line = 'endpoint="plumbing.healthz",method="GET",status="200"} 2.0'
+        assert f"hostpulse_requests_total{{{line}" in text
+    assert 'hostpulse_request_seconds_count{endpoint="ingest.post_metrics"} 3.0' in text
+    assert 'hostpulse_request_seconds_bucket{endpoint="plumbing.healthz",le="+Inf"} 2.0' in text
+    other.extensions[EXTENSION].store.close()
+    del beside, other, one
+    gc.collect()
+    assert "hostpulse_samples_total 3.0" in api.get("/metrics").text
+
+
+def test_own_figures_say_how_the_shipper_gets_on(api: Api) -> None:
+    """Nothing before it begins; then store, lag, quarantine and rollups."""
+    assert "hostpulse_store_up" not in api.get("/metrics").text
+    config = api.app.extensions[EXTENSION].config
+    with closing(Books(config.paths.shipper, 300_000)) as books:
+        books.store_down("no route to host")
+        api.post()
+        api.clock.move(7)
+        text = api.get("/metrics").text
+    for line in (
+        "hostpulse_store_up 0.0",
+        "hostpulse_store_lag_seconds 7.0",
+        "hostpulse_quarantine_points 0.0",
+        "hostpulse_rollup_dirty_windows 0.0",
+    ):
+        assert line in text.splitlines()
+    config.paths.shipper.write_bytes(b"damaged" * 1000)
+    text = api.get("/metrics").text
+    assert "hostpulse_store_up" not in text
+    assert "hostpulse_journal_bytes" in text
 
 
 def test_the_document_describes_ingest_and_its_rules(api: Api) -> None:

@@ -87,6 +87,47 @@ def test_ready_means_accepting_and_a_stop_is_announced_and_graceful(tmp_path: Pa
         assert all(json.loads(line)["level"] for line in lines)
 
 
+def test_a_killed_worker_takes_no_figures_with_it(tmp_path: Path) -> None:
+    """The master starts another, which counts on; so do the ones after a restart."""
+    path, port = configure(tmp_path)
+    engine = open_engine(load(path, {}).state.url)
+    upgrade(engine)
+    engine.dispose()
+    asked = 0
+    for _ in range(2):
+        with (
+            closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as notify,
+            service(path, notify, tmp_path) as process,
+        ):
+            hear(notify, "READY=1")
+            for _ in range(2):
+                for _ in range(3):
+                    assert get(port, "/healthz")
+                asked += 3
+                line = f'endpoint="plumbing.healthz",method="GET",status="200"}} {asked}.0'
+                assert line in get(port, "/metrics")
+                (worker,) = (
+                    Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                )
+                os.kill(int(worker), signal.SIGKILL)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=DEADLINE)
+        (tmp_path / "notify").unlink()
+    assert [file.name for file in (tmp_path / "counters").iterdir()] == ["0"]
+
+
+def get(port: int, path: str) -> str:
+    """Return the answer to a request, sent again while the service has no worker."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as client:
+                client.request("GET", path, headers={"Connection": "close"})
+                return client.getresponse().read().decode()
+        except (OSError, http.client.HTTPException):
+            assert time.monotonic() < deadline
+
+
 def test_a_state_database_without_schema_stops_the_start_with_the_command_to_run(
     tmp_path: Path,
 ) -> None:

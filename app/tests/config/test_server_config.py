@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import limits
 import pytest
 
 from hostpulse_server import config, redact
@@ -114,6 +116,60 @@ def test_all_faults_are_listed_at_once_with_file_and_key(tmp_path: Path) -> None
         "routes.0.channels",
     ):
         assert any(f" {key}: " in line for line in found), key
+
+
+def test_faults_of_values_are_listed_together_with_faults_of_types(tmp_path: Path) -> None:
+    """What looks at a value that cannot be read is left out; all else is told at once."""
+    found = faults(
+        write(
+            tmp_path,
+            """
+            [site]
+            timezone = "Mars/Olympus"
+            [api]
+            threads = "many"
+            workers = "two"
+            cors_origins = ["*"]
+            [retention]
+            raw = "week"
+            rollup = "1d"
+            """,
+        )
+    )
+    keys = [line.split(": ")[1] for line in found]
+    assert sorted(keys) == [
+        "api.cors_origins",
+        "api.threads",
+        "api.workers",
+        "retention.raw",
+        "site.timezone",
+    ]
+
+
+@pytest.mark.parametrize(
+    "rate", ["10 per 0 second", "0/second", "10/0 minutes", "0 per hour", "-1/second", "1.5/second"]
+)
+def test_a_rate_without_end_or_without_requests_is_refused(tmp_path: Path, rate: str) -> None:
+    """``check`` says it, not the first request."""
+    text = f'[api]\nrate_limit = "{rate}"'
+    assert any(" api.rate_limit: " in line for line in faults(write(tmp_path, text)))
+
+
+@pytest.mark.parametrize("rate", ["10/second", "100 per 5 minutes", "20 per hour", "1/day"])
+def test_the_rates_that_pass_are_rates(tmp_path: Path, rate: str) -> None:
+    """What the configuration takes, the limiter takes."""
+    loaded = config.load(write(tmp_path, f'[api]\nrate_limit = "{rate}"'), {})
+    assert limits.parse(loaded.api.rate_limit).get_expiry() >= 1
+
+
+@pytest.mark.parametrize("path", ["relative.pem", "", "/", "/etc/ssl/", "/a\\", "/a\u0007b.pem"])
+def test_certificates_are_absolute_paths_of_files(tmp_path: Path, path: str) -> None:
+    """A name that no store takes as a tag is refused here, too."""
+    text = f"[site]\ncertificates = [{json.dumps(path)}]"
+    assert any(" site.certificates: " in line for line in faults(write(tmp_path, text)))
+    environ = {"HOSTPULSE_SITE_CERTIFICATES": "/etc/ssl/a.pem, /etc/ssl/b.pem"}
+    loaded = config.load(write(tmp_path, ""), environ)
+    assert loaded.site.certificates == ("/etc/ssl/a.pem", "/etc/ssl/b.pem")
 
 
 @pytest.mark.parametrize(
