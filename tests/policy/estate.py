@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("hostpulse_agent", "hostpulse_proxy", "hostpulse_release", "hostpulse_server")
-PLAYBOOKS = ("build", "preflight", "remove", "rollback", "site", "upgrade", "verify")
+ROLES = (
+    *("hostpulse_agent", "hostpulse_influxdb", "hostpulse_proxy", "hostpulse_release"),
+    "hostpulse_server",
+)
+PLAYBOOKS = (
+    *("build", "preflight", "remove", "rollback", "rotate_keys", "site", "upgrade", "verify"),
+)
 
 # Keys of a task that are not its module (Ansible's reference: Playbook Keywords).
 KEYWORDS = frozenset(
@@ -99,7 +104,7 @@ def plays() -> list[tuple[Path, dict[str, Any]]]:
     """Return every play of every playbook with its file."""
     return [
         (path, play)
-        for path in sorted(ROOT.glob("playbooks/*.yml"))
+        for path in sorted(ROOT.glob("playbooks/**/*.yml"))
         for play in load(path)
         if "hosts" in play
     ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.policy.estate import PLAYBOOKS, ROOT, play_tasks, plays, tracked
 
-GROUPS = {"hostpulse_server", "hostpulse_agents", "localhost"}
+GROUPS = {"hostpulse_server", "hostpulse_influxdb", "hostpulse_agents", "localhost"}
 # Entering a role at one of its phases, and telling the operator, are a play's own business.
-OWN = ("import_role", "include_role", "assert", "debug", "fail", "meta", "add_host")
+OWN = ("import_role", "include_role", "assert", "debug", "fail", "meta", "group_by")
 
 
 def test_the_playbooks_are_the_operators_intents() -> None:

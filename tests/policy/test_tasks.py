@@ -142,7 +142,7 @@ def test_commands_are_argument_lists_and_say_when_they_change() -> None:
 
 def test_decisions_rest_on_facts_by_their_name() -> None:
     """Facts come from ansible_facts, so that inject_facts_as_vars may be off."""
-    for path in [*task_files(), *ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/**/*.j2")]:
+    for path in [*task_files(), *ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/**/*.j2")]:
         assert not INJECTED.search(path.read_text()), path
 
 

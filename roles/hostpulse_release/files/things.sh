@@ -8,6 +8,8 @@
 #   clock:SECONDS              clock OFF, seconds that the clock is off the given one
 #   name:NAME                  unresolved NAME
 #   port:NUMBER:UNIT           taken NUMBER WHO, if somebody listens there who is not of the unit
+#   room:PATH                  room PATH MIB, free where PATH is or will be
+#   credential:UNIT:PATH       credential UNIT:PATH, if the unit runs with the credential that PATH holds now
 # usage: things.sh THING...
 for thing in "$@"; do
     rest=${thing#*:}
@@ -36,6 +38,15 @@ for thing in "$@"; do
                     grep -qs "/${rest#*:}" "/proc/$pid/cgroup" && continue
                     echo "taken ${rest%%:*} $address $who"
                 done
+            ;;
+        room)
+            path=$rest
+            while [ ! -d "$path" ]; do path=$(dirname "$path"); done
+            echo "room $rest $(df -Pm "$path" | awk 'NR == 2 { print $4 }')"
+            ;;
+        credential)
+            path=${rest#*:}
+            cmp -s "/run/credentials/${rest%%:*}/${path##*/}" "$path" && echo "credential $rest"
             ;;
     esac
 done
