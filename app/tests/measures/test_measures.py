@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from hostpulse_server.journal import Journal, SamplesRecord
 from hostpulse_server.journal.records import KIND
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.books import Books
+from hostpulse_server.shipper.catalogue import CATALOGUE, render
 from hostpulse_server.shipper.measures import Measures
 from hostpulse_server.shipper.records import INTERNAL, decode
 from hostpulse_server.shipper.seen import SeenReader
@@ -28,7 +30,6 @@ from hostpulse_server.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from hostpulse_server.store.base import StorePoint
 
@@ -82,6 +83,9 @@ class Site:
             assert entry.kind == INTERNAL
             for point in decode(entry).points:
                 assert point.time_ms == self.clock.ms
+                declared = CATALOGUE[point.measurement]
+                assert dict(point.tags).keys() <= declared.tags.keys()
+                assert point.fields.keys() <= declared.fields.keys()
                 found.setdefault(point.measurement, []).append(point)
         return found
 
@@ -166,6 +170,21 @@ def test_hosts_are_measured_by_status_and_completeness(site: Site) -> None:
     assert first.tags == (("agent_version", "0.1.0"), ("env", "prod"))
     assert first.fields == {"status": 2.0, "completeness_percent": 75.0}
     assert (second.server_id, second.tags, second.fields) == ("web-02", (), {"status": 3.0})
+
+
+def test_a_removed_server_is_forgotten_once_its_samples_are_gone(site: Site) -> None:
+    """Raw retention after it was last heard of; one that is registered is known for ever."""
+    for server_id in ("web-01", "web-02"):
+        site.registry.add({"id": server_id})
+        site.hear(server_id, (1,))
+    site.registry.remove("web-01")
+    site.minute()
+    reader = SeenReader(site.config.paths.shipper, clock=site.clock)
+    assert reader.get().keys() == {"web-01", "web-02"}
+    site.clock.move(site.config.retention.raw)
+    site.minute()
+    site.clock.move(1)
+    assert reader.get().keys() == {"web-02"}
 
 
 def test_the_pipeline_counts_what_all_processes_of_the_api_did(site: Site) -> None:
@@ -326,3 +345,9 @@ def test_certificates_are_measured_by_the_days_they_have_left(
     assert point.tags == (("name", "monitor"),)
     expected = 30 + (made.stat().st_mtime - site.clock.ms / 1000) / 86_400
     assert point.fields["days_left"] == pytest.approx(expected, abs=0.01)
+
+
+def test_the_document_is_what_the_catalogue_says() -> None:
+    """Written anew after each change."""
+    written = Path(__file__).parents[3] / "docs" / "server-metrics.md"
+    assert written.read_text(encoding="utf-8") == render()

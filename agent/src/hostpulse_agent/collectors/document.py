@@ -28,7 +28,8 @@ agent/src/hostpulse_agent/collectors/. Change those, then write this file anew. 
 What the agent measures, each 10 s unless configured otherwise. Every measurement carries the tag
 `server_id` in the store. Rates are per second over the time that really passed; a first reading,
 or a counter that went backwards, gives no value. A field that cannot be known is missing, never
-0. A value outside its range is a fault of the collector and is not sent.
+0. A value outside its range is a fault of the collector and is not sent. What the server measures
+about its hosts and itself is in [server-metrics.md](server-metrics.md).
 """
 _PROCESSES = f"""\
 ## processes

@@ -134,6 +134,13 @@ class Books:
                         "DELETE FROM dropped WHERE server_id = ? AND stream = ?", key
                     )
 
+    def forget(self, server_ids: Iterable[str]) -> None:
+        """Forget when servers were last heard of; the rest about them falls out by its age."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "DELETE FROM seen WHERE server_id = ?", [(i,) for i in server_ids]
+            )
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

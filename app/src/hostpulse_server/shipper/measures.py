@@ -93,9 +93,18 @@ class Measures:
 
     def _servers(self, now_ms: int) -> list[StorePoint]:
         seen = self._seen.get()
-        return [
-            server_point(server, seen.get(server.id), now_ms) for server in self._registry.servers()
+        servers = self._registry.servers()
+        # a removed server may be added again, and is known as before while its samples are there
+        oldest_ms = now_ms - int(self._config.retention.raw * 1000)
+        registered = {server.id for server in servers}
+        removed = [
+            one.server_id
+            for one in seen.values()
+            if one.server_id not in registered and one.last_received_ms < oldest_ms
         ]
+        if removed:
+            self._books.forget(removed)
+        return [server_point(server, seen.get(server.id), now_ms) for server in servers]
 
     def _pipeline(self, now_ms: int) -> list[StorePoint]:
         stats = self._journal.stats()
@@ -110,7 +119,7 @@ class Measures:
         status = self._seen.status()
         if status is not None:
             fields["rollup_dirty_windows"] = float(status.dirty_windows)
-            fields["quarantine_points"] = float(sum(status.set_aside.values()))
+            fields["quarantine_points"] = float(status.quarantine_points)
             if not status.store_error:
                 fields["store_write_ms"] = status.store_write_ms
         return [StorePoint(NO_SERVER, "pipeline", (), now_ms, fields)]
