@@ -20,6 +20,7 @@ from hostpulse_server.api import plumbing
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.shipper.books import Books
+from hostpulse_server.store.base import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +96,7 @@ def test_own_figures_say_how_the_shipper_gets_on(api: Api) -> None:
     assert "hostpulse_store_up" not in api.get("/metrics").text
     config = api.app.extensions[EXTENSION].config
     with closing(Books(config.paths.shipper, 300_000)) as books:
+        books.clean([Window("web-01", 0)], "too late")
         books.store_down("no route to host")
         api.post()
         api.clock.move(7)
@@ -104,6 +106,7 @@ def test_own_figures_say_how_the_shipper_gets_on(api: Api) -> None:
         "hostpulse_store_lag_seconds 7.0",
         "hostpulse_quarantine_points 0.0",
         "hostpulse_rollup_dirty_windows 0.0",
+        'hostpulse_set_aside_total{reason="too late"} 1.0',
     ):
         assert line in text.splitlines()
     config.paths.shipper.write_bytes(b"damaged" * 1000)

@@ -122,10 +122,20 @@ class _Shipper:
         journal = self._services.journal
         position = status.position if status.epoch == journal.epoch else 0
         lag = journal.waiting_seconds(position)
+        set_aside = CounterMetricFamily(
+            "hostpulse_set_aside", "What was set aside or given up, ever.", labels=["reason"]
+        )
+        for reason, count in sorted(status.set_aside.items()):
+            set_aside.add_metric([reason], count)
+        yield set_aside
         yield from _gauges(
             ("store_up", "1 if the store took the last batch.", float(not status.store_error)),
             ("store_lag_seconds", "Age of the oldest entry not in the store yet.", lag),
-            ("quarantine_points", "Points set aside.", float(sum(status.set_aside.values()))),
+            (
+                "quarantine_points",
+                "Points waiting in the quarantine.",
+                float(status.quarantine_points),
+            ),
             ("rollup_dirty_windows", "Windows to roll up or to repair.", status.dirty_windows),
         )
 
