@@ -19,6 +19,7 @@ import tarfile
 import time
 import uuid
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class InfluxdError(Exception):
     """influxd did not do what was asked; the message holds its answer."""
 
 
+@cache
 def program() -> Path:
     """Return the path of influxd, unpacked beside its archive in the cache."""
     got = subprocess.run([sys.executable, _GET, "influxdb"], stdout=subprocess.PIPE, check=True)

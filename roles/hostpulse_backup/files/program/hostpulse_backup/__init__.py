@@ -1,0 +1,9 @@
+"""Backups of what a hostpulse host cannot make again: made, looked through, tried and put back.
+
+Only the standard library, Python 3.9 or newer: it runs with the host's own interpreter, also where
+the rest of hostpulse is gone.
+"""
+
+from __future__ import annotations
+
+FORMAT = 1

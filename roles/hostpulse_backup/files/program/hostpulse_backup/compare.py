@@ -1,0 +1,79 @@
+"""Whether databases and InfluxDB hold what the manifest of a backup says of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from hostpulse_backup import databases
+from hostpulse_backup.parts import STORE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hostpulse_backup.influxdb import Client
+    from hostpulse_backup.manifest import Manifest
+
+# Retention takes whole shards of a day: what is younger than that is certainly still there.
+SHARD = timedelta(days=1)
+
+
+def state_copy(folder: Path, made: Manifest) -> list[str]:
+    """Return what is wrong with the copied databases; look through each of them."""
+    faults = []
+    kind = made.kinds["state"]
+    for name, counts in kind["counts"].items():
+        databases.check(folder / name)
+        found = databases.counts(folder / name)
+        if found != counts:
+            faults.append(f"state/{name} has {found}, the manifest says {counts}")
+    if STORE in kind["counts"]:
+        faults += embedded(folder / STORE, made)
+    return faults
+
+
+def embedded(store: Path, made: Manifest) -> list[str]:
+    """Return which sample values an embedded store does not have."""
+    return [
+        f"{sample['key']} is {found}, was {sample['value']}"
+        for sample in made.kinds["state"].get("samples", [])
+        for found in [databases.store_value(store, sample)]
+        if found != sample["value"]
+    ]
+
+
+def influxdb(client: Client, made: Manifest, *, live: bool) -> tuple[list[str], int]:
+    """Return what an InfluxDB does not have, and how many values were compared.
+
+    The files are of a moment between two counts, so a copy has a number between theirs. A live one
+    may have more, and less of what retention took since.
+    """
+    kind = made.kinds["influxdb"]
+    faults = []
+    compared = 0
+    for name, bucket in kind["buckets"].items():
+        samples = [
+            sample
+            for sample in bucket["samples"]
+            if not live or _retained(sample, bucket["retention_seconds"])
+        ]
+        for sample in samples:
+            found = client.value(name, sample)
+            compared += 1
+            if found != sample["value"]:
+                where = f"{sample['measurement']}.{sample['field']} {sample['tags']}"
+                faults.append(
+                    f"{name}: {where} at {sample['time']} is {found}, was {sample['value']}"
+                )
+        if not live:
+            count = client.count(name, kind["until"])
+            if not min(bucket["counts"]) <= count <= max(bucket["counts"]):
+                faults.append(f"{name} has {count} values, it had {bucket['counts']}")
+    return faults, compared
+
+
+def _retained(sample: dict[str, Any], retention_seconds: int) -> bool:
+    if not retention_seconds:
+        return True
+    at = datetime.fromisoformat(sample["time"][:19]).replace(tzinfo=timezone.utc)
+    return datetime.now(timezone.utc) - at < timedelta(seconds=retention_seconds) - SHARD
