@@ -10,10 +10,7 @@ from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import
     InfluxdbError,
     NotThereError,
 )
-from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import (
-    fingerprint,
-    read_secret,
-)
+from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +27,7 @@ COMMON = {
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(?:\d+[smhdw])+|\d+")
+_DURATION = re.compile(r"(?:[0-9]+[smhdw])+|[0-9]+")
 _HOUR, _DAY, _WEEK = 3600, 86400, 604800
 
 
@@ -40,23 +37,27 @@ def duration(text: str, option: str) -> int:
         return 0
     if not _DURATION.fullmatch(text):
         raise InfluxdbError(f"{option}: {text!r} is no duration such as 7d, 12h, 604800 or forever")
-    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhdw]?)", text))
+    return sum(
+        int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw]?)", text)
+    )
 
 
 def default_shard_group(retention: int) -> int:
     """Return the seconds that InfluxDB itself gives a shard group of a new bucket."""
-    if retention == 0 or retention > 180 * _DAY:
+    if retention == 0 or retention >= 180 * _DAY:
         return _WEEK
     return _DAY if retention >= 2 * _DAY else _HOUR
 
 
-def described(name: str, token: str) -> str:
-    """Return the description of the authorization that holds this token."""
-    return f"{name} [sha256:{fingerprint(token)}]"
+def run(
+    module: AnsibleModule,
+    work: Callable[[AnsibleModule, Client], dict[str, Any]],
+    **unknown: Any,
+) -> None:
+    """Do ``work`` with the operator token and end the module with what it returns.
 
-
-def run(module: AnsibleModule, work: Callable[[AnsibleModule, Client], dict[str, Any]]) -> None:
-    """Do ``work`` with the operator token and end the module with what it returns."""
+    ``unknown`` is returned in a dry run that misses something which an earlier task makes.
+    """
 
     def signed_in(module: AnsibleModule, client: Client) -> dict[str, Any]:
         try:
@@ -67,13 +68,15 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule, Client], dict[str,
         client.check_version()
         return work(module, client)
 
-    run_signed_out(module, signed_in)
+    run_signed_out(module, signed_in, **unknown)
 
 
 def run_signed_out(
-    module: AnsibleModule, work: Callable[[AnsibleModule, Client], dict[str, Any]]
+    module: AnsibleModule,
+    work: Callable[[AnsibleModule, Client], dict[str, Any]],
+    **unknown: Any,
 ) -> None:
-    """Do ``work`` without a token and end the module with what it returns."""
+    """Do ``work`` as ``run`` does, but without a token."""
     given = module.params
     try:
         client = Client(
@@ -87,7 +90,8 @@ def run_signed_out(
         if not module.check_mode:
             module.fail_json(msg=str(fault))
         module.warn(f"not there yet: {fault}")
-        module.exit_json(changed=given.get("state") != "absent")
+        unknown.pop("diff", None)
+        module.exit_json(**{**unknown, "changed": given.get("state") != "absent"})
     except (InfluxdbError, OSError, ValueError) as fault:
         module.fail_json(msg=str(fault))
     if not module._diff:  # noqa: SLF001 - Ansible's own name for "the user asked for a diff"

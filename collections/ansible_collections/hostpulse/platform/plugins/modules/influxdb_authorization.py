@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -12,10 +12,18 @@ from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import
     NotFoundError,
     NotThereError,
 )
+from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_authorizations import (
+    FINGERPRINT,
+    PENDING,
+    described,
+    mark,
+    operator_permissions,
+    rights,
+    shown,
+)
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_module import (
     COMMON,
     STATE,
-    described,
     run,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import fingerprint
@@ -50,7 +58,9 @@ options:
     required: true
   read: {description: Buckets that it may read., type: list, elements: str, default: []}
   write:
-    description: Buckets that it may write; that includes deleting points.
+    description:
+      - Buckets that it may write. In InfluxDB that includes deleting points, changing the bucket's
+        settings and deleting the bucket.
     type: list
     elements: str
     default: []
@@ -128,15 +138,13 @@ ended:
   elements: str
 """
 
-FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-PENDING = "pending"
-
 
 def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
     """Bring the authorizations of this name into the wanted state."""
     given = module.params
     for text in [given["fingerprint"], *given["keep"]]:
         if text and not FINGERPRINT.fullmatch(text):
+            module.no_log_values.add(text)  # it may be the token itself
             raise InfluxdbError("fingerprint, keep: give the SHA-256 of the token's text in hex")
     try:
         org = client.organization(given["org"])
@@ -149,18 +157,6 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
     if given["state"] == "absent":
         return end_older(module, client, ours)
     return have_right(module, client, ours, wanted(client, org, given, every))
-
-
-def mark(authorization: dict[str, Any], name: str) -> str:
-    """Return the fingerprint that it bears, or C(pending); nothing if it is not of this name."""
-    text = str(authorization.get("description", ""))
-    inner = text[len(name) + 2 : -1]
-    if text != f"{name} [{inner}]":
-        return ""
-    if inner == PENDING:
-        return PENDING
-    kind, _, found = inner.partition(":")
-    return found if kind == "sha256" and FINGERPRINT.fullmatch(found) else ""
 
 
 def have_right(
@@ -201,8 +197,9 @@ def make(client: Client, document: dict[str, Any], name: str) -> dict[str, str]:
     try:
         client.call("PATCH", path, {"description": described(name, new["token"])})
     except InfluxdbError:
-        # Nobody will ever hold this token. Should this fail too, the next run ends it.
-        client.call("DELETE", path)
+        # Nobody will ever hold this token. If it cannot be ended now, the next run does it.
+        with suppress(InfluxdbError):
+            client.call("DELETE", path)
         raise
     return {"id": new["id"], "token": new["token"], "fingerprint": fingerprint(new["token"])}
 
@@ -233,10 +230,8 @@ def end_older(module: AnsibleModule, client: Client, ours: list[dict[str, Any]])
 def end(client: Client, authorizations: list[dict[str, Any]]) -> None:
     """End these; one that another has ended meanwhile is as good."""
     for one in authorizations:
-        try:
+        with suppress(NotFoundError):
             client.call("DELETE", f"/authorizations/{one['id']}")
-        except NotFoundError:
-            continue
 
 
 def wanted(
@@ -261,23 +256,6 @@ def wanted(
         raise InfluxdbError("read, write: name at least one bucket")
     description = f"{given['name']} [{PENDING}]"
     return {"orgID": org["id"], "description": description, "permissions": permissions}
-
-
-def operator_permissions(every: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what the operator token may do: it alone may write authorizations anywhere."""
-    key = ("write", "authorizations", None, None)
-    for one in every:
-        if key in rights(one):
-            return list(one["permissions"])
-    raise InfluxdbError("operator: the organization holds no operator token to copy; name its org")
-
-
-def rights(authorization: dict[str, Any]) -> frozenset[tuple[Any, ...]]:
-    """Return its permissions as (action, type, id, organization), comparable."""
-    return frozenset(
-        (one["action"], *(one["resource"].get(key) for key in ("type", "id", "orgID")))
-        for one in authorization["permissions"]
-    )
 
 
 def report(
@@ -307,20 +285,6 @@ def report(
     }
 
 
-def shown(authorization: dict[str, Any]) -> dict[str, Any]:
-    """Return an authorization without what only a machine reads."""
-    permissions = sorted(
-        f"{one['action']} {one['resource']['type']}"
-        f" {one['resource'].get('name') or one['resource'].get('id') or 'all'}"
-        for one in authorization["permissions"]
-    )
-    return {
-        "id": authorization.get("id", "new"),
-        "description": authorization["description"],
-        "permissions": permissions,
-    }
-
-
 def main() -> None:
     """Run the module."""
     texts = {"type": "list", "elements": "str", "default": []}
@@ -335,7 +299,9 @@ def main() -> None:
         "keep": texts,
         "state": STATE,
     }
-    run(AnsibleModule(argument_spec={**COMMON, **options}, supports_check_mode=True), ensure)
+    module = AnsibleModule(argument_spec={**COMMON, **options}, supports_check_mode=True)
+    name, present = module.params["name"], module.params["state"] == "present"
+    run(module, ensure, **report(name, [], [], [], created=present))
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ options:
   shard_group:
     description:
       - Span of time of one shard group, written as O(retention) is; no longer than that. InfluxDB
-        deletes whole groups. Left out it stays as it is where that is possible, and is InfluxDB's
-        own choice for a new bucket.
+        deletes whole groups. Left out it is what InfluxDB chooses by the retention; one that
+        somebody chose otherwise stays where it fits.
     type: str
     aliases: [shard_group_seconds]
   description: {description: Text for people. Left out it stays as it is., type: str}
@@ -142,7 +142,7 @@ def wanted(given: dict[str, Any], before: dict[str, Any] | None) -> dict[str, An
     longest = after["retention_seconds"]
     if given["shard_group"] is not None:
         after["shard_group_seconds"] = duration(given["shard_group"], "shard_group")
-    elif not before or (longest and after["shard_group_seconds"] > longest):
+    elif not before or not chosen(before) or 0 < longest < before["shard_group_seconds"]:
         after["shard_group_seconds"] = default_shard_group(longest)
     shard = after["shard_group_seconds"]
     hour = duration("1h", "")
@@ -152,6 +152,12 @@ def wanted(given: dict[str, Any], before: dict[str, Any] | None) -> dict[str, An
             " shard group no longer than the retention"
         )
     return after
+
+
+def chosen(before: dict[str, Any]) -> bool:
+    """Tell whether somebody gave the shard group another duration than InfluxDB does."""
+    default = default_shard_group(before["retention_seconds"])
+    return bool(before["shard_group_seconds"] != default)
 
 
 def shrinks(before: dict[str, Any], after: dict[str, Any]) -> bool:
@@ -204,7 +210,8 @@ def main() -> None:
         "description": {"type": "str"},
         "state": STATE,
     }
-    run(AnsibleModule(argument_spec={**COMMON, **options}, supports_check_mode=True), ensure)
+    spec = {**COMMON, **options}
+    run(AnsibleModule(argument_spec=spec, supports_check_mode=True), ensure, id="")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import
     Client,
     InfluxdbError,
 )
+from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_authorizations import (
+    described,
+)
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_module import (
     COMMON,
-    described,
     duration,
     outcome,
     run_signed_out,
@@ -133,7 +135,7 @@ def main() -> None:
         "retention": {"type": "str", "default": "forever"},
     }
     spec = {**COMMON, **options}
-    run_signed_out(AnsibleModule(argument_spec=spec, supports_check_mode=True), ensure)
+    run_signed_out(AnsibleModule(argument_spec=spec, supports_check_mode=True), ensure, version="")
 
 
 if __name__ == "__main__":

@@ -162,7 +162,8 @@ def main() -> None:
         },
         "state": STATE,
     }
-    run(AnsibleModule(argument_spec={**COMMON, **options}, supports_check_mode=True), ensure)
+    spec = {**COMMON, **options}
+    run(AnsibleModule(argument_spec=spec, supports_check_mode=True), ensure, id="")
 
 
 if __name__ == "__main__":
