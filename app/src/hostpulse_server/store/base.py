@@ -10,11 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from hostpulse_server.errors import QueryError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Aggregate = Literal["mean", "min", "max", "last"]
 Tags = tuple[tuple[str, str], ...]
+
+MAX_VALUES = 1_000_000  # of one answer: about 35 MB of JSON
 
 
 class StorePoint(NamedTuple):
@@ -63,6 +67,23 @@ class Series:
     field: str
     tags: Tags
     points: Sequence[tuple[int, float]]
+
+
+class Budget:
+    """Counts what one answer takes, so that no question makes the process run out of memory."""
+
+    def __init__(self, values: int = MAX_VALUES) -> None:
+        self._limit = self._left = values
+
+    def spend(self, values: int) -> None:
+        """Take so many values off; raise QueryError when there are more than one answer holds."""
+        self._left -= values
+        if self._left < 0:
+            raise QueryError(
+                "step",
+                f"this is more than {self._limit} values; ask for fewer servers, fields or tags, "
+                "a shorter time or a longer step",
+            )
 
 
 class Store(Protocol):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import StoreRejectedError, StoreUnavailableError
 from hostpulse_server.store import sql
-from hostpulse_server.store.base import Query, Series, StorePoint, Tags, Window
+from hostpulse_server.store.base import Budget, Query, Series, StorePoint, Tags, Window
 from hostpulse_server.store.rollup import Part, ceil_to, floor_to, join
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class EmbeddedStore:
         with self._reading() as connection:
             series = _matching_series(connection, query)
             parts: dict[int, dict[int, Part]] = {identity: {} for identity in series}
+            budget = Budget()
             for row in _windows(connection, query, list(series)):
+                budget.spend(1)
                 windows = parts[row[0]]
                 part = Part(row[2], row[3])
                 known = windows.get(row[1])

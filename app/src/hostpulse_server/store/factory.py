@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hostpulse_server.errors import ConfigError
 from hostpulse_server.store.embedded import EmbeddedStore
+from hostpulse_server.store.influxdb import InfluxdbStore, Settings
 
 if TYPE_CHECKING:
     from hostpulse_server.config import ServerConfig
@@ -15,9 +16,23 @@ if TYPE_CHECKING:
 def open_store(config: ServerConfig, *, read_only: bool = False) -> Store:
     """Return the store that ``[store] kind`` names; connects only when it is used.
 
-    The shipper writes; every other process opens ``read_only``. Raises ConfigError for a kind that
-    this release does not have.
+    The shipper writes; every other process opens ``read_only``.
     """
-    if config.store.kind != "embedded":
-        raise ConfigError(f'store.kind = "{config.store.kind}" is not in this release')
-    return EmbeddedStore(config.paths.store, read_only=read_only)
+    if config.store.kind == "embedded":
+        return EmbeddedStore(config.paths.store, read_only=read_only)
+    return InfluxdbStore(influxdb_settings(config, read_only=read_only), read_only=read_only)
+
+
+def influxdb_settings(config: ServerConfig, *, read_only: bool) -> Settings:
+    """Return where InfluxDB is, with the token for reading or the one for writing."""
+    influxdb = config.store.influxdb
+    token_file = influxdb.query_token_file if read_only else influxdb.write_token_file
+    return Settings(
+        url=influxdb.url,
+        org=influxdb.org,
+        bucket_raw=influxdb.bucket_raw,
+        bucket_rollup=influxdb.bucket_rollup,
+        token=partial(config.secret, token_file),
+        token_file=token_file,
+        ca_file=influxdb.ca_file,
+    )

@@ -1,0 +1,99 @@
+"""Rows of InfluxDB's annotated CSV to series; no record object a row.
+
+https://docs.influxdata.com/influxdb/v2/reference/syntax/annotated-csv/
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from hostpulse_server.errors import StoreFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hostpulse_server.store.base import Tags
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_RESULT, _TABLE = 1, 2  # columns 0 to 2 are annotation, result and table, whatever tags are named
+_OURS = frozenset({"_time", "_value", "_field", "_measurement", "server_id"})
+
+
+class Labels(NamedTuple):
+    """What a table is of; ``field`` as stored, so with its ending in a rollup."""
+
+    server_id: str
+    measurement: str
+    tags: Tags
+    field: str
+
+
+class Table(NamedTuple):
+    """Some windows of one series of a result: (start in ms, value), ascending."""
+
+    result: str
+    labels: Labels
+    values: list[tuple[int, float]]
+
+
+class _Block:
+    """The rows under one header."""
+
+    def __init__(self, result: str, header: list[str]) -> None:
+        self.result = result
+        names = list(enumerate(header))[_TABLE + 1 :]
+        places = {name: index for index, name in names if name in _OURS}
+        self.time, self.value, self.field = (places[n] for n in ("_time", "_value", "_field"))
+        self.measurement = places["_measurement"]
+        self.server = places.get("server_id")
+        self.tags = sorted((name, index) for index, name in names if name not in _OURS)
+
+    def labels(self, row: list[str]) -> Labels:
+        return Labels(
+            "" if self.server is None else row[self.server],
+            row[self.measurement],
+            tuple((name, row[index]) for name, index in self.tags),
+            row[self.field],
+        )
+
+
+def tables(rows: Iterable[list[str]]) -> Iterator[Table]:
+    """Yield the tables; raise StoreFailedError when the engine broke the answer off."""
+    rows = iter(rows)
+    starts: dict[str, int] = {}
+    block: _Block | None = None
+    table: Table | None = None
+    number = ""
+    for row in rows:
+        if not row:
+            continue
+        if row[0] == "#default":
+            block, number = _block(row[_RESULT], rows), ""
+            continue
+        if block is None:
+            raise _broken_off(row)
+        if row[_TABLE] != number or table is None:
+            if table is not None:
+                yield table
+            number = row[_TABLE]
+            table = Table(block.result, block.labels(row), [])
+        text = row[block.time]
+        start_ms = starts.get(text)
+        if start_ms is None:
+            start_ms = starts[text] = (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
+        table.values.append((start_ms, float(row[block.value])))
+    if table is not None:
+        yield table
+
+
+def _block(result: str, rows: Iterator[list[str]]) -> _Block:
+    header = next(rows, [])
+    if header[:3] != ["", "result", "table"]:
+        raise _broken_off(next(rows, header))
+    return _Block(result, header)
+
+
+def _broken_off(row: list[str]) -> StoreFailedError:
+    return StoreFailedError(f"InfluxDB broke a query off: {' '.join(row).strip()[:300]}")

@@ -1,0 +1,1 @@
+    |> filter(fn: (r) => r.server_id =~ serverPattern)

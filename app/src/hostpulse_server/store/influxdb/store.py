@@ -1,0 +1,89 @@
+"""The production store: InfluxDB 2, one bucket for raw values and one for rollups."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from hostpulse_server.errors import StoreRejectedError, StoreTooLargeError, StoreUnavailableError
+from hostpulse_server.store.influxdb import answers, flux, reading, rolling
+from hostpulse_server.store.influxdb.client import Client, Settings
+from hostpulse_server.store.influxdb.lines import Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hostpulse_server.store.base import Query, Series, StorePoint, Window
+
+ROLLUP_POINTS = 1000  # a request's: these points have six values for each field
+
+log = logging.getLogger(__name__)
+
+
+class InfluxdbStore:
+    """A ``Store`` in InfluxDB; ``read_only`` leaves writing to another process."""
+
+    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+        self._settings = settings
+        self._read_only = read_only
+        self._client = Client(settings)
+        self._encoder = Encoder()
+
+    def write(self, points: Sequence[StorePoint]) -> None:
+        """Keep ``points`` in one request, in the engine's write-ahead log before this returns."""
+        self._require_writer()
+        if points:
+            self._client.write(self._settings.bucket_raw, self._encoder.encode(points))
+
+    def query(self, query: Query) -> list[Series]:
+        """Return the series that match; aggregation happens inside the engine."""
+        if reading.is_empty(query):
+            return []
+        collector = reading.Collector(query)
+        for source in reading.sources(query):
+            bucket = self._settings.bucket_rollup if source.endings else self._settings.bucket_raw
+            text, params = reading.request(query, source)
+            with closing(self._client.rows(bucket, text, {**params, "bucket": bucket})) as rows:
+                collector.take(source, answers.tables(rows))
+        return collector.series()
+
+    def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
+        """Make the rollups of ``windows`` anew; one without raw values keeps what it has."""
+        self._require_writer()
+        bucket = self._settings.bucket_raw
+        for group in rolling.groups(windows, window_ms):
+            params = {
+                "bucket": bucket,
+                "servers": flux.any_of(group.server_ids),
+                **flux.times(group.start_ms, group.end_ms, window_ms),
+            }
+            with closing(self._client.rows(bucket, flux.rollups(), params)) as rows:
+                points = rolling.points(answers.tables(rows))
+            for first in range(0, len(points), ROLLUP_POINTS):
+                self._write_rollups(points[first : first + ROLLUP_POINTS])
+
+    def expire(self, raw_before_ms: int, rollup_before_ms: int) -> bool:  # noqa: ARG002
+        """Do nothing: the buckets' own retention removes what is older."""
+        return False
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        self._client.close()
+
+    def _write_rollups(self, points: Sequence[StorePoint]) -> None:
+        try:
+            self._client.write(self._settings.bucket_rollup, self._encoder.encode(points))
+        except StoreTooLargeError:
+            if len(points) == 1:
+                raise
+            middle = len(points) // 2
+            self._write_rollups(points[:middle])
+            self._write_rollups(points[middle:])
+        except StoreRejectedError as error:
+            # Raw values remain, and the points that InfluxDB did take: to stop would help nobody.
+            log.warning("rollups are not kept as they should be: %s", error)
+
+    def _require_writer(self) -> None:
+        if self._read_only:
+            raise StoreUnavailableError(f"{self._settings.url} was opened for reading only")
