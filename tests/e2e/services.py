@@ -93,21 +93,21 @@ class Site:
         finally:
             engine.dispose()
 
-    def start(self, service: str) -> subprocess.Popen[bytes]:
+    def start(self, service: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start a service in a process group of its own; what it says goes to ``SERVICE.log``."""
         with (self.config.data_dir / f"{service}.log").open("ab") as log:
             return subprocess.Popen(
                 [_SERVER, "--config", self.path, service],
                 stdout=log,
                 stderr=log,
-                env=environment(),
+                env={**environment(), **variables},
                 start_new_session=True,
             )
 
     @contextmanager
-    def running(self, service: str) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, service: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
         """Give a service that runs meanwhile, killed at the end."""
-        with self.start(service) as process:
+        with self.start(service, **variables) as process:
             try:
                 yield process
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import threading
 from contextlib import closing, contextmanager
@@ -33,11 +34,12 @@ class Load:
     begin_ms: int = field(default_factory=lambda: SYSTEM.now_ms() - 3_600_000)
     acknowledged: set[int] = field(default_factory=set)
     stop: threading.Event = field(default_factory=threading.Event)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextmanager
     def sending(self) -> Iterator[None]:
         """Send meanwhile."""
-        senders = [threading.Thread(target=self._send, args=(n,)) for n in range(SENDERS)]
+        senders = [threading.Thread(target=self._send) for _ in range(SENDERS)]
         for sender in senders:
             sender.start()
         try:
@@ -52,13 +54,13 @@ class Load:
         goal = len(self.acknowledged) + count
         wait_until(lambda: len(self.acknowledged) >= goal, "the service acknowledges samples")
 
-    def _send(self, first: int) -> None:
-        """Send seq ``first``, ``first + SENDERS``, … once each, whatever becomes of it."""
+    def _send(self) -> None:
+        """Send one number after the other, once each, whatever becomes of it."""
         api = self.site.config.api
         connection = http.client.HTTPConnection(api.host, api.port, timeout=5)
-        seq = first
         with closing(connection):
             while not self.stop.wait(self.pause):
+                seq = next(self._numbers)
                 try:
                     headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
                     connection.request("POST", "/api/v1/metrics", self._body(seq), headers)
@@ -69,7 +71,6 @@ class Load:
                 except (OSError, http.client.HTTPException):
                     connection.close()
                     self.stop.wait(0.005)  # the service is down: do not spin
-                seq += SENDERS
 
     def _body(self, seq: int) -> bytes:
         """Return a request with one sample."""
