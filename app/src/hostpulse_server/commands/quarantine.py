@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from hostpulse_server.commands.options import (
     config_option,
     json_option,
     load_config,
-    print_json,
     print_table,
 )
 
@@ -49,7 +49,8 @@ def list_(ctx: click.Context, *, limit: int, as_json: bool) -> None:
     """List what is there, newest first."""
     rows = _open(ctx).rows(limit)
     if as_json:
-        print_json([_document(row) for row in rows])
+        # ASCII: what was refused may hold what no terminal's encoding can say
+        click.echo(json.dumps([_document(row) for row in rows], indent=2))
         return
     table = [
         (

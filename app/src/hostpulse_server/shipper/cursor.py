@@ -8,7 +8,10 @@ grows. When the position reaches a span it jumps to its end.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_SPANS = 100
 
@@ -28,7 +31,7 @@ class Cursor:
     ahead: tuple[Span, ...] = ()
 
     @classmethod
-    def of(cls, position: int, spans: list[tuple[int, int]]) -> Cursor:
+    def of(cls, position: int, spans: Sequence[tuple[int, int]]) -> Cursor:
         """Return the cursor that a position and spans kept in any order make."""
         return cls(0, tuple(Span(*one) for one in sorted(spans))).moved(position)
 

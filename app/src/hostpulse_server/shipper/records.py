@@ -58,7 +58,9 @@ def decode(entry: Entry) -> Delivery:
             return _samples(entry)
         if entry.kind == INTERNAL:
             points = json.loads(entry.body)["points"]
-            return Delivery(entry, [_point(p["server_id"], p["time"], p) for p in points])
+            return Delivery(
+                entry, [_point(_text(p["server_id"]), _whole(p["time"]), p) for p in points]
+            )
     except (
         ValueError,
         KeyError,
@@ -90,9 +92,11 @@ def point_document(point: StorePoint) -> dict[str, Any]:
 
 def _samples(entry: Entry) -> Delivery:
     record = SamplesRecord.decode(entry)
+    server_id = _text(record.server_id)
     points = [
-        _point(record.server_id, sample["time"], point)
+        _point(server_id, time_ms, point)
         for sample in record.samples
+        for time_ms in (_whole(sample["time"]),)
         for point in sample["points"]
     ]
     if not record.samples:
@@ -102,7 +106,7 @@ def _samples(entry: Entry) -> Delivery:
         entry,
         points,
         Origin(
-            server_id=_text(record.server_id),
+            server_id=server_id,
             stream=_text(record.agent["stream"]),
             agent_version=_text(record.agent["version"]),
             received_ms=entry.received_ms,
@@ -116,14 +120,17 @@ def _samples(entry: Entry) -> Delivery:
 
 
 def _point(server_id: str, time_ms: int, point: Mapping[str, Any]) -> StorePoint:
-    tags = point.get("tags") or {}
-    return StorePoint(
-        _text(server_id),
-        point["measurement"],
-        tuple(sorted(tags.items())),
-        _whole(time_ms),
-        dict(point["fields"]),
-    )
+    """Return a point whose names and tags are text; its values are the store's to judge."""
+    tags, fields = point.get("tags"), point["fields"]
+    measurement = point["measurement"]
+    if type(measurement) is not str or type(fields) is not dict:
+        raise TypeError("a point without a name or without fields")
+    if not tags:
+        return StorePoint(server_id, measurement, (), time_ms, fields)
+    for value in tags.values():
+        if type(value) is not str:
+            raise TypeError(f"{value!r:.40} is not text")
+    return StorePoint(server_id, measurement, tuple(sorted(tags.items())), time_ms, fields)
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,151 @@
+"""``hostpulse-server quarantine`` beside a running shipper, as an operator uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hostpulse_server.cli import root
+from hostpulse_server.clock import SYSTEM
+from hostpulse_server.config import load
+from hostpulse_server.errors import QuarantineError
+from hostpulse_server.journal import Journal, SamplesRecord
+from hostpulse_server.journal.records import KIND
+from hostpulse_server.shipper.seen import SeenReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+FORCE_SECONDS = 5
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> float:
+    """Wait until ``condition`` holds; return how long it took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, "it never came true"
+        threading.Event().wait(0.02)
+    return time.monotonic() - started
+
+
+class Site:
+    """A server's data directory with two points that the embedded store cannot keep."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "server.toml"
+        self.file.write_text(
+            f'data_dir = "{directory}"\n[journal]\nmin_free_bytes = "1MiB"\n'
+            "[shipper]\nbatch_seconds = 0.05\n"
+        )
+        self.config = load(self.file, {})
+
+    def __call__(self, *arguments: str) -> Result:
+        """Run ``quarantine`` with arguments; expected errors are in ``exception``."""
+        return CliRunner().invoke(root, ["--config", str(self.file), "quarantine", *arguments])
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return what ``list --json`` prints."""
+        found: list[dict[str, Any]] = json.loads(self("list", "--json").stdout)
+        return found
+
+    def send(self) -> None:
+        """Append a sample with one good point and two whose tag is half a surrogate pair."""
+        now = SYSTEM.now_ms()
+        points = [
+            {"measurement": "disk", "tags": {"mount": mount}, "fields": {"used_percent": 1.0}}
+            for mount in ("/", "/\ud800", "/\udc00")
+        ]
+        sample = {"seq": 1, "time": now, "interval_ms": 10_000, "points": points}
+        record = SamplesRecord("web-01", now, {"version": "1", "stream": "s"}, [sample])
+        with closing(
+            Journal.open(self.config.paths.journal, max_bytes=2**30, min_free_bytes=0, clock=SYSTEM)
+        ) as journal:
+            journal.append(record.encode(), KIND, now)
+
+    @contextmanager
+    def shipper(self) -> Iterator[None]:
+        """Run the shipper's process, from when it has the directory."""
+        lock = self.config.data_dir / "shipper.lock"
+        code = "from hostpulse_server.cli import main; main()"
+        command = [sys.executable, "-c", code, "ship", "--config", str(self.file)]
+        with subprocess.Popen(command, env=os.environ) as process:
+            try:
+                eventually(lambda: lock.exists() and lock.read_text() == f"{process.pid}\n")
+                yield
+            finally:
+                process.send_signal(signal.SIGTERM)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Give a site whose shipper set two points aside and stopped."""
+    made = Site(tmp_path)
+    made.send()
+    with made.shipper():
+        eventually(lambda: SeenReader(made.config.paths.shipper).status() is not None)
+        eventually(lambda: len(made.listed()) == 2)
+    return made
+
+
+def test_list_shows_each_point_with_its_reason(site: Site) -> None:
+    """For people a line each, for programs all there is."""
+    lines = site("list").output.splitlines()
+    assert lines[0].split() == ["ID", "WHEN", "SERVER", "MEASUREMENT", "REASON", "DETAIL"]
+    assert [line.split()[0] for line in lines[1:]] == ["2", "1"]
+    assert "web-01" in lines[1]
+    assert "cannot keep a value" in lines[1]
+    newest, oldest = site.listed()
+    assert (newest["id"], oldest["id"]) == (2, 1)
+    assert oldest["point"]["tags"] == {"mount": "/\ud800"}
+    assert oldest["measurement"] == "disk"
+    assert len(site("list", "--limit", "1").output.splitlines()) == 2
+
+
+def test_drop_asks_first_and_takes_what_was_named(site: Site) -> None:
+    """Without an answer nothing is dropped."""
+    assert site("drop", "1").exit_code == 1
+    assert len(site.listed()) == 2
+    assert site("drop", "1", "--yes").output == "1 dropped\n"
+    assert [row["id"] for row in site.listed()] == [2]
+    assert site("drop", "--all", "--yes").output == "1 dropped\n"
+    assert site("drop", "--all").output == "0 dropped\n"
+    status = SeenReader(site.config.paths.shipper).status()
+    assert status is not None
+    assert (status.quarantine_points, status.set_aside) == (0, {"refused by the store": 2})
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
+def test_ids_and_all_exclude_each_other(site: Site, command: str) -> None:
+    """Neither and both are refused, and so are ids that are not there."""
+    assert site(command).exit_code == 2
+    assert site(command, "1", "--all").exit_code == 2
+    assert isinstance(site(command, "99").exception, QuarantineError)
+    assert len(site.listed()) == 2
+
+
+def test_retry_is_in_force_in_a_running_shipper_within_five_seconds(site: Site) -> None:
+    """Here the points are refused again, and come back under new ids."""
+    with site.shipper():
+        assert site("retry", "1").output == "1 handed to the shipper again\n"
+        assert eventually(lambda: [row["id"] for row in site.listed()] == [3, 2]) < FORCE_SECONDS
+        assert site("retry", "--all").output == "2 handed to the shipper again\n"
+        eventually(lambda: [row["id"] for row in site.listed()] == [5, 4])
+
+
+def test_an_empty_quarantine_has_nothing_to_do(tmp_path: Path) -> None:
+    """Before the first start of the shipper, too."""
+    site = Site(tmp_path)
+    assert site.listed() == []
+    assert site("retry", "--all").output == "0 handed to the shipper again\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["server.toml"]
