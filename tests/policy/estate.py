@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ROLES = (
-    *("hostpulse_agent", "hostpulse_influxdb", "hostpulse_proxy", "hostpulse_release"),
-    "hostpulse_server",
+    *("hostpulse_agent", "hostpulse_backup", "hostpulse_influxdb", "hostpulse_proxy"),
+    *("hostpulse_release", "hostpulse_server"),
 )
 PLAYBOOKS = (
-    *("build", "preflight", "remove", "rollback", "rotate_keys", "site", "upgrade", "verify"),
+    *("backup", "build", "preflight", "remove", "restore", "rollback", "rotate_keys", "site"),
+    *("upgrade", "verify"),
 )
 
 # Keys of a task that are not its module (Ansible's reference: Playbook Keywords).

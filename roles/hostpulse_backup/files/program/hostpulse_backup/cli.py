@@ -38,7 +38,8 @@ drive all hosts. NAME is a backup's name as `list` shows it, or latest.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0, or 1 with what is wrong on stderr."""
     # Ended by systemd as by a person: what was begun is cleaned up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     os.umask(0o077)
     given = _parser().parse_args(arguments)
     try:
