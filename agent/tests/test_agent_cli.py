@@ -206,6 +206,7 @@ def test_a_torn_status_file_is_no_status(tmp_path: Path) -> None:
 )
 def test_a_reader_that_left_is_no_error(tmp_path: Path, arguments: list[str], status: int) -> None:
     """As `| head` leaves: no traceback, and the status is the command's own."""
+    buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -213,6 +214,7 @@ def test_a_reader_that_left_is_no_error(tmp_path: Path, arguments: list[str], st
             [sys.executable, "-m", "hostpulse_agent", *arguments],
             stdout=writer,
             stderr=subprocess.PIPE,
+            env=buffered,
             cwd=tmp_path,
             text=True,
             check=False,

@@ -262,6 +262,7 @@ def test_a_reader_that_left_gets_no_traceback(
 ) -> None:
     """As `| head` leaves."""
     registry.apply([{"id": f"s{n}", "labels": {"text": "x" * 200}} for n in range(500)])
+    buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -269,6 +270,7 @@ def test_a_reader_that_left_gets_no_traceback(
             [sys.executable, "-c", START, "--config", str(run.config), *arguments],
             stdout=writer,
             stderr=subprocess.PIPE,
+            env=buffered,
             text=True,
             check=False,
         )
