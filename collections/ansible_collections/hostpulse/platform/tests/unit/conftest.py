@@ -1,8 +1,11 @@
-"""How the tests of influxdb_* modules run them: as Ansible does, and with an eye on secrets."""
+"""How tests run modules: as Ansible does or by Ansible itself, and with an eye on secrets."""
 
 from __future__ import annotations
 
 import json
+import os
+import ssl
+import subprocess
 import sys
 import uuid
 from importlib.machinery import SourceFileLoader
@@ -133,3 +136,49 @@ def estate(
 ) -> Estate:
     """Give an organization of the shared server."""
     return Estate(influxd, tmp_path, capsys)
+
+
+@pytest.fixture(scope="session")
+def ansible(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Run one of Ansible's programs, which finds our collection; give all that it shows."""
+    folder = tmp_path_factory.mktemp("ansible")
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(PLUGINS.parents[3]),
+        "ANSIBLE_HOME": str(folder),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
+    }
+
+    def run(program: str, *arguments: str) -> str:
+        process = subprocess.run(
+            [Path(sys.executable).with_name(program), *arguments],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout + process.stderr
+
+    return run
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> Any:
+    """Make a certificate of localhost, its own authority: NAME.pem, NAME.key; give its context."""
+
+    def make(name: str) -> ssl.SSLContext:
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+             "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost"],
+            cwd=tmp_path, check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+        return context
+
+    return make

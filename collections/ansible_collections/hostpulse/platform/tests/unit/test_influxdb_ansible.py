@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -16,8 +14,6 @@ import pytest
 if TYPE_CHECKING:
     from engines.influxdb.local import Influxd
 
-COLLECTIONS = Path(__file__).parents[5]
-BIN = Path(sys.executable).parent
 MODULES = sorted(
     path.stem for path in Path(__file__).parents[2].glob("plugins/modules/influxdb_*.py")
 )
@@ -48,28 +44,9 @@ PLAY = """
 """
 
 
-def ansible(program: str, *arguments: str, folder: Path) -> str:
-    """Return all that the program shows."""
-    run = subprocess.run(
-        [BIN / program, *arguments],
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_HOME": str(folder / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_LOCALHOST_WARNING": "0",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
-        },
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout + run.stderr
-
-
-def test_a_play_shows_no_secret_however_loud(influxd: Influxd, estate: Any, tmp_path: Path) -> None:
+def test_a_play_shows_no_secret_however_loud(
+    influxd: Influxd, estate: Any, ansible: Any, tmp_path: Path
+) -> None:
     """With -vvv and --diff: neither operator token, new tokens nor password; defaults by group."""
     (tmp_path / "play.yml").write_text(PLAY)
     (tmp_path / "password").write_text("correct-horse-battery")
@@ -80,10 +57,8 @@ def test_a_play_shows_no_secret_however_loud(influxd: Influxd, estate: Any, tmp_
         "org": estate.org,
         "ansible_python_interpreter": sys.executable,
     }
-    shown = ansible(
-        "ansible-playbook", "-vvv", "--diff", "play.yml", "-e", json.dumps(variables),
-        folder=tmp_path,
-    )  # fmt: skip
+    play = str(tmp_path / "play.yml")
+    shown = ansible("ansible-playbook", "-vvv", "--diff", play, "-e", json.dumps(variables))
     token = (tmp_path / "operator.token.new").read_text()
     assert len(token) == 88
     for secret in (token, influxd.operator_token, "correct-horse-battery"):
@@ -96,10 +71,10 @@ def test_a_play_shows_no_secret_however_loud(influxd: Influxd, estate: Any, tmp_
 
 
 @pytest.fixture(scope="module")
-def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def documents(ansible: Any) -> dict[str, Any]:
     """Give what ansible-doc knows of the modules, by name."""
     names = [f"hostpulse.platform.{module}" for module in MODULES]
-    shown = ansible("ansible-doc", "--json", *names, folder=tmp_path_factory.mktemp("doc"))
+    shown = ansible("ansible-doc", "--json", *names)
     found: dict[str, Any] = json.loads(shown[shown.index("{") :])
     return found
 

@@ -119,6 +119,7 @@ def test_other_authorizations_stay_untouched(estate: Any, buckets: dict[str, str
         "hostpulse query [sha256:" + "0" * 64 + "] of Ada",
         "a hostpulse query [pending]",
         "hostpulse query[pending]",
+        "hostpulse query (pending)",
         "",
     ]
     theirs = [estate.authorization(name, buckets["raw"]) for name in names]

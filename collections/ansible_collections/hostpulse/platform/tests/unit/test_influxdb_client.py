@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import pytest
 from engines.influxdb.local import Influxd
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -132,23 +131,12 @@ def test_no_proxy_sees_the_token(told: Any, monkeypatch: pytest.MonkeyPatch) -> 
             assert (len(server.heard), proxy.heard) == (1, [])
 
 
-def certificate(folder: Path, name: str) -> ssl.SSLContext:
-    """Make a certificate for localhost, its own authority; return a server's context."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-         "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
-    return context
-
-
-def test_faults_of_tls_are_told(told: Any, tmp_path: Path, influxd: Influxd) -> None:
+def test_faults_of_tls_are_told(
+    told: Any, self_signed: Any, tmp_path: Path, influxd: Influxd
+) -> None:
     """An unknown authority, another name, no TLS there, none here, no file."""
-    context = certificate(tmp_path, "theirs")
-    certificate(tmp_path, "ours")
+    context = self_signed("theirs")
+    self_signed("ours")
     theirs, ours = tmp_path / "theirs.pem", tmp_path / "ours.pem"
     with other({"name": "influxdb", "status": "fail"}, context=context) as server:
         url = f"https://localhost:{server.server_port}"
@@ -162,9 +150,11 @@ def test_faults_of_tls_are_told(told: Any, tmp_path: Path, influxd: Influxd) -> 
     assert "no.pem cannot be read" in told(url, ca_file=str(tmp_path / "no.pem"))
 
 
-def test_tls_that_influxd_itself_speaks_is_used(controller: Any, tmp_path: Path) -> None:
+def test_tls_that_influxd_itself_speaks_is_used(
+    controller: Any, self_signed: Any, tmp_path: Path
+) -> None:
     """With the authority of its certificate; plain http to it is told apart."""
-    certificate(tmp_path, "server")
+    self_signed("server")
     pem, key = tmp_path / "server.pem", tmp_path / "server.key"
     options = [f"--tls-cert={pem}", f"--tls-key={key}"]
     with Secure.fresh(tmp_path / "influxd", options) as server:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -195,17 +194,10 @@ class Silent(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Iterator[str]:
+def stranger(self_signed: Any) -> Iterator[str]:
     """Run a TLS server whose certificate no authority of ours signed."""
-    for name in ("theirs", "ours"):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-             "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", "/CN=localhost",
-             "-addext", "subjectAltName=DNS:localhost"],
-            cwd=tmp_path, check=True, capture_output=True,
-        )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "theirs.pem", tmp_path / "theirs.key")
+    self_signed("ours")
+    context = self_signed("theirs")
     with ThreadingHTTPServer(("localhost", 0), Silent) as server:
         plain = server.socket
         server.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
