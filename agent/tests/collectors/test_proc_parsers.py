@@ -29,13 +29,14 @@ NAMES = st.text("abcdefghij_", min_size=1, max_size=8).map(str.encode)
 TABLES = st.dictionaries(NAMES, st.integers(0, 2**64))
 
 
-@given(st.binary(max_size=600))
+@given(st.binary(max_size=600) | st.text("\\ a", max_size=9).map(str.encode))
 def test_every_name_becomes_a_valid_tag_value(raw: bytes) -> None:
-    """1 to 255 characters, no control characters, no backslash at the end."""
+    """1 to 255 characters, no control characters, no backslash at the end or before a space."""
     text = tag_value(raw)
     assert 1 <= len(text) <= 255
     assert text.isprintable()
     assert not text.endswith("\\")
+    assert "\\ " not in text
 
 
 @given(TABLES)

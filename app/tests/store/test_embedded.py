@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.errors import StoreUnavailableError
-from hostpulse_server.store.base import Query, StorePoint
+from hostpulse_server.store.base import Query, StorePoint, Window
 from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 T0 = 1_795_387_200_000
+DAY = 86_400_000
+WINDOW = 300_000
 EVERYTHING = Query(None, "cpu", (), (), 0, 2 * T0, 1000, "last")
 
 WRITER = """
@@ -41,6 +44,19 @@ for batch in range(int(sys.argv[2]), 10**9):
 def point(value: float, time_ms: int = T0) -> StorePoint:
     """Make a point of one field."""
     return StorePoint("web-01", "cpu", (), time_ms, {"usage_percent": value})
+
+
+def values(store: EmbeddedStore, raw_from: int = 0) -> list[tuple[int, float]]:
+    """Return all windows of the series that ``point`` makes."""
+    query = Query(None, "cpu", (), (), T0 - 3 * DAY, T0 + DAY, WINDOW, "last", raw_from)
+    return [value for series in store.query(query) for value in series.points]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    """Give an empty embedded store."""
+    with closing(EmbeddedStore(tmp_path / "store.db")) as made:
+        yield made
 
 
 def test_a_kill_at_any_time_keeps_what_was_written_and_corrupts_nothing(tmp_path: Path) -> None:
@@ -137,3 +153,36 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     store.close()
     store.close()
     assert (tmp_path / "store.db").stat().st_size > 0
+
+
+class TestExpiry:
+    """What is older than its retention goes, in portions."""
+
+    def test_old_values_go_and_new_ones_stay(self, store: EmbeddedStore) -> None:
+        """The border may be kept up to a portion of the layout, never undercut."""
+        old = T0 - 2 * DAY
+        store.write([point(1.0, old), point(2.0)])
+        store.rollup([Window("web-01", old), Window("web-01", T0)], WINDOW)
+        while store.expire(T0, T0 - T0 % DAY):
+            pass
+        assert values(store) == [(T0, 2.0)]
+        assert values(store, raw_from=2 * T0) == [(T0, 2.0)]
+
+    def test_a_lot_goes_in_several_portions(self, store: EmbeddedStore) -> None:
+        """No single call has to remove it all."""
+        store.write([point(1.0, T0 + index) for index in range(12_000)])
+        calls = 1
+        while store.expire(T0 + DAY, T0):
+            calls += 1
+        assert calls > 2
+        assert values(store) == []
+
+    def test_rollups_survive_the_raw_values(self, store: EmbeddedStore) -> None:
+        """What expired raw is still there as rollup, and rolling up nothing does not erase it."""
+        store.write([point(10.0)])
+        store.rollup([Window("web-01", T0)], WINDOW)
+        while store.expire(T0 + DAY, 0):
+            pass
+        store.rollup([Window("web-01", T0)], WINDOW)
+        assert values(store) == []
+        assert values(store, raw_from=2 * T0) == [(T0, 10.0)]

@@ -94,6 +94,7 @@ def test_good_points_are_kept(point: dict[str, Any]) -> None:
         ({"tags": {"a": "x\n"}}, "a", "control"),
         ({"tags": {"a": "\ud800"}}, "a", "control"),
         ({"tags": {"a": "c:\\"}}, "a", "backslash"),
+        ({"tags": {"a": "c:\\ d"}}, "a", "backslash at its end or before a space"),
         ({"tags": {"a": 1}}, "a", "not a text"),
         ({"tags": {"a": ["x"]}}, "a", "not a text"),
         ({"tags": {f"t{i}": "x" for i in range(9)}}, None, "more than 8"),

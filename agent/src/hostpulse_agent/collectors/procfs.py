@@ -73,13 +73,13 @@ def read_int(path: str) -> int | None:
 
 
 def tag_value(raw: bytes) -> str:
-    """Make any kernel name a valid tag value: 1-255 characters, printable, no last backslash."""
+    """Make any kernel name a valid tag value: printable, no backslash last or before a space."""
     text = raw.decode("utf-8", "replace")[:_TAG_CHARACTERS]
     if not text.isprintable():
         text = "".join(c if c.isprintable() else "?" for c in text)
     if text.endswith("\\"):
         text = text[:-1] + "?"
-    return text or "?"
+    return text.replace("\\ ", "? ") or "?"
 
 
 class Tree:

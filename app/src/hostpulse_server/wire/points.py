@@ -17,6 +17,8 @@ RESERVED = frozenset({"server_id", "time"})
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# InfluxDB would take what follows for another part of the line, or the next line for this one's.
+_BACKSLASH = re.compile(r"\\(?: |\Z)")
 _KEYS = frozenset({"measurement", "tags", "fields"})
 _NUMBERS = frozenset({int, float})
 _REMEMBERED = 20_000
@@ -149,4 +151,6 @@ def _check_tag_value(value: Any) -> str | None:
         return f"tag value is not 1 to {MAX_TAG_VALUE} characters long"
     if _CONTROL.search(value):
         return "tag value has a control character"
-    return "tag value ends in a backslash" if value.endswith("\\") else None
+    if _BACKSLASH.search(value):
+        return "tag value has a backslash at its end or before a space"
+    return None

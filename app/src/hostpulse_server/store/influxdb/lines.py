@@ -1,8 +1,10 @@
 """Points to line protocol, escaped by ourselves: what was written is what is read.
 
 influxdb-client writes a space for a tag value's last backslash and costs ten times as much. Only
-comma, equals sign and space need a backslash before them in a tag value; a backslash before
-anything else stands for itself, so the one thing that cannot be said is a value that ends in one.
+comma, equals sign and space need a backslash before them in a tag value; every other backslash
+stands for itself. So a value cannot end in one. Nor may one stand before a space: InfluxDB then
+takes the space for the end of the tags, and a quote further on for the start of a text that may
+swallow the next line.
 https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/#special-characters
 """
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _RESERVED = frozenset({"time", "server_id"})
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f]|\\\Z|\A\Z")
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f]|\\(?: |\Z)|\A\Z")
 _ESCAPES = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 _REMEMBERED = 50_000
 
@@ -64,8 +66,8 @@ class Encoder:
             _check_name("tag", name)
             if _UNWRITABLE.search(value):
                 raise StoreRejectedError(
-                    f"{measurement} has a tag {name} that is empty, ends in a backslash or has a "
-                    "control character"
+                    f"{measurement} has a tag {name} that is empty, or has a control character or "
+                    "a backslash at its end or before a space"
                 )
         head = measurement + "".join(
             [f",{name}={value.translate(_ESCAPES)}" for name, value in sorted(named)]
