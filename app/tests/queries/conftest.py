@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,13 @@ from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.loop import Shipper
 from hostpulse_server.shipper.upkeep import Upkeep
-from hostpulse_server.store.embedded import EmbeddedStore
+from hostpulse_server.store.factory import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from engines.influxdb.local import Influxd
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
@@ -48,9 +50,9 @@ class FixedClock:
 
 
 class Site:
-    """An installation in a folder, without sockets."""
+    """An installation in a folder, without sockets of its own; ``store`` are its settings."""
 
-    def __init__(self, directory: Path, stack: ExitStack) -> None:
+    def __init__(self, directory: Path, stack: ExitStack, store: Mapping[str, str]) -> None:
         self.directory = directory
         self.clock = FixedClock()
         self.config = load(
@@ -59,6 +61,7 @@ class Site:
                 "HOSTPULSE_DATA_DIR": str(directory),
                 "HOSTPULSE_API_RATE_LIMIT": "100000/second",
                 "HOSTPULSE_JOURNAL_MIN_FREE_BYTES": "1MiB",
+                **{f"HOSTPULSE_STORE_{name}": value for name, value in store.items()},
             },
         )
         engine = state.open_engine(self.config.state.url)
@@ -68,6 +71,7 @@ class Site:
         self.app = create_app(self.config, registry=self.registry, clock=self.clock)
         self.journal = self.app.extensions[EXTENSION].journal
         stack.callback(self.journal.close)
+        stack.callback(self.app.extensions[EXTENSION].store.close)
         self.client: FlaskClient = self.app.test_client()
         self.keys: dict[str, str] = {}
 
@@ -111,7 +115,7 @@ class Site:
         ]
         record = SamplesRecord(server_id, NOW, {"version": "1", "stream": "s"}, samples)
         self.journal.append(record.encode(), KIND, NOW)
-        store = EmbeddedStore(self.config.paths.store)
+        store = open_store(self.config)
         with closing(store), closing(Books(self.config.paths.shipper, 300_000)) as books:
             upkeep = Upkeep(self.config.retention, store=store, books=books, clock=self.clock)
             shipper = Shipper(
@@ -133,8 +137,32 @@ class Site:
             self.clock.ms = NOW
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """Give an installation with nothing in it."""
+def settings_of(influxd: Influxd, directory: Path) -> dict[str, str]:
+    """Make two empty buckets and their tokens in files; return the settings that name them."""
+    name = f"queries_{uuid.uuid4().hex}"
+    buckets = [influxd.bucket(f"{name}_{kind}") for kind in ("raw", "rollup")]
+    tokens = {
+        "write": influxd.token(read=buckets[:1], write=buckets),
+        "query": influxd.token(read=buckets),
+    }
+    for purpose, token in tokens.items():
+        (directory / purpose).touch(0o600)
+        (directory / purpose).write_text(token)
+    return {
+        "KIND": "influxdb",
+        "INFLUXDB_URL": influxd.url,
+        "INFLUXDB_BUCKET_RAW": f"{name}_raw",
+        "INFLUXDB_BUCKET_ROLLUP": f"{name}_rollup",
+        "INFLUXDB_WRITE_TOKEN_FILE": str(directory / "write"),
+        "INFLUXDB_QUERY_TOKEN_FILE": str(directory / "query"),
+    }
+
+
+@pytest.fixture(params=["embedded", "influxdb"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Give an installation with nothing in it, on each kind of store."""
+    store = {"KIND": "embedded"}
+    if request.param == "influxdb":
+        store = settings_of(request.getfixturevalue("influxd"), tmp_path)
     with ExitStack() as stack:
-        yield Site(tmp_path, stack)
+        yield Site(tmp_path, stack, store)

@@ -16,7 +16,7 @@ from hostpulse_server.api.query_parameters import (
     parse,
     time_ms,
 )
-from hostpulse_server.store.embedded import EmbeddedStore
+from hostpulse_server.store.factory import open_store
 
 if TYPE_CHECKING:
     from app.tests.queries.conftest import Site
@@ -144,7 +144,7 @@ class TestResolutions:
     def test_before_raw_retention_rollups_serve(self, site: Site) -> None:
         """A fine step is raised to the rollup window."""
         site.clock.ms += 7 * 24 * HOUR + HOUR
-        with closing(EmbeddedStore(site.config.paths.store)) as store:
+        with closing(open_store(site.config)) as store:
             while store.expire(NOW + HOUR, 0):
                 pass
         body: Any = site.get(start=T0 - HOUR, end=T0, step="10s", **TOTAL).json
@@ -193,6 +193,7 @@ class TestRefusals:
         assert errors["/step"][0].endswith("the smallest step that fits is 16s")
         assert site.get(measurement="cpu", start="-2d", step="16s").status_code == 200
 
+    @pytest.mark.parametrize("site", ["embedded"], indirect=True)
     def test_a_store_that_is_not_there_is_a_503_with_its_reason(self, site: Site) -> None:
         """Ingest goes on meanwhile; the answer says when to come again."""
         response = site.get(measurement="cpu")
