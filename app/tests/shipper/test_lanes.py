@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,18 @@ def test_what_arrives_now_overtakes_a_backlog(bench: Bench) -> None:
     assert len(bench.stored()["late"]) == 30_000
     assert bench.store.batches.count(5000) == 6
     assert spans(bench) == []
+
+
+def test_a_backlog_drains_without_a_rest(bench: Bench) -> None:
+    """While a batch waits the loop does not sleep, though nothing new arrives."""
+    bench.config = type(bench.config)(max_batch_points=100)
+    pile_up(bench, 20)
+    bench.idle_seconds = 1.0
+    shipper = bench.shipper()
+    started = time.monotonic()
+    while len(bench.store.batches) < 20:
+        shipper.turn()
+    assert time.monotonic() - started < 10
 
 
 def test_a_busy_shipper_that_keeps_up_has_one_lane(bench: Bench) -> None:

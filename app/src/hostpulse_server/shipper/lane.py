@@ -26,8 +26,8 @@ UNDECODABLE = "undecodable"
 class Lane:
     """Entries after ``start``; the batch gathered so far reaches up to ``read_to``.
 
-    ``more`` tells whether the journal has more than the batch takes, ``oldest_ms`` when the first
-    entry of the batch was received, ``None`` while it is empty.
+    ``more`` tells whether the journal had more than the batch took, or was not read yet;
+    ``oldest_ms`` when the first entry of the batch was received, ``None`` while it is empty.
     """
 
     def __init__(self, start: int, config: ShipperConfig, clock: Clock) -> None:
@@ -41,6 +41,7 @@ class Lane:
     def restart(self, start: int) -> None:
         """Forget what was read and begin after ``start``."""
         self.start = self.read_to = start
+        self.more = True
         self._unread.clear()
         self._begin()
 
@@ -55,7 +56,6 @@ class Lane:
 
     def _begin(self) -> None:
         self.deliveries: list[Delivery] = []
-        self.more = False
         self.oldest_ms: int | None = None
         self._points = 0  # an entry without any counts as one
         self._bytes = 0
@@ -146,10 +146,10 @@ class Lane:
 
     def patience(self) -> float:
         """Return for how many seconds the batch may wait for more, infinite while it is empty."""
-        if self.is_empty:
-            return float("inf")
         if self.is_sending or self.more:
             return 0.0
+        if self.is_empty:
+            return float("inf")
         return max(0.0, self._since + self._config.batch_seconds - self._clock.monotonic())
 
     def is_late(self) -> bool:

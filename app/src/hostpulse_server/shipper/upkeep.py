@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 # Samples of a window that just ended are still under way: agents send at once, batches wait 5 s.
 GRACE_MS = 10_000
-ROLLUP_WINDOWS = 50
 ROLLUP_SECONDS = 1.0
+# Shipping waits meanwhile: a portion is as many windows as take about PORTION_SECONDS.
+FIRST_PORTION = 10
+MAX_PORTION = 300
+PORTION_SECONDS = 1.0
 # Under backlog windows are touched again and again: roll up now and then only, not each time.
 BUSY_ROLLUP_SECONDS = 30.0
 EXPIRE_SECONDS = 60.0
@@ -35,9 +38,11 @@ class Upkeep:
         self._store = store
         self._books = books
         self._clock = clock
-        self._rolled: float | None = None
-        self._expired: float | None = None
+        # due at once, but not before a backlog that is there at the start
+        self._rolled = clock.monotonic() - ROLLUP_SECONDS
+        self._expired = clock.monotonic() - EXPIRE_SECONDS
         self._expiring = False
+        self._portion = FIRST_PORTION
 
     def turn(self, *, caught_up: bool) -> bool:
         """Do a bounded piece of what is due; return whether more is due at once.
@@ -46,11 +51,11 @@ class Upkeep:
         """
         pause = ROLLUP_SECONDS if caught_up else BUSY_ROLLUP_SECONDS
         more = False
-        if _older(self._rolled, self._clock.monotonic(), pause):
+        if self._clock.monotonic() - self._rolled >= pause:
             more = self._roll_up()
             if not more or not caught_up:
                 self._rolled = self._clock.monotonic()
-        if _older(self._expired, self._clock.monotonic(), EXPIRE_SECONDS):
+        if self._clock.monotonic() - self._expired >= EXPIRE_SECONDS:
             self._expired = self._clock.monotonic()
             self._expiring = True
             self._books.prune(self._clock.now_ms() - self._raw_ms)
@@ -61,22 +66,29 @@ class Upkeep:
 
     def _roll_up(self) -> bool:
         """Roll up a portion of the dirty windows that have ended; return whether more wait."""
-        windows = self._books.dirty(
-            self._clock.now_ms() - self._window_ms - GRACE_MS, ROLLUP_WINDOWS
-        )
+        portion = self._portion
+        windows = self._books.dirty(self._clock.now_ms() - self._window_ms - GRACE_MS, portion)
         floor = self._raw_floor()
         late = [window for window in windows if window.start_ms < floor]
         whole = [window for window in windows if window.start_ms >= floor]
         if whole:
+            started = self._clock.monotonic()
+            self._portion = max(1, portion // 2)  # if it fails, too: it may have been too much
             self._store.rollup(whole, self._window_ms)
+            self._portion = _next_portion(portion, self._clock.monotonic() - started)
             self._books.clean(whole)
         if late:
             self._books.clean(late, "rollup older than raw retention")
-        return len(windows) == ROLLUP_WINDOWS
+        return len(windows) == portion
 
     def _raw_floor(self) -> int:
         return floor_to(self._clock.now_ms() - self._raw_ms - RAW_MARGIN_MS, self._window_ms)
 
 
-def _older(then: float | None, now: float, seconds: float) -> bool:
-    return then is None or now - then >= seconds
+def _next_portion(portion: int, seconds: float) -> int:
+    """Return how many windows to take next, after ``portion`` of them took ``seconds``."""
+    if seconds > PORTION_SECONDS:
+        return max(1, portion // 2)
+    if seconds < PORTION_SECONDS / 2:
+        return min(MAX_PORTION, portion * 2)
+    return portion
