@@ -17,7 +17,7 @@ from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.loop import Shipper
 from hostpulse_server.shipper.seen import SeenReader
 from hostpulse_server.shipper.upkeep import Upkeep
-from hostpulse_server.store.base import Aggregate, Query, Series, StorePoint, Window
+from hostpulse_server.store.base import Aggregate, Query, Series, Store, StorePoint, Window
 from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ WINDOW = 300_000
 
 
 class FlakyStore:
-    """The embedded store, with an outage to switch on and a hook before each write."""
+    """A store with an outage to switch on and a hook before each write."""
 
-    def __init__(self, inner: EmbeddedStore) -> None:
+    def __init__(self, inner: Store) -> None:
         self.inner = inner
         self.down = False
         self.batches: list[int] = []
@@ -91,10 +91,15 @@ class Bench:
         self.open.callback(journal.close)
         return journal
 
-    def shipper(self) -> Shipper:
-        """Start a shipper on what is there, as a new process would."""
+    def books(self) -> Books:
+        """Open the books."""
         books = Books(self.directory / "shipper.db", WINDOW)
         self.open.callback(books.close)
+        return books
+
+    def shipper(self) -> Shipper:
+        """Start a shipper on what is there, as a new process would."""
+        books = self.books()
         return Shipper(
             self.config,
             journal=self.journal,
@@ -117,6 +122,7 @@ class Bench:
         server: str = "web-01",
         stream: str = "s1",
         fields: Any = None,
+        fields_of: Callable[[int], Any] = lambda seq: {"usage_percent": float(seq)},
         **more: Any,
     ) -> int:
         """Append one request with these sequence numbers, 10 s apart since T0."""
@@ -133,7 +139,7 @@ class Bench:
                         {
                             "measurement": "cpu",
                             "tags": {"core": "total"},
-                            "fields": fields or {"usage_percent": float(seq)},
+                            "fields": fields or fields_of(seq),
                         }
                     ],
                     **more,

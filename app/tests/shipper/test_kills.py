@@ -113,6 +113,7 @@ def test_books_on_a_full_disk_wait_and_then_agree_with_the_store(bench: Bench) -
 def test_a_store_on_a_full_disk_holds_the_cursor(bench: Bench) -> None:
     """Nothing is written down as shipped until it is; then it goes on from there."""
     shipper = bench.shipper()
+    assert isinstance(bench.store.inner, EmbeddedStore)
     writer = bench.store.inner._writer
     assert writer is not None
     writer.execute("PRAGMA max_page_count = 8")

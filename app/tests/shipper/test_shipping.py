@@ -278,26 +278,6 @@ class TestRollups:
         shipper.turn()
         assert bench.stored("mean", 300_000, 2 * T0) == {"web-01": [(T0, 4.0)]}
 
-    def test_a_replayed_gap_rolls_up_like_a_run_that_was_never_offline(self, bench: Bench) -> None:
-        """Two hours, one server live and one replaying newest first: value for value the same."""
-        shipper = bench.shipper()
-        for seq in range(1, 721, 6):
-            bench.send(*range(seq, seq + 6), server="live")
-            bench.clock.ms = T0 + 10_000 * (seq + 6)
-            shipper.turn()
-        bench.send(720, server="late")
-        for seq in range(715, -1, -5):
-            bench.send(*range(max(seq, 1), seq + 5), server="late")
-        for _ in range(5):
-            bench.flush(shipper)
-        bench.clock.ms += HOUR
-        shipper.turn()
-        assert bench.seen.raw_from_ms() is None
-        for aggregate in ("mean", "min", "max", "last"):
-            rolled = bench.stored(aggregate, 300_000, 2 * T0)
-            assert rolled["live"] == rolled["late"]
-            assert len(rolled["live"]) == 25
-
     def test_a_window_older_than_raw_retention_is_given_up_and_counted(self, bench: Bench) -> None:
         """Half of its values may be gone: a rollup would be wrong."""
         shipper = bench.shipper()
