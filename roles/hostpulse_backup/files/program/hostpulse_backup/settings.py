@@ -86,14 +86,10 @@ def load(path: Path) -> Settings:
 def parse(document: dict[str, Any]) -> Settings:
     """Make settings of a JSON object; raises KeyError, TypeError or ValueError."""
     given = dict(document)
-    given["keep"] = _section(Keep, given["keep"])
-    given["state"] = _optional(State, given["state"])
-    given["influxdb"] = _optional(Influxdb, given["influxdb"])
+    for name, kind in (("keep", Keep), ("state", State), ("influxdb", Influxdb)):
+        if given.get(name) is not None:
+            given[name] = _section(kind, given[name])
     return _section(Settings, given)
-
-
-def _optional(kind: Callable[..., Section], given: dict[str, Any] | None) -> Section | None:
-    return None if given is None else _section(kind, given)
 
 
 def _section(kind: Callable[..., Section], given: dict[str, Any]) -> Section:
