@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from app.tests.shipper.conftest import Bench
 
 KILLS = 3
+BACKLOG = 3000
 SHIP = (
     "import os; from hostpulse_server.config import load\n"
     "from hostpulse_server.shipper.service import run\n"
@@ -42,46 +44,63 @@ def eventually(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def test_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
-    """Samples keep coming while the shipper is killed and started again."""
+    """Samples overtake a backlog while the shipper is killed and started again."""
     environ = {
         "HOSTPULSE_DATA_DIR": str(tmp_path),
         "HOSTPULSE_SHIPPER_BATCH_SECONDS": "0.05",
+        "HOSTPULSE_SHIPPER_BATCH_POINTS": "50",
+        "HOSTPULSE_SHIPPER_MAX_BATCH_POINTS": "50",  # small, so that kills meet the backlog
         "HOSTPULSE_JOURNAL_MIN_FREE_BYTES": "1MiB",
     }
     config = load(None, environ)
     start_ms = SYSTEM.now_ms() - 3_600_000
     reader = SeenReader(config.paths.shipper)
     sent = 0
+    overtaken = 0
 
-    def send(journal: Journal) -> None:
+    def send(journal: Journal, received_ms: int) -> None:
         nonlocal sent
         sent += 1
-        time_ms = start_ms + sent
         points = [{"measurement": "cpu", "tags": {}, "fields": {"a": sent}}]
-        sample = {"seq": sent, "time": time_ms, "interval_ms": 1, "points": points}
-        record = SamplesRecord("web-01", time_ms, {"version": "1", "stream": "s"}, [sample])
-        journal.append(record.encode(), KIND, time_ms)
+        sample = {"seq": sent, "time": start_ms + sent, "interval_ms": 1, "points": points}
+        record = SamplesRecord("web-01", received_ms, {"version": "1", "stream": "s"}, [sample])
+        journal.append(record.encode(), KIND, received_ms)
 
     def stored() -> int:
         reports = reader.ledger("web-01")
         return reports[0].stored if reports else 0
 
+    def is_ahead() -> bool:
+        """Tell whether the books say that samples went ahead of others."""
+        if not config.paths.shipper.exists():
+            return False
+        with closing(sqlite3.connect(config.paths.shipper, timeout=10)) as connection:
+            (known,) = connection.execute(
+                "SELECT count(*) FROM sqlite_schema WHERE name = 'ahead'"
+            ).fetchone()
+            spans = "SELECT count(*) FROM ahead WHERE last > after"
+            return bool(known and connection.execute(spans).fetchone()[0])
+
     journal = Journal.open(
         config.paths.journal, max_bytes=2**30, min_free_bytes=0, clock=SYSTEM
     )  # fmt: skip
     with closing(journal):
+        for _ in range(BACKLOG):
+            send(journal, start_ms)
         for killed in range(KILLS + 1):
             before = stored()
             with subprocess.Popen(
                 [sys.executable, "-c", SHIP], env={**os.environ, **environ}
             ) as process:
                 # under way when the kill comes: some of this life's samples are stored
-                while stored() <= before:
-                    send(journal)
+                while stored() <= before or (killed == 0 and not is_ahead()):
+                    send(journal, SYSTEM.now_ms())
                     threading.Event().wait(0.005)  # leaves the processor to the shipper
                 if killed == KILLS:
                     eventually(lambda: stored() == sent)
                 process.send_signal(signal.SIGTERM if killed == KILLS else signal.SIGKILL)
+            overtaken += is_ahead()
+    assert overtaken
     (report,) = reader.ledger("web-01")
     assert (report.stored, report.missing) == (sent, 0)
     store = EmbeddedStore(config.paths.store, read_only=True)

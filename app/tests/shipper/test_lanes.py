@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hostpulse_server.errors import StoreFailedError, StoreRejectedError
+from hostpulse_server.journal import Journal
 from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.seen import SeenReader
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from hostpulse_server.store.base import StorePoint
 
 MINUTE = 60_000
+T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 
 
 def pile_up(bench: Bench, requests: int, *, server: str = "late", each: int = 100) -> None:
@@ -231,8 +233,13 @@ def test_a_hole_at_the_end_of_the_backlog_ends_it(bench: Bench) -> None:
     assert spans(bench) == []
 
 
+DEATHS: dict[str, tuple[Any, str]] = {
+    "before the books": (Books, "commit"),
+    "before the hint": (Journal, "hint"),
+    "after a rollup": (Books, "clean"),
+}
 steps = st.lists(
-    st.sampled_from(["arrive", "pile", "turn", "wait", "down", "up", "crash", "die"]), max_size=60
+    st.sampled_from(["arrive", "pile", "turn", "wait", "down", "up", "crash", *DEATHS]), max_size=60
 )
 
 
@@ -262,8 +269,8 @@ def test_whatever_happens_all_is_stored_and_the_ledger_says_so(
                 bench.store.down = step == "down"
             elif step == "crash":
                 shipper = bench.shipper()
-            elif step == "die":
-                die_before_the_books(shipper)
+            elif step in DEATHS:
+                die(shipper, *DEATHS[step])
                 shipper = bench.shipper()
             else:
                 shipper.turn()
@@ -276,6 +283,13 @@ def test_whatever_happens_all_is_stored_and_the_ledger_says_so(
             (report,) = bench.seen.ledger("web-01")
             assert (report.stored, report.missing) == (sent, 0)
         assert spans(bench) == []
+        bench.clock.ms += 24 * 60 * MINUTE
+        for _ in range(3):
+            shipper.turn()
+            bench.clock.ms += 1000
+        windows = bench.stored("max", 300_000, 2 * T0).get("web-01", [])
+        newest = {seq // 30: float(seq) for seq in range(1, sent + 1)}  # of each window
+        assert [value for _, value in windows] == list(newest.values())
 
 
 def drain_quietly(bench: Bench, shipper: Shipper) -> None:
@@ -290,17 +304,17 @@ def drain_quietly(bench: Bench, shipper: Shipper) -> None:
     pytest.fail("it does not drain")
 
 
-def die_before_the_books(shipper: Shipper) -> None:
-    """Turn once, and end when the store has a batch that the books do not."""
-    commit = Books.commit
+def die(shipper: Shipper, owner: Any, step: str) -> None:
+    """Turn once, and end where this step would begin."""
+    real = getattr(owner, step)
 
-    def die(*_: object, **__: object) -> None:
+    def end(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    Books.commit = die  # type: ignore[method-assign] # the process dies here
+    setattr(owner, step, end)
     try:
         shipper.turn()
     except KeyboardInterrupt:
         pass
     finally:
-        Books.commit = commit  # type: ignore[method-assign] # back again
+        setattr(owner, step, real)
