@@ -31,7 +31,7 @@ engines: setup ## the servers that tests run against, built from source where th
 .PHONY: unit
 unit: engines ## pytest over agent, app and tests, with the coverage gate
 	coverage erase
-	pytest --cov --cov-report=term
+	pytest --numprocesses=3 --dist=worksteal --cov --cov-report=term
 
 .PHONY: dist
 dist: setup ## build the payloads (wheels, hashes) that the roles carry
@@ -42,19 +42,20 @@ molecule: dist engines ## every molecule scenario on systemd hosts; SCENARIOS="s
 	@scripts/molecule $(SCENARIOS)
 
 .PHONY: chaos
-chaos: dist engines ## the stack scenario with its failures in their long form
+chaos: dist engines ## the failures of stack and store in their long form
+	HOSTPULSE_TRIALS=long pytest tests/e2e/test_store_outage.py tests/e2e/test_sigkill_store.py
 	@HOSTPULSE_TRIALS=long scripts/molecule stack
 
 .PHONY: demo
-demo: ## a server and two monitored hosts on this machine, with live values at the end
-	@scripts/demo up
+demo: ## a server and two monitored hosts on this machine, with live values; STORE=influxdb for production's store
+	@scripts/demo up "$(STORE)"
 
 .PHONY: demo-down
 demo-down: ## remove every trace of the demo
 	@scripts/demo down
 
 .PHONY: bench
-bench: bench-agent bench-ingest ## every figure, beside its peers
+bench: bench-agent bench-ingest bench-store ## every figure, beside its peers
 
 .PHONY: bench-agent
 bench-agent: setup ## memory and CPU of the agent beside prometheus-node-exporter
@@ -63,6 +64,10 @@ bench-agent: setup ## memory and CPU of the agent beside prometheus-node-exporte
 .PHONY: bench-ingest
 bench-ingest: setup ## durable ingest rate beside the same app without a journal
 	python -m bench.ingest
+
+.PHONY: bench-store
+bench-store: engines ## the shipper into InfluxDB beside its bare client, query times, bytes on disk
+	python -m bench.store
 
 .PHONY: clean
 clean: demo-down ## remove the test hosts, their images, the payloads and the environment
