@@ -72,7 +72,9 @@ def test_create_tries_what_it_made_and_says_so(host: Host) -> None:
     told = result(host, "state")
     assert told["finished_ms"] == made["finished_ms"]
     assert (told["kind"], told["verified"], told["error"]) == ("state", True, "")
-    assert (host.data_dir / "backups" / "state.json").stat().st_mode & 0o777 == 0o644
+    folder = host.data_dir / "backups"
+    modes = [path.stat().st_mode & 0o777 for path in (folder, folder / "state.json")]
+    assert modes == [0o755, 0o644]  # another user reads them
 
 
 def test_list_verify_and_drill_agree(host: Host) -> None:

@@ -66,6 +66,7 @@ class Results:
             raise RefusedError(
                 f"{self._directory} belongs to another user; remove it, it is made anew"
             )
+        os.fchmod(folder, 0o755)  # the server reads what root writes, whatever the umask
         return folder
 
 
