@@ -134,10 +134,24 @@ def _shipper(config: ServerConfig) -> ShipperStatus:
 
 
 def _store(config: ServerConfig) -> str:
+    where = _influxdb(config) if config.store.kind == "influxdb" else config.store.kind
     status = _shipper(config)
     if status.store_error:
         raise _Fault(f"{config.store.kind}: {status.store_error}")
-    return f"{config.store.kind}, last write {status.store_write_ms:.0f} ms"
+    return f"{where}, last write {status.store_write_ms:.0f} ms"
+
+
+def _influxdb(config: ServerConfig) -> str:
+    # keeps ``--help`` fast
+    from hostpulse_server.store.factory import influxdb_settings  # noqa: PLC0415
+    from hostpulse_server.store.influxdb.examine import examine  # noqa: PLC0415
+
+    return examine(
+        influxdb_settings(config, read_only=False),
+        influxdb_settings(config, read_only=True),
+        config.retention.raw,
+        config.retention.rollup,
+    )
 
 
 def _lag(config: ServerConfig) -> str:

@@ -83,7 +83,10 @@ def tables(rows: Iterable[list[str]]) -> Iterator[Table]:
         start_ms = starts.get(text)
         if start_ms is None:
             start_ms = starts[text] = (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
-        table.values.append((start_ms, float(row[block.value])))
+        try:
+            table.values.append((start_ms, float(row[block.value])))
+        except ValueError:
+            continue  # a text that somebody else wrote
     if table is not None:
         yield table
 

@@ -13,6 +13,7 @@ import threading
 import time
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.errors import ConfigError, StoreMisconfiguredError, StoreUnavailableError
@@ -88,10 +89,16 @@ class Client:
             finally:
                 response.close()  # in the middle of an answer this ends the query in the engine
 
-    def bucket(self, name: str) -> Any:
-        """Return the engine's document of a bucket, ``None`` when the token sees none."""
-        with self._speaking(name, verdicts.of_query) as api:
-            return api.buckets_api().find_bucket_by_name(name)
+    def retention(self, bucket: str) -> int | None:
+        """Return how many seconds a bucket keeps values (0: for ever), ``None`` if none is seen.
+
+        A token sees the buckets that it may read.
+        """
+        with self._speaking(bucket, verdicts.of_query) as api:
+            found = api.buckets_api().find_bucket_by_name(bucket)
+        if found is None:
+            return None
+        return next((int(rule.every_seconds) for rule in found.retention_rules), 0)
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones, with the token as it is then."""
@@ -102,7 +109,8 @@ class Client:
 
     def _lines(self, response: Any, deadline: float) -> Iterator[str]:
         rest = b""
-        for chunk in response.stream(_CHUNK_BYTES):
+        # read1 returns what is there; stream() would sit out an answer that trickles
+        for chunk in iter(partial(response.read1, _CHUNK_BYTES), b""):
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(
                     f"the query took more than {self._settings.seconds:g} s; ask for fewer "

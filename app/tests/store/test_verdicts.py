@@ -1,0 +1,88 @@
+"""What each answer of a write means; one row an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from hostpulse_server.errors import (
+    HostpulseError,
+    StoreFailedError,
+    StoreMisconfiguredError,
+    StoreRejectedError,
+    StoreTooLargeError,
+    StoreUnavailableError,
+)
+from hostpulse_server.store.influxdb.verdicts import Answer, Place, of_query, of_silence, of_write
+
+PLACE = Place("http://db:8086", "ops", "raw", "write_token")
+
+
+def said(code: str, message: str = "why") -> str:
+    """Return an answer's body as InfluxDB writes it."""
+    return f'{{"code":"{code}","message":"{message}"}}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (Answer(400, said("invalid", "unable to parse")), StoreRejectedError, "unable to parse"),
+        (Answer(400, "<html>"), StoreMisconfiguredError, "store.influxdb.url"),
+        (Answer(401, said("unauthorized")), StoreMisconfiguredError, "write_token"),
+        (Answer(403, said("forbidden")), StoreMisconfiguredError, "may not write to bucket raw"),
+        (Answer(404, said("not found")), StoreMisconfiguredError, "playbooks/site.yml"),
+        (Answer(405), StoreMisconfiguredError, "as InfluxDB 2 does"),
+        (Answer(301), StoreMisconfiguredError, "sends us elsewhere"),
+        (Answer(413, said("request too large")), StoreTooLargeError, "size"),
+        (Answer(422, said("unprocessable entity", "partial")), StoreRejectedError, "partial"),
+        (Answer(429, said("too many requests"), "7"), StoreUnavailableError, "too much"),
+        (Answer(500, said("internal error")), StoreFailedError, "its log"),
+        (Answer(502, "bad gateway"), StoreUnavailableError, "proxy"),
+        (Answer(503, said("unavailable"), "7"), StoreUnavailableError, "not ready"),
+        (Answer(504), StoreUnavailableError, "proxy"),
+        (Answer(507, "[]"), StoreFailedError, "507"),
+    ],
+)
+def test_every_answer_has_its_meaning(
+    answer: Answer, kind: type[HostpulseError], words: str
+) -> None:
+    """The error's kind decides what the shipper does, its words what an operator does."""
+    error = of_write(answer, PLACE)
+    assert type(error) is kind
+    assert words in str(error)
+    if answer.retry_after:
+        assert isinstance(error, StoreUnavailableError)
+        assert error.retry_after == 7.0
+
+
+def test_success_is_no_error() -> None:
+    """204 is a write's, 200 a query's."""
+    assert of_write(Answer(204), PLACE) is None
+    assert of_query(Answer(200), PLACE) is None
+
+
+@pytest.mark.parametrize("header", [None, "", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "1e9"])
+def test_a_retry_after_that_is_no_number_is_left_to_our_own_back_off(header: str | None) -> None:
+    """No header can make the shipper wait for ever."""
+    error = of_write(Answer(503, "", header), PLACE)
+    assert isinstance(error, StoreUnavailableError)
+    assert error.retry_after is None
+
+
+def test_a_query_that_the_engine_cannot_run_is_no_bad_point() -> None:
+    """It is ours to repair; nothing goes to quarantine."""
+    assert type(of_query(Answer(400, said("invalid")), PLACE)) is StoreFailedError
+
+
+def test_silence_is_told_from_distrust() -> None:
+    """A refused connection waits; a certificate that is not trusted names ca_file."""
+    assert type(of_silence(OSError("refused"), PLACE)) is StoreUnavailableError
+    error = of_silence(OSError("verify failed"), PLACE, certificate=True)
+    assert type(error) is StoreMisconfiguredError
+    assert "ca_file" in str(error)
+
+
+def test_long_and_unprintable_answers_are_cut() -> None:
+    """A message stays one line of a log."""
+    text = str(of_write(Answer(500, "a\nb\x00" * 1000), PLACE))
+    assert len(text) < 500
+    assert text.isprintable()
