@@ -1,0 +1,49 @@
+"""Which rollup windows are read together; the bound of one answer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hostpulse_server.errors import QueryError
+from hostpulse_server.store.base import Budget, Window
+from hostpulse_server.store.influxdb.rolling import MAX_WINDOWS, Group, groups
+
+WINDOW = 300_000
+
+
+def test_many_hosts_of_one_window_are_one_request() -> None:
+    """The usual case: a window ended."""
+    found = groups([Window(f"h{number:02}", 0) for number in range(50)], WINDOW)
+    assert [len(group.server_ids) for group in found] == [50]
+
+
+def test_a_day_of_one_host_is_one_request() -> None:
+    """A gap that was replayed."""
+    found = groups([Window("a", index * WINDOW) for index in range(288)], WINDOW)
+    assert found == [Group(("a",), 0, 288 * WINDOW)]
+
+
+@given(st.lists(st.builds(Window, st.sampled_from("abc"), st.integers(0, 400).map(WINDOW.__mul__))))
+def test_exactly_these_windows_are_read_in_bounded_requests(windows: list[Window]) -> None:
+    """None is left out, none is read that nobody asked for, none twice."""
+    read = [
+        Window(server, start)
+        for group in groups(windows, WINDOW)
+        for server in group.server_ids
+        for start in range(group.start_ms, group.end_ms, WINDOW)
+    ]
+    assert sorted(read) == sorted(set(windows))
+    for group in groups(windows, WINDOW):
+        size = len(group.server_ids) * (group.end_ms - group.start_ms) // WINDOW
+        assert size <= MAX_WINDOWS
+
+
+def test_an_answer_without_measure_is_refused_with_what_to_narrow() -> None:
+    """The parameter at fault is named."""
+    budget = Budget(10)
+    budget.spend(10)
+    with pytest.raises(QueryError, match="longer step") as caught:
+        budget.spend(1)
+    assert caught.value.field == "step"
