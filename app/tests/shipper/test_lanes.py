@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from app.tests.shipper.conftest import Bench, FlakyStore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,8 +19,6 @@ from hostpulse_server.shipper.seen import SeenReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from app.tests.shipper.conftest import Bench
 
     from hostpulse_server.shipper.loop import Shipper
     from hostpulse_server.store.base import StorePoint
@@ -236,6 +235,7 @@ def test_a_hole_at_the_end_of_the_backlog_ends_it(bench: Bench) -> None:
 DEATHS: dict[str, tuple[Any, str]] = {
     "before the books": (Books, "commit"),
     "before the hint": (Journal, "hint"),
+    "before a rollup": (FlakyStore, "rollup"),
     "after a rollup": (Books, "clean"),
 }
 steps = st.lists(
@@ -251,8 +251,6 @@ def test_whatever_happens_all_is_stored_and_the_ledger_says_so(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     """Arrivals, outages, restarts and deaths between store and books, in any order."""
-    from app.tests.shipper.conftest import Bench  # noqa: PLC0415 - a bench an example
-
     bench = Bench(tmp_path_factory.mktemp("lanes"))
     bench.config = type(bench.config)(batch_points=5, max_batch_points=20)
     sent = 0
@@ -290,6 +288,20 @@ def test_whatever_happens_all_is_stored_and_the_ledger_says_so(
         windows = bench.stored("max", 300_000, 2 * T0).get("web-01", [])
         newest = {seq // 30: float(seq) for seq in range(1, sent + 1)}  # of each window
         assert [value for _, value in windows] == list(newest.values())
+
+
+@pytest.mark.parametrize("death", ["before a rollup", "after a rollup"])
+def test_a_death_around_a_rollup_loses_no_dirty_window(bench: Bench, death: str) -> None:
+    """The window is forgotten only once its rollup is in the store."""
+    bench.send(1, 2, 3)
+    shipper = bench.shipper()
+    bench.flush(shipper)
+    bench.clock.ms += 60 * MINUTE
+    die(shipper, *DEATHS[death])
+    assert bench.seen.raw_from_ms() == T0
+    bench.shipper().turn()
+    assert bench.seen.raw_from_ms() is None
+    assert bench.stored("mean", 300_000, 2 * T0) == {"web-01": [(T0, 2.0)]}
 
 
 def drain_quietly(bench: Bench, shipper: Shipper) -> None:

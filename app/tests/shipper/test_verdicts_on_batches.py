@@ -146,22 +146,35 @@ def test_failures_that_differ_are_no_repetition() -> None:
     assert engine.writes == 100
 
 
-def test_an_outage_that_begins_while_a_point_is_suspected_saves_it() -> None:
+@pytest.mark.parametrize("alone", [1, 2])
+def test_an_outage_that_begins_while_a_point_is_suspected_saves_it(alone: int) -> None:
     """The store took others before, but not after: that the point fails now proves nothing."""
-    sick = [False]
+    tried = 0
 
     def fault(numbers: list[int]) -> HostpulseError | None:
-        if len(numbers) == 1 and 3 in numbers:
-            sick[0] = True
-        return StoreFailedError("500") if sick[0] or 3 in numbers else None
+        nonlocal tried
+        tried += numbers == [3]
+        return StoreFailedError("500") if tried >= alone or 3 in numbers else None
 
     engine = Engine(fault)
     batch = batch_of(10)
     assert not send(batch, engine, tries=30)
+    assert tried > alone
     assert batch.aside == []
     engine.fault = lambda _: None
     assert send(batch, engine)
     assert (batch.aside, engine.kept) == ([], set(range(10)))
+
+
+def test_what_was_taken_before_an_outage_does_not_divide_what_comes_after() -> None:
+    """The first part went in, then the store fails for everything: the second stays whole."""
+    engine = Engine(lambda numbers: StoreFailedError("500") if 0 not in numbers else None)
+    batch = batch_of(200, size=100)
+    assert not send(batch, engine)
+    engine.fault = lambda _: None
+    engine.writes = 0
+    assert send(batch, engine)
+    assert (engine.writes, len(engine.kept)) == (1, 200)
 
 
 @given(answers=st.lists(st.booleans(), max_size=200))
