@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+from tests.policy.estate import ROOT
 
 from hostpulse_server.api.app import open_journal
 from hostpulse_server.clock import SYSTEM
@@ -29,12 +31,21 @@ if TYPE_CHECKING:
 
 DEADLINE = 60.0
 LONG = os.environ.get("HOSTPULSE_TRIALS") == "long"
+_UNIT = ROOT / "roles/hostpulse_server/templates/hostpulse-service.service.j2"
+_FOREIGN = re.compile("COVERAGE_|PYTHONDONTWRITEBYTECODE")
 _SERVER = Path(sys.executable).with_name("hostpulse-server")
 
 
 def environment() -> dict[str, str]:
-    """Return our environment without coverage: what is measured or killed gains nothing by it."""
-    return {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
+    """Return the environment that services have in production, without coverage.
+
+    They start from byte code, as installed ones do, with the settings of their unit.
+    """
+    found = re.search(r"^Environment=(.*)$", _UNIT.read_text(), re.MULTILINE)
+    assert found is not None
+    unit = dict(item.split("=", 1) for item in found[1].split())
+    ours = {name: text for name, text in os.environ.items() if not _FOREIGN.match(name)}
+    return {**ours, **unit}
 
 
 def wait_until(holds: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
@@ -101,7 +112,7 @@ class Site:
                 stdout=log,
                 stderr=log,
                 env={**environment(), **variables},
-                start_new_session=True,
+                process_group=0,
             )
 
     @contextmanager
