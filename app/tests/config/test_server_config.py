@@ -256,12 +256,13 @@ def test_secrets_are_found_as_credentials_then_beside_the_file(tmp_path: Path) -
 def test_an_unfit_secret_file_is_refused_with_the_fix(
     tmp_path: Path, mode: int, content: bytes, says: str
 ) -> None:
-    """Others could read it, or there is nothing in it."""
-    path = tmp_path / "s"
+    """Others could read it, or there is nothing in it; a log shows the whole message."""
+    path = tmp_path / "influxdb_write_token"
     path.write_bytes(content)
     path.chmod(mode)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says) as refused:
         config.load(None, {}).secret(str(path))
+    assert redact.text(str(refused.value)) == str(refused.value)
 
 
 def test_a_missing_or_binary_secret_file_is_told(tmp_path: Path) -> None:

@@ -27,13 +27,13 @@ def read(name: str, credentials_dir: Path | None, source: Path | None) -> str:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"secret file {path}: cannot be read ({reason})") from None
+        raise ConfigError(f"secret file {path} cannot be read ({reason})") from None
     # systemd hands credentials out 0440 to the unit's own user; nobody else can enter the folder
     inside_credentials = credentials_dir is not None and path.is_relative_to(credentials_dir)
     loose = stat.S_IRWXO if inside_credentials else stat.S_IRWXG | stat.S_IRWXO
     if mode & loose:
-        raise ConfigError(f"secret file {path}: others can read it; run: chmod 600 {path}")
+        raise ConfigError(f"secret file {path} can be read by others; run chmod 600 {path}")
     if not text:
-        raise ConfigError(f"secret file {path}: is empty; put the secret on its first line")
+        raise ConfigError(f"secret file {path} is empty; put the secret on its first line")
     redact.hide(text)
     return text
