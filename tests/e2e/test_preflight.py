@@ -24,7 +24,7 @@ HERE: dict[str, Any] = {
 }
 
 
-def preflight(folder: Path, groups: dict[str, Any], **common: Any) -> str:
+def preflight(folder: Path, groups: dict[str, Any], limit: str = "", **common: Any) -> str:
     """Run preflight on an inventory whose hosts all are this machine; return all it said."""
     inventory = {
         "all": {"vars": {**HERE, **common}},
@@ -32,7 +32,10 @@ def preflight(folder: Path, groups: dict[str, Any], **common: Any) -> str:
     }
     (folder / "hosts.json").write_text(json.dumps(inventory))
     done = subprocess.run(
-        [str(PLAYBOOK), "-i", str(folder / "hosts.json"), "playbooks/preflight.yml"],
+        [
+            *(str(PLAYBOOK), "-i", str(folder / "hosts.json"), "playbooks/preflight.yml"),
+            *(("--limit", limit) if limit else ()),
+        ],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOME": str(folder / "ansible")},
         capture_output=True,
@@ -73,6 +76,36 @@ def server(tmp_path_factory: pytest.TempPathFactory, taken: int, payload: Path) 
         hostpulse_server_bind=f"127.0.0.1:{taken}",
         hostpulse_server_settings={"channels": {"chat": "{{ vault_that_nobody_gave }}"}},
         hostpulse_proxy_certificate="/no/such/certificate.pem",
+        hostpulse_server_store="influxdb",
+        hostpulse_influxdb_bind=f"0.0.0.0:{taken}",
+        hostpulse_influxdb_tls=False,
+        hostpulse_influxdb_min_free_mib=10**9,
+    )
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what preflight says of two hosts for InfluxDB, with an archive that is another's."""
+    folder = tmp_path_factory.mktemp("stores")
+    (folder / "influxdb.tar.gz").write_bytes(b"something else")
+    return preflight(
+        folder,
+        {"hostpulse_server": {"monitor": {}}, "hostpulse_influxdb": {"one": {}, "two": {}}},
+        limit="one,two",
+        hostpulse_influxdb_bind="127.0.0.1:99999",
+        hostpulse_influxdb_archive=str(folder / "influxdb.tar.gz"),
+        hostpulse_influxdb_sha256="0" * 64,
+    )
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what preflight says where nothing tells how to get into a given InfluxDB."""
+    return preflight(
+        tmp_path_factory.mktemp("guest"),
+        {"hostpulse_server": {"monitor": {}}},
+        hostpulse_server_store="influxdb",
+        hostpulse_influxdb_install=False,
     )
 
 
@@ -104,6 +137,12 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("is taken by another program", "choose another port with hostpulse_public_port"),
         ("wants both hostpulse_proxy_certificate and", "give both, or neither"),
         ("/no/such/certificate.pem: no such file on the controller", "Put your own certificate"),
+        ("The archive of influxdb 2.9.1 is not named", "the SHA-256 that its vendor publishes"),
+        ("The archive of influxdb 2.9.1 is not named", "engines/get influxdb"),
+        ("without TLS, and everybody on the way", "Set hostpulse_influxdb_tls: true"),
+        ("is taken by another program", "choose another port with hostpulse_influxdb_bind"),
+        ("for /opt/hostpulse; hostpulse-influxdb wants", "lower hostpulse_influxdb_min_free_mib"),
+        ("for /var/lib/hostpulse-influxdb; hostpulse-influxdb wants", "Free some, or"),
     ],
 )
 def test_a_servers_host_is_told_each_fault_and_remedy(server: str, fault: str, remedy: str) -> None:
@@ -131,6 +170,30 @@ def test_a_monitored_host_is_told_each_fault_and_remedy(
     """One run names all that is wrong with each host, and what to do about each."""
     assert fault in agents
     assert remedy in agents
+
+
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [
+        ("has 2 hosts (one, two), but hostpulse stores in one", "Leave one host in it"),
+        (f"not {'0' * 64}", "Fetch it again, or correct hostpulse_influxdb_sha256"),
+        ('"99999" is no port', "give one from 1 to 65535 in hostpulse_influxdb_bind"),
+        ("where the server on monitor does not reach it", "Set hostpulse_influxdb_bind"),
+    ],
+)
+def test_hosts_for_influxdb_are_told_each_fault_and_remedy(
+    stores: str, fault: str, remedy: str
+) -> None:
+    """An archive that is another's, two hosts for one store, and an address nobody reaches."""
+    assert fault in stores
+    assert remedy in stores
+
+
+def test_a_given_influxdb_wants_an_address_and_a_token(guest: str) -> None:
+    """Without an installation of ours there is nothing that could be guessed."""
+    assert "it wants hostpulse_influxdb_url (not given) and" in guest
+    assert "hostpulse_influxdb_operator_token_file" in guest
+    assert "Give both." in guest
 
 
 def test_faults_of_a_host_come_in_one_message(server: str) -> None:
