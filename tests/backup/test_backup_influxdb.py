@@ -176,7 +176,7 @@ def test_influxd_runs_again_when_the_copy_fails(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("hostpulse_backup.freeze.files.copy", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(BackupError, match="No space left"):
         host.create()
     assert host.influxd.query("buckets()")
     assert not (host.influxd.directory / ".hostpulse-backup").exists()

@@ -67,7 +67,9 @@ def test_settings_of_the_inventory_arrive() -> None:
     found = written(**host("Monitor", **given, hostpulse_backup_keep_monthly=6))
     assert found.state is not None
     assert (found.state.url, found.raw, found.keep.monthly) == (url, True, 6)
-    assert written(**host("Monitor", hostpulse_backup_state=False)).state is None
+    elsewhere = written(**host("Monitor", hostpulse_backup_state=False)).state
+    assert elsewhere is not None
+    assert elsewhere.url == ""
 
 
 def unit(kind: str, name: str, directory: Path) -> Path:

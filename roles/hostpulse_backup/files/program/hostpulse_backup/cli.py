@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BackupError as error:
         print(f"hostpulse-backup: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
+    except OSError as error:
+        print(f"hostpulse-backup: {error}; is the disk full, or are you not root?", file=sys.stderr)
         return 1
     return 0
 

@@ -115,7 +115,7 @@ class Creation:
     def _try(self, kind: str, made: Manifest, folder: Path) -> None:
         try:
             self._copy(kind, made, folder)
-        except BackupError as error:
+        except (BackupError, OSError) as error:
             made.failed[kind] = str(error)
             self._tell(f"{kind}: FAILED: {error}")
             shutil.rmtree(folder / kind, ignore_errors=True)

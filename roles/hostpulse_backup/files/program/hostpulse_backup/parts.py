@@ -56,7 +56,7 @@ def copy_state(state: State, folder: Path, made: Manifest, tell: Any) -> None:
         databases.copy(source, target / name)
         counts[name] = databases.counts(target / name)
         _enter(made, f"state/{name}", target / name)
-    if not state.url.startswith("sqlite:"):
+    if state.url.startswith("postgresql"):
         tell("state: PostgreSQL")
         _dump(state, target / DUMP)
         _enter(made, f"state/{DUMP}", target / DUMP)
@@ -68,7 +68,7 @@ def copy_state(state: State, folder: Path, made: Manifest, tell: Any) -> None:
 
 def refuse_other_databases(state: State) -> None:
     """Return if the state database is of a kind that can be copied; raise RefusedError."""
-    if state.url.startswith("sqlite:"):
+    if not state.url or state.url.startswith("sqlite:"):
         return
     if not state.url.startswith("postgresql"):
         raise RefusedError(

@@ -27,7 +27,10 @@ class Keep:
 
 @dataclass(frozen=True)
 class State:
-    """The server's own data: databases in ``data_dir``, read by services of ``user``."""
+    """The server's own data: databases in ``data_dir``, read by services of ``user``.
+
+    ``url`` is empty where the state database is somebody else's to back up.
+    """
 
     data_dir: Path
     url: str
