@@ -67,3 +67,9 @@ def render(role: str, name: str, **given: Any) -> str:
     )
     text = trust_as_template(template.read_text(encoding="utf-8"))
     return str(templar.template(text, overrides={"trim_blocks": True}))
+
+
+def evaluate(role: str, name: str, **given: Any) -> Any:
+    """Return what a role's variable is with its defaults and the values given."""
+    variables = {**HOST, **role_variables(role), **given}
+    return Templar(loader(), variables).template(variables[name])

@@ -7,7 +7,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.templates.render import HOST, render, role_variables
+from tests.templates.render import HOST, evaluate, render, role_variables
 
 from hostpulse_server import config as server_config
 
@@ -52,6 +52,22 @@ def test_on_a_host_of_its_own_it_speaks_tls_on_every_address() -> None:
     loaded = re.search(r"^LoadCredential=(\S+):(/etc/hostpulse/influxdb/\S+)$", unit, re.MULTILINE)
     assert loaded
     assert found["tls-cert"].endswith(f"/hostpulse-influxdb.service/{loaded[1]}")
+
+
+@pytest.mark.parametrize(
+    ("bind", "near"),
+    [
+        (":8086", "https://127.0.0.1:8086"),
+        ("10.0.0.5:9000", "https://10.0.0.5:9000"),
+        ("[::1]:8086", "http://[::1]:8086"),
+    ],
+)
+def test_on_its_own_host_it_is_asked_where_it_listens(bind: str, near: str) -> None:
+    """An address of one interface is not reached by loopback."""
+    found = evaluate(
+        "hostpulse_influxdb", "__hostpulse_influxdb_near", hostpulse_influxdb_bind=bind, **OWN_HOST
+    )
+    assert found == near
 
 
 def test_any_setting_of_influxd_can_be_given_and_ours_overridden() -> None:

@@ -83,7 +83,7 @@ def test_no_sample_was_lost(host_of: Callable[[str], Host], until: Until) -> Non
 def test_the_first_release_is_back_and_the_other_one_is_kept(
     host_of: Callable[[str], Host],
 ) -> None:
-    """The rollback swapped the two; the archive that did not start was never the previous one."""
+    """The rollback swapped the two releases that did run."""
     store = host_of("store")
     assert "/2.9.1+" in store.check_output(f"readlink {HOME}/current")
     assert "/2.9.1-2+" in store.check_output(f"readlink {HOME}/previous")
