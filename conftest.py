@@ -1,4 +1,4 @@
-"""What every test may use: one real influxd a run, in which each test makes its own buckets."""
+"""What every test may use: one real influxd a process, in which each test makes its own buckets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from engines.influxdb.local import Influxd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with those that wait for minutes; the order is random otherwise."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")

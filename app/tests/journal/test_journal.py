@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 def open_journal(folder: Path, *, max_bytes: int = 2**26, min_free_bytes: int = 0) -> Journal:
