@@ -73,6 +73,6 @@ def test_the_agent_goes_on_without_a_lost_sample(spare: Host, ask: Ask, until: U
 
 
 def test_the_new_machine_backs_itself_up(spare: Host) -> None:
-    """The timer that a restore leaves off is on again."""
+    """Also after the second restore, which was refused: that changes nothing."""
     assert spare.service("hostpulse-backup.timer").is_running
     assert spare.run("hostpulse-backup verify latest").succeeded
