@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
+import requests
 from bench.report import Row
 from bench.store_data import DAY_MS, HOUR_MS, WINDOW_MS, host_name
 from bench.store_files import forget
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 BAR_MS = 300.0
 WARM_RUNS = 5
+PATIENCE_SECONDS = 60.0
 SPANS = {"1 hour": HOUR_MS, "7 days": RAW_DAYS * DAY_MS, "30 days": ROLLUP_DAYS * DAY_MS}
 OVERVIEW = {
     "CPU": "measurement=cpu&field=usage_percent&tag.core=total",
@@ -60,6 +62,8 @@ def measure(folder: Path, history: History, rounds: int) -> tuple[list[Row], dic
     took: dict[str, Took] = {}
     with site.running("api"):
         site.await_api()
+        # the api loads what it asks with at its first question, once in its life
+        timed(site, f"/api/v1/metrics?{OVERVIEW['CPU']}&start={history.end_ms - HOUR_MS}", key)
         for span, length in SPANS.items():
             when = f"start={history.end_ms - length}&end={history.end_ms}"
             for page, queries in (("overview", OVERVIEW), ("detail", DETAIL)):
@@ -102,11 +106,10 @@ def ask(site: Site, history: History, path: str, key: str) -> Took:
 def timed(site: Site, path: str, key: str) -> float:
     """Return a request's milliseconds; raise RuntimeError for another answer than data."""
     began = time.perf_counter()
-    status, answer = site.get(path, key)
+    answer = requests.get(site.url + path, headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS)
     took = (time.perf_counter() - began) * 1000
-    if status != 200 or not answer["series"]:  # noqa: PLR2004  # OK
-        message = f"{path}: {status} {str(answer)[:200]}"
-        raise RuntimeError(message)
+    if answer.status_code != requests.codes.ok or not answer.json()["series"]:
+        raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:200]}")
     return took
 
 
