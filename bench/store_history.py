@@ -56,8 +56,9 @@ def opened() -> Iterator[History]:
 
 
 def make(home: Path) -> None:
-    """Make the history in ``home``, ``made.json`` last."""
-    shutil.rmtree(home, ignore_errors=True)
+    """Make the history in ``home``, ``made.json`` last; those of former recipes go."""
+    for former in home.parent.glob("history-*"):
+        shutil.rmtree(former)
     end_ms = time.time_ns() // 1_000_000 // data.DAY_MS * data.DAY_MS
     with Influxd.start(home / "influxd", COMPACT_SOON) as influxd:
         ids = [_bucket(influxd, name) for name in (RAW, ROLLUP)]
