@@ -1,10 +1,10 @@
-"""What the server's host looks like, without a proxy and without agents."""
+"""What the server's host looks like, with the store that it has by default."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -99,6 +99,28 @@ def test_the_key_shows_in_no_log_and_no_process_list(
     assert shown(monitor, VERIFY_KEY) == []
 
 
+def answer_to(monitor: Host, query: str) -> list[dict[str, Any]]:
+    """Return the series that the query API has, none as long as it does not answer."""
+    url = f"{API}/api/v1/metrics?{query}"
+    told = monitor.run("python3 -c %s %s %s %s", REQUEST, url, VERIFY_KEY, "")
+    return list(json.loads(told.stdout)["series"]) if told.succeeded else []
+
+
+def test_the_hosts_own_agent_is_in_the_embedded_store(monitor: Host, until: Until) -> None:
+    """What site.yml installed on one host delivers, and what the store says is true."""
+    assert monitor.check_output(f"stat --format=%U {DATA}/store.db") == "hostpulse"
+    shown: list[dict[str, Any]] = []
+
+    def stored() -> bool:
+        query = "server_id=monitor&measurement=memory&field=total_bytes&start=-1m&aggregate=last"
+        shown[:] = answer_to(monitor, query)
+        return bool(shown)
+
+    until(stored, 60)
+    kib = monitor.check_output("awk '$1 == \"MemTotal:\" { print $2 }' /proc/meminfo")
+    assert [points["points"][-1][1] for points in shown] == [int(kib) * 1024]
+
+
 def test_a_sample_goes_in_and_comes_out(monitor: Host, until: Until) -> None:
     """From a registered host's key to the query API, through all services."""
     until(lambda: ready(monitor), 30)
@@ -117,9 +139,7 @@ def test_a_sample_goes_in_and_comes_out(monitor: Host, until: Until) -> None:
         return bool(sent.succeeded) and json.loads(sent.stdout)["accepted"] == 1
 
     def stored() -> bool:
-        url = f"{API}/api/v1/metrics?server_id=probe&measurement=system&field=load1"
-        answer = monitor.run("python3 -c %s %s %s %s", REQUEST, url, VERIFY_KEY, "")
-        series = json.loads(answer.stdout)["series"] if answer.succeeded else []
+        series = answer_to(monitor, "server_id=probe&measurement=system&field=load1")
         return [value for one in series for _, value in one["points"]] == [0.25]
 
     try:
