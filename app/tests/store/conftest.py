@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import socket
+import threading
+from contextlib import closing, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -59,3 +61,38 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     with closing(STORES[request.param](request)) as made:
         made.write([])
         yield made
+
+
+@contextmanager
+def listening(said: bytes, again: bytes = b"") -> Iterator[int]:
+    """Answer every connection with ``said``, then ``again`` each 50 ms; give the port."""
+    ended = threading.Event()
+
+    def talk(server: socket.socket) -> None:
+        taken: list[socket.socket] = []
+        while not ended.is_set():
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                pass
+            else:
+                taken.append(connection)
+                connection.recv(65_536)
+                connection.sendall(said)
+            for connection in taken if again else ():
+                try:
+                    connection.sendall(again)
+                except OSError:
+                    taken.remove(connection)
+        for connection in taken:
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        thread = threading.Thread(target=talk, args=(server,))
+        thread.start()
+        try:
+            yield int(server.getsockname()[1])
+        finally:
+            ended.set()
+            thread.join()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
-import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.store.conftest import settings_of
+from app.tests.store.conftest import listening, settings_of
 from engines.influxdb.local import Influxd
 
 from hostpulse_server.errors import (
@@ -94,12 +92,15 @@ class TestAnswers:
     def test_a_wrong_setting_is_named(
         self, settings: Settings, change: dict[str, str], words: str
     ) -> None:
-        """Writing and reading both say which setting it is."""
+        """Writing, reading and rolling up each say which setting it is."""
         with closing(InfluxdbStore(dataclasses.replace(settings, **change))) as store:  # type: ignore[arg-type] # by name
-            with pytest.raises(StoreMisconfiguredError, match=words):
-                store.write([point(1.0)])
-            with pytest.raises(StoreUnavailableError, match=words.rsplit(maxsplit=1)[-1]):
-                values(store)
+            for use in (
+                lambda: store.write([point(1.0)]),
+                lambda: values(store),
+                lambda: store.rollup([Window("web-01", T0)], WINDOW),
+            ):
+                with pytest.raises(StoreMisconfiguredError, match=words):
+                    use()
 
     def test_a_token_without_the_right_is_named(self, influxd: Influxd, settings: Settings) -> None:
         """One that may only read cannot write, and the message says where it came from."""
@@ -305,38 +306,3 @@ class TestExamination:
 def untimed(csv: str) -> list[str]:
     """Return the rows of an answer without the time that it was asked at."""
     return [",".join(row.split(",")[5:]) for row in csv.splitlines()]
-
-
-@contextmanager
-def listening(said: bytes, again: bytes = b"") -> Iterator[int]:
-    """Answer every connection with ``said``, then ``again`` each 50 ms; give the port."""
-    ended = threading.Event()
-
-    def talk(server: socket.socket) -> None:
-        taken: list[socket.socket] = []
-        while not ended.is_set():
-            try:
-                connection, _ = server.accept()
-            except TimeoutError:
-                pass
-            else:
-                taken.append(connection)
-                connection.recv(65_536)
-                connection.sendall(said)
-            for connection in taken if again else ():
-                try:
-                    connection.sendall(again)
-                except OSError:
-                    taken.remove(connection)
-        for connection in taken:
-            connection.close()
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0.05)
-        thread = threading.Thread(target=talk, args=(server,))
-        thread.start()
-        try:
-            yield int(server.getsockname()[1])
-        finally:
-            ended.set()
-            thread.join()

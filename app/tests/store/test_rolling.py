@@ -19,10 +19,11 @@ def test_many_hosts_of_one_window_are_one_request() -> None:
     assert [len(group.server_ids) for group in found] == [50]
 
 
-def test_a_day_of_one_host_is_one_request() -> None:
-    """A gap that was replayed."""
-    found = groups([Window("a", index * WINDOW) for index in range(288)], WINDOW)
-    assert found == [Group(("a",), 0, 288 * WINDOW)]
+def test_a_gap_of_one_host_is_read_in_a_row() -> None:
+    """What was replayed makes as few requests as their bound allows."""
+    found = groups([Window("a", index * WINDOW) for index in range(MAX_WINDOWS + 1)], WINDOW)
+    end = MAX_WINDOWS * WINDOW
+    assert found == [Group(("a",), 0, end), Group(("a",), end, end + WINDOW)]
 
 
 @given(st.lists(st.builds(Window, st.sampled_from("abc"), st.integers(0, 400).map(WINDOW.__mul__))))

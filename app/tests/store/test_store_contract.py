@@ -184,6 +184,19 @@ class TestRollups:
         answer = ask(store, start=T0 - HOUR, step=WINDOW, raw_from=T0 + HOUR)
         assert answer == {("web-01", (("core", "total"),), "usage_percent"): [(T0, 2.0)]}
 
+    def test_what_is_of_no_server_is_rolled_up_too(self, store: Store) -> None:
+        """``pipeline``: raw values and rollups answer alike, asked for by name or among all."""
+        store.write([StorePoint("", "pipeline", (), T0 + i, {"lag": i}) for i in (1, 2)])
+        store.write([cpu(1.0, T0), cpu(2.0, T0, "b")])
+        store.rollup([Window("", T0), Window("b", T0)], WINDOW)
+        for raw_from in (0, T0 + HOUR):
+            for asked in (None, ("",), ("", "web-01")):
+                answer = ask(
+                    store, measurement="pipeline", server_ids=asked, step=WINDOW, raw_from=raw_from
+                )
+                assert answer == {("", (), "lag"): [(T0, 1.5)]}
+        assert {key[0] for key in ask(store, step=WINDOW, raw_from=T0 + HOUR)} == {"b"}
+
     @pytest.mark.parametrize("window_ms", [60_000, 900_000, 420_000])
     def test_other_lengths_of_window_work(self, store: Store, window_ms: int) -> None:
         """The rollup window is a setting; the store's own layout does not show."""

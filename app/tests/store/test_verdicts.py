@@ -73,6 +73,14 @@ def test_a_query_that_the_engine_cannot_run_is_no_bad_point() -> None:
     assert type(of_query(Answer(400, said("invalid")), PLACE)) is StoreFailedError
 
 
+def test_an_organization_that_is_not_there_is_a_wrong_setting_for_a_query_too() -> None:
+    """InfluxDB 2.9 calls it a body that it cannot read."""
+    text = "failed to decode request body: organization name 'nobody' not found"
+    error = of_query(Answer(400, said("invalid", text)), PLACE)
+    assert type(error) is StoreMisconfiguredError
+    assert "[store.influxdb]" in str(error)
+
+
 def test_silence_is_told_from_distrust() -> None:
     """A refused connection waits; a certificate that is not trusted names ca_file."""
     assert type(of_silence(OSError("refused"), PLACE)) is StoreUnavailableError

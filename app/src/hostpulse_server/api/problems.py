@@ -105,10 +105,9 @@ def _known(error: errors.HostpulseError) -> Response:
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="hostpulse"'
-    if isinstance(error, errors.JournalFullError):
-        headers = retry_after(error.retry_after)
-    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers = retry_after(RETRY_STORE_SECONDS)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        asked = getattr(error, "retry_after", None)
+        headers = retry_after(RETRY_STORE_SECONDS if asked is None else asked)
     return problem(status, str(error), _pointers_of(error), headers)
 
 

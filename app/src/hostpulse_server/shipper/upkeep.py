@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from hostpulse_server.errors import StoreMisconfiguredError, StoreUnavailableError
+from hostpulse_server.shipper.suspects import Fault, Suspects
 from hostpulse_server.store.rollup import floor_to
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hostpulse_server.clock import Clock
     from hostpulse_server.config import RetentionConfig
     from hostpulse_server.shipper.books import Books
-    from hostpulse_server.store.base import Store
+    from hostpulse_server.store.base import Store, Window
 
 # Samples of a window that just ended are still under way: agents send at once, batches wait 5 s.
 GRACE_MS = 10_000
@@ -24,6 +30,8 @@ BUSY_ROLLUP_SECONDS = 30.0
 EXPIRE_SECONDS = 60.0
 # Raw values outlive their retention by this much, so that a rollup never sees half a window.
 RAW_MARGIN_MS = 3_600_000
+
+log = logging.getLogger(__name__)
 
 
 class Upkeep:
@@ -43,6 +51,7 @@ class Upkeep:
         self._expired = clock.monotonic() - EXPIRE_SECONDS
         self._expiring = False
         self._portion = FIRST_PORTION
+        self._suspects = Suspects()
 
     def turn(self, *, caught_up: bool) -> bool:
         """Do a bounded piece of what is due; return whether more is due at once.
@@ -66,20 +75,50 @@ class Upkeep:
 
     def _roll_up(self) -> bool:
         """Roll up a portion of the dirty windows that have ended; return whether more wait."""
-        portion = self._portion
-        windows = self._books.dirty(self._clock.now_ms() - self._window_ms - GRACE_MS, portion)
-        floor = self._raw_floor()
+        portion, floor = self._portion, self._raw_floor()
+        until = self._clock.now_ms() - self._window_ms - GRACE_MS
+        suspects = self._suspects.windows()
+        windows = self._books.dirty(until, portion + len(suspects))
         late = [window for window in windows if window.start_ms < floor]
-        whole = [window for window in windows if window.start_ms >= floor]
+        if late:
+            self._suspects.forget(late)
+            self._books.clean(late, "rollup older than raw retention")
+        whole = [w for w in windows if w.start_ms >= floor and w not in suspects][:portion]
         if whole:
             started = self._clock.monotonic()
-            self._portion = max(1, portion // 2)  # if it fails, too: it may have been too much
-            self._store.rollup(whole, self._window_ms)
+            self._make(whole)
             self._portion = _next_portion(portion, self._clock.monotonic() - started)
-            self._books.clean(whole)
-        if late:
-            self._books.clean(late, "rollup older than raw retention")
-        return len(windows) == portion
+        for window in self._suspects.due(self._clock.monotonic())[:1]:
+            self._make([window])
+        return len(whole) + len(late) >= portion
+
+    def _make(self, windows: Sequence[Window]) -> None:
+        """Roll up windows; on failure take fewer next time, and let one at fault step aside."""
+        try:
+            self._store.rollup(windows, self._window_ms)
+        except StoreMisconfiguredError:
+            raise
+        except StoreUnavailableError as error:
+            self._portion = max(1, self._portion // 2)
+            if len(windows) > 1:
+                raise
+            is_known = self._suspects.is_at_fault(windows[0])
+            self._suspects.failed(windows[0], error, self._clock.monotonic())
+            if not is_known:
+                raise
+        else:
+            self._books.clean(windows)
+            for fault in self._suspects.worked(windows):
+                self._report(fault)
+
+    def _report(self, fault: Fault) -> None:
+        """Name a window that fails while others do not, and let go of one that always does."""
+        (server_id, start_ms), error, rest = fault
+        start = datetime.fromtimestamp(start_ms / 1000, UTC).isoformat()
+        what = "it is given up" if rest is None else f"it is tried again in {rest:g} s"
+        log.warning("no rollup of server %s at %s, %s: %s", server_id or "-", start, what, error)
+        if rest is None:
+            self._books.clean([fault.window], "rollup failed")
 
     def _raw_floor(self) -> int:
         return floor_to(self._clock.now_ms() - self._raw_ms - RAW_MARGIN_MS, self._window_ms)

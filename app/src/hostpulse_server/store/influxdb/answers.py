@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_RESULT, _TABLE = 1, 2  # columns 0 to 2 are annotation, result and table, whatever tags are named
+_TABLE = 2  # columns 0 to 2 are annotation, result and table, whatever tags are named
+_NUMBERS = frozenset({"double", "long", "unsignedLong"})
 _OURS = frozenset({"_time", "_value", "_field", "_measurement", "server_id"})
 
 
@@ -31,21 +32,20 @@ class Labels(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Some windows of one series of a result: (start in ms, value), ascending."""
+    """Values of one series: (time or window start in ms, value), ascending."""
 
-    result: str
     labels: Labels
     values: list[tuple[int, float]]
 
 
 class _Block:
-    """The rows under one header."""
+    """The rows under one header, of values of one type."""
 
-    def __init__(self, result: str, header: list[str]) -> None:
-        self.result = result
+    def __init__(self, header: list[str], types: list[str]) -> None:
         names = list(enumerate(header))[_TABLE + 1 :]
         places = {name: index for index, name in names if name in _OURS}
         self.time, self.value, self.field = (places[n] for n in ("_time", "_value", "_field"))
+        self.is_numeric = types[self.value] in _NUMBERS
         self.measurement = places["_measurement"]
         self.server = places.get("server_id")
         self.tags = sorted((name, index) for index, name in names if name not in _OURS)
@@ -60,42 +60,44 @@ class _Block:
 
 
 def tables(rows: Iterable[list[str]]) -> Iterator[Table]:
-    """Yield the tables; raise StoreFailedError when the engine broke the answer off."""
+    """Yield the tables of numbers; raise StoreFailedError when the engine broke the answer off.
+
+    A text, even one that reads as a number, is not ours: somebody else wrote it.
+    """
     rows = iter(rows)
-    starts: dict[str, int] = {}
+    times: dict[str, int] = {}
     block: _Block | None = None
     table: Table | None = None
     number = ""
     for row in rows:
         if not row:
             continue
-        if row[0] == "#default":
-            block, number = _block(row[_RESULT], rows), ""
+        if row[0] == "#datatype":
+            block, number = _block(row, rows), ""
             continue
         if block is None:
             raise _broken_off(row)
+        if not block.is_numeric:
+            continue
         if row[_TABLE] != number or table is None:
             if table is not None:
                 yield table
             number = row[_TABLE]
-            table = Table(block.result, block.labels(row), [])
+            table = Table(block.labels(row), [])
         text = row[block.time]
-        start_ms = starts.get(text)
-        if start_ms is None:
-            start_ms = starts[text] = (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
-        try:
-            table.values.append((start_ms, float(row[block.value])))
-        except ValueError:
-            continue  # a text that somebody else wrote
+        time_ms = times.get(text)
+        if time_ms is None:
+            time_ms = times[text] = (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
+        table.values.append((time_ms, float(row[block.value])))
     if table is not None:
         yield table
 
 
-def _block(result: str, rows: Iterator[list[str]]) -> _Block:
+def _block(types: list[str], rows: Iterator[list[str]]) -> _Block:
     header = next(rows, [])
     if header[:3] != ["", "result", "table"]:
         raise _broken_off(next(rows, header))
-    return _Block(result, header)
+    return _Block(header, types)
 
 
 def _broken_off(row: list[str]) -> StoreFailedError:

@@ -74,7 +74,7 @@ class Client:
     def rows(
         self, bucket: str, flux: str, params: Mapping[str, Any]
     ) -> Generator[list[str], None, None]:
-        """Run a query and yield its CSV's rows as they come, ``default`` annotations among them.
+        """Run a query and yield its CSV's rows as they come, ``datatype`` annotations among them.
 
         Values go into the query only as ``params``, which the engine gets as typed literals.
         """
@@ -82,7 +82,7 @@ class Client:
         with self._speaking(bucket, verdicts.of_query) as api:
             from influxdb_client import Dialect  # noqa: PLC0415 - see the module's text
 
-            dialect = Dialect(header=True, annotations=["default"])
+            dialect = Dialect(header=True, annotations=["datatype"])
             response = api.query_api().query_raw(flux, dialect=dialect, params=dict(params))
             try:
                 yield from csv.reader(self._lines(response, deadline))

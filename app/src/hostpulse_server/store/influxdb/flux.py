@@ -31,27 +31,32 @@ def template(name: str) -> Template:
     return Template(path.read_text(encoding="utf-8"))
 
 
-def windows(aggregate: str, *, servers: bool, fields: bool, tags: Tags) -> str:
+def windows(
+    aggregate: str, *, servers: bool, fields: bool, tags: Tags, numbers: bool = False
+) -> str:
     """Return the query ``windows.flux`` with the filters that are wanted; tags must be names."""
     filters = [template("filter_servers").template] if servers else []
     if fields:
         filters.append(template("filter_fields").template)
     filters += [template("filter_tag").substitute(name=name) for name, _ in tags]
+    if numbers:
+        filters.append(template("filter_numbers").template)
     return template("windows").substitute(aggregate=aggregate, filters="".join(filters).rstrip())
 
 
-def rollups() -> str:
-    """Return the query ``rollups.flux``."""
-    return template("rollups").template
+def values() -> str:
+    """Return the query ``values.flux``."""
+    return template("values").template
 
 
-def times(start_ms: int, end_ms: int, every_ms: int) -> dict[str, Any]:
-    """Return the parameters start, stop and every, cut to the times that InfluxDB has."""
-    return {
-        "start": _time(start_ms),
-        "stop": _time(end_ms),
-        "every": timedelta(milliseconds=min(every_ms, LAST_MS)),
-    }
+def span(start_ms: int, end_ms: int) -> dict[str, Any]:
+    """Return the parameters start and stop, cut to the times that InfluxDB has."""
+    return {"start": _time(start_ms), "stop": _time(end_ms)}
+
+
+def duration(milliseconds: int) -> timedelta:
+    """Return a duration, cut to what InfluxDB has."""
+    return timedelta(milliseconds=min(milliseconds, LAST_MS))
 
 
 def any_of(texts: Iterable[str], endings: Sequence[str] = ()) -> str:

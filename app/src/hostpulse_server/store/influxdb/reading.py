@@ -60,20 +60,25 @@ def sources(query: Query) -> list[Source]:
     return [source for source in found if source.low < source.high]
 
 
-def request(query: Query, source: Source) -> tuple[str, dict[str, Any]]:
-    """Return the Flux of a source and its parameters, ``bucket`` not among them."""
+def request(query: Query, source: Source, *, numbers: bool) -> tuple[str, dict[str, Any]]:
+    """Return the Flux of a source and its parameters, ``bucket`` not among them.
+
+    With ``numbers`` texts are left out, which takes long.
+    """
     text = flux.windows(
         source.aggregate,
         servers=query.server_ids is not None,
         fields=bool(query.fields or source.endings),
         tags=query.tags,
+        numbers=numbers,
     )
     return text, {
         "measurement": query.measurement,
         "servers": flux.any_of(query.server_ids or ()),
         "fields": flux.any_of(query.fields, source.endings),
         **{f"tag_{name}": value for name, value in query.tags},
-        **flux.times(source.low, source.high, query.step_ms),
+        "every": flux.duration(query.step_ms),
+        **flux.span(source.low, source.high),
     }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from hostpulse_server.store.base import StorePoint, Tags
+from hostpulse_server.store.base import StorePoint
+from hostpulse_server.store.rollup import floor_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
     from hostpulse_server.store.base import Window
     from hostpulse_server.store.influxdb.answers import Table
 
-# one request's bound: with a host's usual 134 fields and five aggregates, 200,000 rows
-MAX_WINDOWS = 300
+# one request's bound: with a host's usual 134 fields every 10 s, 200,000 rows
+MAX_WINDOWS = 50
 
 
 class Group(NamedTuple):
@@ -40,25 +42,26 @@ def groups(windows: Iterable[Window], window_ms: int) -> list[Group]:
     return found
 
 
-def points(tables: Iterable[Table]) -> list[StorePoint]:
-    """Return the rollup points of tables whose result is an aggregate's name."""
-    found: dict[tuple[str, str, Tags, int], dict[str, float]] = {}
-    for result, (server_id, measurement, tags, field), values in tables:
-        name = f"{field}_{result}"
-        for start_ms, value in values:
-            found.setdefault((server_id, measurement, tags, start_ms), {})[name] = value
-    return [StorePoint(*key, _with_means(fields)) for key, fields in sorted(found.items())]
+def points(tables: Iterable[Table], window_ms: int) -> Iterator[StorePoint]:
+    """Yield the rollup points of raw values; one may come in parts, which writing them joins."""
+    for (server_id, measurement, tags), series in groupby(tables, lambda one: one.labels[:3]):
+        found: dict[int, dict[str, float]] = {}
+        for table in series:
+            for start_ms, values in groupby(table.values, lambda at: floor_to(at[0], window_ms)):
+                kept = _kept(table.labels.field, [value for _, value in values])
+                found.setdefault(start_ms, {}).update(kept)
+        for start_ms, fields in found.items():
+            yield StorePoint(server_id, measurement, tags, start_ms, fields)
 
 
-def _with_means(fields: dict[str, float]) -> dict[str, float]:
-    """Add means; a sum that overflowed goes, and its count, so that joined means stay true."""
-    for name in [name for name in fields if name.endswith("_sum")]:
-        base = name.removesuffix("_sum")
-        if math.isfinite(fields[name]):
-            fields[f"{base}_mean"] = fields[name] / fields[f"{base}_count"]
-        else:
-            del fields[name], fields[f"{base}_count"]
-    return fields
+def _kept(field: str, values: list[float]) -> dict[str, float]:
+    """Return what a rollup keeps of a window; without a mean, and what joins it, on overflow."""
+    kept = {"min": min(values), "max": max(values), "last": values[-1]}
+    total = sum(values)
+    if math.isfinite(total):
+        count = len(values)
+        kept |= {"sum": total, "count": count, "mean": total / count}
+    return {f"{field}_{name}": value for name, value in kept.items()}
 
 
 def _spans(windows: Iterable[Window], window_ms: int) -> Iterator[tuple[str, int, int]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_TEXT = 300
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
 _SECONDS = re.compile(r"[0-9]{1,6}")
+_NO_ORGANIZATION = "failed to decode request body: organization name"
 _OK = range(200, 300)
 _REDIRECTS = range(300, 400)
 _OF_THE_ENGINE = range(500, 600)
@@ -69,6 +70,8 @@ def of_query(answer: Answer, place: Place) -> HostpulseError | None:
         return None
     code, said = _read(answer.body)
     if answer.status == HTTPStatus.BAD_REQUEST and code:
+        if _NO_ORGANIZATION in said:  # a write is told 404
+            return _of_any(Answer(HTTPStatus.NOT_FOUND), said, place, "read")
         return StoreFailedError(f"InfluxDB cannot run a query: {said}")
     return _of_any(answer, said, place, "read")
 

@@ -1,0 +1,1 @@
+    |> filter(fn: (r) => types.isNumeric(v: r._value))
