@@ -16,6 +16,7 @@ from hostpulse_server.api.query_parameters import (
     parse,
     time_ms,
 )
+from hostpulse_server.store.base import Budget
 from hostpulse_server.store.factory import open_store
 
 if TYPE_CHECKING:
@@ -192,6 +193,18 @@ class TestRefusals:
         errors = self.refused(site, measurement="cpu", start="-2d", step="10s")
         assert errors["/step"][0].endswith("the smallest step that fits is 16s")
         assert site.get(measurement="cpu", start="-2d", step="16s").status_code == 200
+
+    def test_an_answer_of_too_many_values_is_a_422_that_says_what_to_narrow(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Many series, each within its bound; what is asked for less of is answered."""
+        site.put("web-01", range(T0, T0 + 40_000, 10_000))  # 4 windows of 2 cores and 2 fields
+        monkeypatch.setattr(Budget.__init__, "__defaults__", (15,))
+        errors = self.refused(site, measurement="cpu", step="10s")
+        narrowed = "ask for fewer servers, fields or tags, a shorter time or a longer step"
+        assert errors == {"/step": [f"this is more than 15 values; {narrowed}"]}
+        assert len(site.points(**TOTAL, step="10s")) == 4
+        assert site.get(measurement="cpu", step="1m").status_code == 200
 
     @pytest.mark.parametrize("site", ["embedded"], indirect=True)
     def test_a_store_that_is_not_there_is_a_503_with_its_reason(self, site: Site) -> None:

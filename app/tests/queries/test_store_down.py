@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import pytest
 from app.tests.queries.conftest import NOW, T0, Site, settings_of
+from app.tests.store.conftest import listening
 from engines.influxdb.local import Influxd
 
 if TYPE_CHECKING:
@@ -47,3 +49,19 @@ def test_queries_are_503_while_influxdb_is_down_and_ingest_goes_on(tmp_path: Pat
 
         influxd.resume()
         assert site.points(**total) == [[T0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"), [(b"Retry-After: 7\r\n", "7"), (b"Retry-After: 0\r\n", "1"), (b"", "10")]
+)
+def test_a_store_that_says_when_to_come_again_is_quoted(
+    tmp_path: Path, influxd: Influxd, header: bytes, wanted: str
+) -> None:
+    """Its Retry-After is ours, at least a second; without one there is one all the same."""
+    busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n" + header + b"\r\n"
+    with listening(busy) as port, ExitStack() as stack:
+        settings = settings_of(influxd, tmp_path) | {"INFLUXDB_URL": f"http://127.0.0.1:{port}"}
+        response = Site(tmp_path, stack, settings).get(measurement="cpu")
+    assert response.status_code == 503
+    assert "is not ready" in response.json["detail"]  # type: ignore[index] # JSON
+    assert response.headers["Retry-After"] == wanted
