@@ -109,6 +109,17 @@ def test_private_keys_are_readable_by_root_alone(monitor: Host) -> None:
     assert found == ""
 
 
+def test_everybody_may_see_the_certificates_without_their_keys(monitor: Host) -> None:
+    """The server measures how long they last, as a user that may not read the keys beside them."""
+    for name, source in (("server", "/etc/hostpulse/tls/leaf-*.pem"), ("ca", f"{CA_DIR}/ca.pem")):
+        shown = f"/etc/hostpulse/certificates/{name}.pem"
+        assert monitor.file(shown).mode == 0o644
+        assert "PRIVATE KEY" not in monitor.file(shown).content_string
+        command = "openssl x509 -noout -serial -in"
+        serial = str(monitor.check_output(f"{command} {shown}"))
+        assert serial == str(monitor.check_output(f"{command} {source}"))
+
+
 def test_nothing_else_is_open(monitor: Host) -> None:
     """The welcome page of the package is gone, and port 80 with it."""
     open_ports = monitor.check_output("ss -Hltn '! src 127.0.0.0/8'").splitlines()
