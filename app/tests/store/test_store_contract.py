@@ -275,7 +275,7 @@ class TestHostileText:
     """Tags may hold anything that CONTRACT lets through."""
 
     @settings(
-        max_examples=60,
+        max_examples=30,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
@@ -308,7 +308,7 @@ class TestHostileText:
         }
 
     @settings(
-        max_examples=40,
+        max_examples=25,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
