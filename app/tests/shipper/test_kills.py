@@ -119,7 +119,7 @@ def test_books_on_a_full_disk_wait_and_then_agree_with_the_store(bench: Bench) -
     for seq in range(10, 400, 2):
         bench.send(seq, server=f"host-{seq}", stream="x" * 200)
     shipper.turn()
-    assert "full" in str(shipper._troubles["backlog"])
+    assert "full" in shipper._troubles["backlog"].text
     assert bench.seen.ledger("web-01")[0].stored == 4
     connection.execute("PRAGMA max_page_count = 1000000")
     bench.clock.ms += 5000
@@ -138,7 +138,7 @@ def test_a_store_on_a_full_disk_holds_the_cursor(bench: Bench) -> None:
     writer.execute("PRAGMA max_page_count = 8")
     bench.send(*range(1, 2001))
     shipper.turn()
-    assert "full" in str(shipper._troubles["backlog"])
+    assert "full" in shipper._troubles["backlog"].text
     assert bench.seen.ledger("web-01") == []
     assert bench.stored() == {}
     bench.clock.ms += 5000

@@ -12,7 +12,11 @@ from app.tests.shipper.conftest import Bench, FlakyStore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hostpulse_server.errors import StoreFailedError, StoreRejectedError
+from hostpulse_server.errors import (
+    StoreFailedError,
+    StoreRejectedError,
+    StoreUnavailableError,
+)
 from hostpulse_server.journal import Journal
 from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.seen import SeenReader
@@ -330,3 +334,41 @@ def die(shipper: Shipper, owner: Any, step: str) -> None:
         pass
     finally:
         setattr(owner, step, real)
+
+
+def test_while_the_store_is_away_the_journal_holds_what_waits(bench: Bench) -> None:
+    """Only the first write that fails is a large one; once the store is back they are again."""
+    pile_up(bench, 300)
+    shipper = bench.shipper()
+    tried: list[int] = []
+
+    def refuse(points: Sequence[StorePoint]) -> None:
+        tried.append(len(points))
+        raise StoreUnavailableError("away")
+
+    bench.store.before_write = refuse
+    for _ in range(20):
+        shipper.turn()
+        bench.clock.ms += 11_000
+    assert tried[0] == 5000
+    assert len(tried) >= 20
+    assert max(tried[1:]) <= bench.config.batch_points
+    bench.store.before_write = lambda _: None
+    drain(bench, shipper)
+    assert len(bench.stored()["late"]) == 30_000
+    assert bench.store.batches.count(5000) == 5
+
+
+def test_a_store_that_is_back_gets_a_small_batch_at_once(bench: Bench) -> None:
+    """The time that a batch waits for more does not begin anew with every try."""
+    bench.config = type(bench.config)(max_backoff=1.0)
+    bench.send(1)
+    shipper = bench.shipper()
+    bench.store.down = True
+    bench.flush(shipper)
+    bench.clock.ms += 1000
+    shipper.turn()
+    bench.store.down = False
+    bench.clock.ms += 1000
+    shipper.turn()
+    assert bench.store.batches == [1]

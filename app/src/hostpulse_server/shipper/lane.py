@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from hostpulse_server.errors import StoreFailedError, StoreUnavailableError
 from hostpulse_server.shipper.quarantine import SetAside
 from hostpulse_server.shipper.records import Delivery, UndecodableError, decode
 from hostpulse_server.shipper.sending import Batch, Sourced
@@ -36,6 +37,7 @@ class Lane:
         self.write_ms = 0.0
         self._unread: deque[Entry] = deque()
         self._batch: Batch | None = None
+        self._is_away = False
         self.restart(start)
 
     def restart(self, start: int) -> None:
@@ -52,6 +54,7 @@ class Lane:
     def done(self) -> None:
         """Go on behind the batch, which was written and entered in the books."""
         self.start = self.read_to
+        self._is_away = False
         self._begin()
 
     def _begin(self) -> None:
@@ -98,7 +101,8 @@ class Lane:
 
     def _take(self, entry: Entry) -> bool:
         """Add an entry to the batch; return False if it is for the next one."""
-        if self._points >= self._config.max_batch_points or self._bytes >= MAX_BATCH_BYTES:
+        most = self._config.batch_points if self._is_away else self._config.max_batch_points
+        if self._points >= most or self._bytes >= MAX_BATCH_BYTES:
             return False
         try:
             delivery = decode(entry)
@@ -110,7 +114,7 @@ class Lane:
             )
             self._count(entry, 1)
             return True
-        if self._points and self._points + len(delivery.points) > self._config.max_batch_points:
+        if self._points and self._points + len(delivery.points) > most:
             return False
         self._count(entry, len(delivery.points) or 1)
         self.deliveries.append(delivery)
@@ -129,18 +133,31 @@ class Lane:
             return False
         return (
             self.more
+            or self._is_away
             or self.read_to == until
             or self._points >= self._config.batch_points
             or self._clock.monotonic() - self._since >= self._config.batch_seconds
         )
 
     def send(self, store: Store, pause: Callable[[], bool]) -> bool:
-        """Write the batch; return whether it is done. Raises as ``Batch.send``."""
+        """Write the batch; return whether it is done. Raises as ``Batch.send``.
+
+        While the store is away nothing is held in memory: the journal has it, and a small batch
+        is enough to find out that the store is back.
+        """
         if self._batch is None:
             points = [Sourced(point, one.entry) for one in self.deliveries for point in one.points]
             self._batch = Batch(points, self._config.max_batch_points)
         started = self._clock.monotonic()
-        is_done = self._batch.send(store, pause)
+        try:
+            is_done = self._batch.send(store, pause)
+        except StoreFailedError:
+            raise
+        except StoreUnavailableError:
+            if self._batch.is_whole:
+                self.restart(self.start)
+                self._is_away = True
+            raise
         self.write_ms = (self._clock.monotonic() - started) * 1000
         return is_done
 
@@ -150,6 +167,8 @@ class Lane:
             return 0.0
         if self.is_empty:
             return float("inf")
+        if self._is_away:
+            return 0.0
         return max(0.0, self._since + self._config.batch_seconds - self._clock.monotonic())
 
     def is_late(self) -> bool:
@@ -157,7 +176,3 @@ class Lane:
         if self.oldest_ms is None:
             return False
         return self._clock.now_ms() - self.oldest_ms > self._config.batch_seconds * 1000
-
-
-def _unreadable(entry: Entry, error: UndecodableError) -> SetAside:
-    return SetAside(entry.id, entry.kind, entry.received_ms, UNDECODABLE, str(error), entry.body)

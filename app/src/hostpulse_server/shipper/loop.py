@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hostpulse_server.errors import (
     BooksUnavailableError,
@@ -51,6 +51,13 @@ _WAITING = (StoreUnavailableError, BooksUnavailableError, JournalUnavailableErro
 log = logging.getLogger(__name__)
 
 
+class _Trouble(NamedTuple):
+    """What is wrong, in words: the error itself would keep all that it went through in memory."""
+
+    text: str
+    is_of_store: bool
+
+
 class Shipper:
     """Consumes one journal. ``turn`` does a bounded piece of work; ``run`` repeats it."""
 
@@ -82,7 +89,7 @@ class Shipper:
         if self._cursor.ahead:
             self._live = Lane(self._cursor.ahead[-1].last, config, clock)
         self._backoffs = {part: Backoff(config.max_backoff) for part in _PARTS}
-        self._troubles: dict[str, Exception] = {}
+        self._troubles: dict[str, _Trouble] = {}
         self._noted = ""
         self._busy = False
         self._trimmed = 0.0
@@ -215,7 +222,7 @@ class Shipper:
         seconds = min(seconds, 0.0 if self._busy else self._idle_seconds)
         if seconds <= 0:
             return True
-        if front.is_sending:
+        if front.is_sending or self._backoffs[part].failing:
             self._stop.wait(seconds)
         else:
             self._journal.wait(front.read_to, seconds)
@@ -227,9 +234,10 @@ class Shipper:
 
     def _complain(self, part: str, error: Exception, seconds: float) -> None:
         """Log each new trouble once, and write down that the store is the one at fault."""
-        if str(error) not in map(str, self._troubles.values()):
+        trouble = _Trouble(str(error), isinstance(error, StoreUnavailableError))
+        if trouble not in self._troubles.values():
             log.error("shipping waits %.1f s and tries again; nothing is lost: %s", seconds, error)
-        self._troubles[part] = error
+        self._troubles[part] = trouble
         self._note()
 
     def _note(self) -> None:
@@ -241,9 +249,9 @@ class Shipper:
                 self._noted = store_error
 
     def _store_error(self, but: str = "") -> str:
-        for part, error in self._troubles.items():
-            if part != but and isinstance(error, StoreUnavailableError):
-                return str(error)
+        for part, trouble in self._troubles.items():
+            if part != but and trouble.is_of_store:
+                return trouble.text
         return ""
 
     def _look_ahead(self) -> None:

@@ -45,11 +45,15 @@ class Sourced(NamedTuple):
 
 
 class Batch:
-    """Points on their way; what was taken or given up so far is remembered between calls."""
+    """Points on their way; what was taken or given up so far is remembered between calls.
+
+    ``is_whole``: that is nothing yet, so a batch made anew would be no worse.
+    """
 
     def __init__(self, points: Sequence[Sourced], size: int) -> None:
         parts = [points[start : start + size] for start in range(0, len(points), size)]
         self._parts = parts[::-1]  # the last is the next to go
+        self.is_whole = True
         self._failure = ""
         self._repeats = 0
         self._taken: Sourced | None = None
@@ -84,7 +88,11 @@ class Batch:
             self._doubt(store, error)
         else:
             self._taken = part[0]
-            self._parts.pop()
+            self._next_part()
+
+    def _next_part(self) -> Sequence[Sourced]:
+        self.is_whole = False
+        return self._parts.pop()
 
     def _doubt(self, store: Store, error: StoreFailedError) -> None:
         """Find out whether the store is sick, which raises ``error``, or this part is at fault."""
@@ -125,7 +133,7 @@ class Batch:
         return None
 
     def _divide(self, reason: str, error: Exception) -> None:
-        part = self._parts.pop()
+        part = self._next_part()
         if len(part) > 1:
             middle = len(part) // 2
             self._parts += [part[middle:], part[:middle]]
