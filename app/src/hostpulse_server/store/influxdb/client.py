@@ -1,14 +1,15 @@
 """One InfluxDB spoken to over HTTP: writes of lines, queries to rows, every error one of ours.
 
 influxdb-client brings the requests, its typed parameters and urllib3's connections; it is imported
-and opened at the first use, so always after a fork, and used synchronously: its batching mode
-loses points silently (docs/adr/0009-influxdb-client.md).
+only where this store is in use, opened at the first use, so always after a fork, and used
+synchronously: its batching mode loses points silently (docs/adr/0009-influxdb-client.md).
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
 import threading
 import time
 import zlib
@@ -53,6 +54,8 @@ class Client:
     """Threads may share it. Methods raise as ``verdicts`` says."""
 
     def __init__(self, settings: Settings) -> None:
+        # seconds on a busy host: now, when a process starts, not while somebody waits for an answer
+        importlib.import_module("influxdb_client")
         self._settings = settings
         self._lock = threading.Lock()
         self._opened: InfluxDBClient | None = None
