@@ -79,18 +79,21 @@ def test_doctor_is_content_once_the_sample_is_shipped_and_notices_what_breaks(
     site: ServerConfig,
 ) -> None:
     """Every part is ok; then a full journal, an old entry and a broken database are each named."""
+    code, parts = examine(site)
+    assert (code, parts["store"]["text"]) == (0, "embedded, nothing was shipped yet")
     stop = threading.Event()
     shipper = threading.Thread(target=ship, args=(site, stop))
     shipper.start()
     try:
         deadline = time.monotonic() + 30
         code, parts = examine(site)
-        while code and time.monotonic() < deadline:
+        while "last write" not in parts["store"]["text"] and time.monotonic() < deadline:
             code, parts = examine(site)
     finally:
         stop.set()
         shipper.join()
     assert code == 0, parts
+    assert "last write" in parts["store"]["text"]
     assert all(part["ok"] for part in parts.values())
 
     with closing(sqlite3.connect(site.paths.shipper)) as books:

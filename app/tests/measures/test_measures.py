@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from hostpulse_server.journal.records import KIND
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.catalogue import CATALOGUE, render
-from hostpulse_server.shipper.measures import Measures
+from hostpulse_server.shipper.measures import Measures, server_point
 from hostpulse_server.shipper.records import INTERNAL, decode
 from hostpulse_server.shipper.seen import SeenReader
 from hostpulse_server.shipper.service import ship
@@ -170,6 +171,14 @@ def test_hosts_are_measured_by_status_and_completeness(site: Site) -> None:
     assert first.tags == (("agent_version", "0.1.0"), ("env", "prod"))
     assert first.fields == {"status": 2.0, "completeness_percent": 75.0}
     assert (second.server_id, second.tags, second.fields) == ("web-02", (), {"status": 3.0})
+
+
+@pytest.mark.parametrize("version", ["1\\", "a\\ b", "a\nb"])
+def test_a_tag_that_no_store_could_keep_does_not_cost_the_status(site: Site, version: str) -> None:
+    """What an agent calls its version is only a text."""
+    site.registry.add({"id": "web-01", "labels": {"env": "prod"}})
+    server = replace(site.registry.servers()[0], agent_version=version)
+    assert server_point(server, None, 1).tags == (("env", "prod"),)
 
 
 def test_a_removed_server_is_forgotten_once_its_samples_are_gone(site: Site) -> None:

@@ -221,7 +221,14 @@ def test_an_id_is_taken_exactly_when_the_contract_allows_it(text: str) -> None:
 def test_a_label_is_taken_exactly_when_name_and_value_are_sane(name: str, value: str) -> None:
     """Names as everywhere in hostpulse; values printable and 1 to 255 characters long."""
     sane = bool(LABEL.fullmatch(name)) and 1 <= len(value) <= 255 and value.isprintable()
-    assert taken({"id": "a", "labels": {name: value}}) == sane
+    storable = not value.endswith("\\") and "\\ " not in value
+    assert taken({"id": "a", "labels": {name: value}}) == (sane and storable)
+
+
+@pytest.mark.parametrize("value", ["x\\", "a\\ b"])
+def test_a_label_that_no_store_could_keep_as_a_tag_is_refused(value: str) -> None:
+    """Labels become tags of the measurement `server`."""
+    assert not taken({"id": "a", "labels": {"env": value}})
 
 
 server_ids = st.sampled_from(string.ascii_lowercase[:4])

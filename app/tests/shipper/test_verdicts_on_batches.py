@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import pytest
@@ -140,10 +141,26 @@ def test_a_failure_is_believed_from_the_third_on() -> None:
 
 def test_failures_that_differ_are_no_repetition() -> None:
     """Each text begins the count anew."""
-    count = iter(range(1000))
-    engine = Engine(lambda _: StoreFailedError(f"500: {next(count) % 2}"))
+    words = cycle(["500: panic", "500: no room"])
+    engine = Engine(lambda _: StoreFailedError(next(words)))
     assert not send(batch_of(10), engine, tries=100)
     assert engine.writes == 100
+
+
+def test_failures_that_differ_in_a_number_only_are_one() -> None:
+    """An address or a counter in the text of a panic keeps no batch waiting for ever."""
+    count = iter(range(1000))
+
+    def fault(numbers: list[int]) -> HostpulseError | None:
+        return (
+            StoreFailedError(f"500: panic {next(count)} at 0x{id(numbers):x}")
+            if 3 in numbers
+            else None
+        )
+
+    batch = batch_of(10)
+    assert send(batch, Engine(fault), tries=100)
+    assert given_up(batch) == {3: STUMBLED}
 
 
 @pytest.mark.parametrize("alone", [1, 2])

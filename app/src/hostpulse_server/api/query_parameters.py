@@ -118,6 +118,8 @@ def _fault_of_name(name: str, values: list[str]) -> str:
         return "is given more than once" if len(values) > 1 else ""
     if name in REPEATABLE:
         return ""
+    if name == "tag.server_id":
+        return "is no tag of the agent's; ask with server_id"
     for prefix in PREFIXES:
         if name.startswith(prefix) and len(name) > len(prefix):
             return "is given more than once" if len(values) > 1 else ""

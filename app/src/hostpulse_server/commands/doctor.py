@@ -124,18 +124,18 @@ def _state(config: ServerConfig) -> str:
     return state.HEAD
 
 
-def _shipper(config: ServerConfig) -> ShipperStatus:
+def _shipper(config: ServerConfig) -> ShipperStatus | None:
+    """Return how shipping goes, ``None`` if nothing was shipped yet."""
     from hostpulse_server.shipper.seen import SeenReader  # noqa: PLC0415 - keeps ``--help`` fast
 
-    status = SeenReader(config.paths.shipper).status()
-    if status is None:
-        raise _Fault("nothing was shipped yet; is hostpulse-shipper running?")
-    return status
+    return SeenReader(config.paths.shipper).status()
 
 
 def _store(config: ServerConfig) -> str:
     where = _influxdb(config) if config.store.kind == "influxdb" else config.store.kind
     status = _shipper(config)
+    if status is None:
+        return f"{where}, nothing was shipped yet"
     if status.store_error:
         raise _Fault(f"{config.store.kind}: {status.store_error}")
     return f"{where}, last write {status.store_write_ms:.0f} ms"
@@ -158,9 +158,11 @@ def _lag(config: ServerConfig) -> str:
     from hostpulse_server.api.app import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
 
     status = _shipper(config)
+    if not config.paths.journal.exists():
+        raise _Fault("there is no journal to be behind of yet; is hostpulse-api running?")
     with closing(open_journal(config, SYSTEM)) as journal:
         # A position of another epoch counts for nothing: everything in the journal waits.
-        position = status.position if status.epoch == journal.epoch else 0
+        position = status.position if status and status.epoch == journal.epoch else 0
         waiting = journal.read(position, 1, 1)
     lag = (SYSTEM.now_ms() - waiting[0].received_ms) / 1000 if waiting else 0.0
     if lag > LAG_LIMIT_SECONDS:

@@ -10,6 +10,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from hostpulse_server.errors import InvalidItemError
 from hostpulse_server.registry.keys import KEY_ID_PATTERN, SHA256_PATTERN
+from hostpulse_server.wire.points import check_tag_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,11 @@ def _fault(name: Any, value: Any) -> str | None:
         return "this name is reserved; routes use it for something else"
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_LABEL_VALUE:
         return f"a label's value must be a text of 1-{MAX_LABEL_VALUE} characters"
-    return None if value.isprintable() else "a label's value must not hold control characters"
+    if not value.isprintable():
+        return "a label's value must not hold control characters"
+    # some labels become tags of the measurement `server`
+    fault = check_tag_value(value)
+    return None if fault is None else fault.replace("tag value", "a label's value")
 
 
 class Network(fields.String):

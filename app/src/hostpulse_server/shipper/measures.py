@@ -15,6 +15,7 @@ from hostpulse_server.shipper import backups
 from hostpulse_server.shipper.pipeline import Rates, Room
 from hostpulse_server.shipper.records import INTERNAL, encode_internal
 from hostpulse_server.store.base import StorePoint
+from hostpulse_server.wire.points import check_tag_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,11 +177,13 @@ class Measures:
 
 
 def server_point(server: Server, seen: Seen | None, now_ms: int) -> StorePoint:
-    """Return the ``server`` point of one host; tags and fields that are not known are absent."""
-    tags = {name: server.labels[name] for name in _LABELS if server.labels.get(name)}
-    version = server.agent_version or (seen.agent_version if seen else None)
-    if version:
-        tags["agent_version"] = version
+    """Return the ``server`` point of one host.
+
+    Tags and fields that are not known are absent, and so is a tag that no store could keep.
+    """
+    claimed = {name: server.labels.get(name) for name in _LABELS}
+    claimed["agent_version"] = server.agent_version or (seen.agent_version if seen else None)
+    tags = {name: text for name, text in claimed.items() if text and not check_tag_value(text)}
     fields = {"status": float(STATUSES.index(server_status(server, seen, now_ms)))}
     if seen is not None and seen.completeness_percent is not None:
         fields["completeness_percent"] = seen.completeness_percent

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from hostpulse_server.errors import (
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from hostpulse_server.journal import Entry
     from hostpulse_server.store.base import Store, StorePoint
+
+# numbers and addresses, which differ in two reports of one failure
+_CHANGING = re.compile(r"\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]*\b")
 
 REPEATS = 3
 PROBES = 3
@@ -96,8 +100,9 @@ class Batch:
 
     def _doubt(self, store: Store, error: StoreFailedError) -> None:
         """Find out whether the store is sick, which raises ``error``, or this part is at fault."""
-        if str(error) != self._failure:
-            self._failure, self._repeats, self._taken = str(error), 0, None
+        failure = _CHANGING.sub("#", str(error))
+        if failure != self._failure:
+            self._failure, self._repeats, self._taken = failure, 0, None
         self._repeats += 1
         if self._repeats < REPEATS:
             raise error

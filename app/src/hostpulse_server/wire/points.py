@@ -123,7 +123,7 @@ def _check_tags(tags: Any) -> Fault | None:
     if len(tags) > MAX_TAGS:
         return Fault(None, f"more than {MAX_TAGS} tags")
     for name, value in tags.items():
-        reason = _check_name(name) or _check_tag_value(value)
+        reason = _check_name(name) or check_tag_value(value)
         if reason is not None:
             return Fault(name[:64], reason)
     return None
@@ -144,7 +144,8 @@ def _check_number(value: Any) -> str | None:
         return "not finite"
 
 
-def _check_tag_value(value: Any) -> str | None:
+def check_tag_value(value: Any) -> str | None:
+    """Return why no store could keep ``value`` as the value of a tag, ``None`` if it could."""
     if not isinstance(value, str):
         return "tag value is not a text"
     if not 0 < len(value) <= MAX_TAG_VALUE:

@@ -93,11 +93,30 @@ def tables(rows: Iterable[list[str]]) -> Iterator[Table]:
         yield table
 
 
+def texts(rows: Iterable[list[str]]) -> Iterator[str]:
+    """Yield ``_value`` of each row as text; raise StoreFailedError when the engine broke off."""
+    rows = iter(rows)
+    place: int | None = None
+    for row in rows:
+        if not row:
+            continue
+        if row[0] == "#datatype":
+            place = _header(rows).index("_value")
+        elif place is None:
+            raise _broken_off(row)
+        else:
+            yield row[place]
+
+
 def _block(types: list[str], rows: Iterator[list[str]]) -> _Block:
+    return _Block(_header(rows), types)
+
+
+def _header(rows: Iterator[list[str]]) -> list[str]:
     header = next(rows, [])
     if header[:3] != ["", "result", "table"]:
         raise _broken_off(next(rows, header))
-    return _Block(header, types)
+    return header
 
 
 def _broken_off(row: list[str]) -> StoreFailedError:

@@ -44,9 +44,15 @@ def windows(
     return template("windows").substitute(aggregate=aggregate, filters="".join(filters).rstrip())
 
 
-def values() -> str:
-    """Return the query ``values.flux``."""
-    return template("values").template
+def values(*, measurement: bool) -> str:
+    """Return the query ``values.flux``, of one measurement if wanted."""
+    filters = template("filter_measurement").template if measurement else ""
+    return template("values").substitute(filters=filters.rstrip())
+
+
+def measurements() -> str:
+    """Return the query ``measurements.flux``."""
+    return template("measurements").template
 
 
 def span(start_ms: int, end_ms: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hostpulse_server.store.influxdb.client import Client, Settings
 from hostpulse_server.store.influxdb.lines import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from hostpulse_server.store.base import Query, Series, StorePoint, Window
 
@@ -53,19 +53,21 @@ class InfluxdbStore:
             return self._read(query, numbers=True)
 
     def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
-        """Make the rollups of ``windows`` anew; one without raw values keeps what it has."""
+        """Make the rollups of ``windows`` anew; one without raw values keeps what it has.
+
+        A single window keeps what can be read of it, also where a measurement cannot: that raises.
+        """
         self._require_writer()
-        bucket = self._settings.bucket_raw
         for group in rolling.groups(windows, window_ms):
-            params = {
-                "bucket": bucket,
-                "servers": flux.any_of(group.server_ids),
-                **flux.span(group.start_ms, group.end_ms),
-            }
-            with closing(self._client.rows(bucket, flux.values(), params)) as rows:
-                points = rolling.points(answers.tables(rows), window_ms)
-                while some := list(islice(points, ROLLUP_POINTS)):
-                    self._write_rollups(some)
+            try:
+                self._roll_up(group, window_ms)
+            except StoreFailedError:
+                if len(windows) > 1:  # the caller finds the one at fault
+                    raise
+                names = self._measurements(group)
+                if not names:
+                    raise
+                self._roll_up_apart(group, window_ms, names)
 
     def expire(self, raw_before_ms: int, rollup_before_ms: int) -> bool:  # noqa: ARG002
         """Do nothing: the buckets' own retention removes what is older."""
@@ -83,6 +85,41 @@ class InfluxdbStore:
             with closing(self._client.rows(bucket, text, {**params, "bucket": bucket})) as rows:
                 collector.take(source, answers.tables(rows))
         return collector.series()
+
+    def _roll_up(self, group: rolling.Group, window_ms: int, measurement: str = "") -> None:
+        """Roll up a group, of one measurement if it is named."""
+        text = flux.values(measurement=bool(measurement))
+        with closing(self._raw(text, group, measurement=measurement)) as rows:
+            points = rolling.points(answers.tables(rows), window_ms)
+            while some := list(islice(points, ROLLUP_POINTS)):
+                self._write_rollups(some)
+
+    def _roll_up_apart(self, group: rolling.Group, window_ms: int, names: Sequence[str]) -> None:
+        """Roll up each measurement on its own: one that the engine cannot read costs no other."""
+        failures: dict[str, StoreFailedError] = {}
+        for name in names:
+            try:
+                self._roll_up(group, window_ms, name)
+            except StoreFailedError as error:
+                failures[name] = error
+        for name, error in failures.items():
+            what = f"{len(failures)} of {len(names)} measurements, the first {name[:64]!r}"
+            raise StoreFailedError(f"{what}: {error}", error.retry_after) from error
+
+    def _measurements(self, group: rolling.Group) -> list[str]:
+        with closing(self._raw(flux.measurements(), group)) as rows:
+            return list(answers.texts(rows))
+
+    def _raw(
+        self, text: str, group: rolling.Group, **params: str
+    ) -> Generator[list[str], None, None]:
+        """Query the raw values of a group."""
+        bucket = self._settings.bucket_raw
+        servers = flux.any_of(group.server_ids)
+        span = flux.span(group.start_ms, group.end_ms)
+        return self._client.rows(
+            bucket, text, {"bucket": bucket, "servers": servers, **span, **params}
+        )
 
     def _write_rollups(self, points: Sequence[StorePoint]) -> None:
         try:
