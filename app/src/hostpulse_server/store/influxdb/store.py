@@ -96,15 +96,17 @@ class InfluxdbStore:
 
     def _roll_up_apart(self, group: rolling.Group, window_ms: int, names: Sequence[str]) -> None:
         """Roll up each measurement on its own: one that the engine cannot read costs no other."""
-        failures: dict[str, StoreFailedError] = {}
+        failures: list[tuple[str, StoreFailedError]] = []
         for name in names:
             try:
                 self._roll_up(group, window_ms, name)
             except StoreFailedError as error:
-                failures[name] = error
-        for name, error in failures.items():
-            what = f"{len(failures)} of {len(names)} measurements, the first {name[:64]!r}"
-            raise StoreFailedError(f"{what}: {error}", error.retry_after) from error
+                failures.append((name, error))
+        if failures:
+            name, first = failures[0]
+            more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+            text = f"measurement {name[:64]!r}{more}: {first}"
+            raise StoreFailedError(text, first.retry_after) from first
 
     def _measurements(self, group: rolling.Group) -> list[str]:
         with closing(self._raw(flux.measurements(), group)) as rows:
