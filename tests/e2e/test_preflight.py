@@ -109,6 +109,14 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
 
 
+def test_a_store_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path) -> None:
+    """A misspelt store would have been found only by the program that reads it."""
+    said = preflight(
+        tmp_path, {"hostpulse_server": {"monitor": {}}}, hostpulse_server_store="inflxdb"
+    )
+    assert 'hostpulse_server_store is "inflxdb"; let it be embedded or influxdb' in said
+
+
 @pytest.fixture(scope="module")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return what preflight says of agents that collide, are out of time and have no payload."""
