@@ -264,9 +264,9 @@ def load(script_path: Path, port: int, seconds: int, connections: int) -> dict[s
 
 def journal_entries(config: Path) -> int:
     """Return how many entries the journal took."""
-    from hostpulse_server.api.app import open_journal  # noqa: PLC0415  # after the arguments
     from hostpulse_server.clock import SYSTEM  # noqa: PLC0415  # as above
     from hostpulse_server.config import load as load_config  # noqa: PLC0415  # as above
+    from hostpulse_server.journal import open_journal  # noqa: PLC0415  # after the arguments
 
     journal = open_journal(load_config(config, {}), SYSTEM)
     try:
@@ -287,8 +287,9 @@ def serve_peer(peer: str, config: Path) -> None:
 
 def make_null(config: ServerConfig) -> Flask:
     """Return the app without a journal."""
-    from hostpulse_server.api.app import create_app, open_journal  # noqa: PLC0415  # as above
+    from hostpulse_server.api.app import create_app  # noqa: PLC0415  # as above
     from hostpulse_server.clock import SYSTEM  # noqa: PLC0415  # as above
+    from hostpulse_server.journal import open_journal  # noqa: PLC0415  # as above
 
     journal = open_journal(config, SYSTEM)
     journal.append = lambda *_args, **_options: 1  # type: ignore[method-assign]

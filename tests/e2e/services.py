@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import requests
 from tests.policy.estate import ROOT
 
-from hostpulse_server.api.app import open_journal
 from hostpulse_server.clock import SYSTEM
 from hostpulse_server.config import load
+from hostpulse_server.journal import open_journal
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.seen import SeenReader
 from hostpulse_server.state import open_engine, upgrade

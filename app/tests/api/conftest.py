@@ -10,8 +10,9 @@ import pytest
 from app.tests.clock import ManualClock
 
 from hostpulse_server import state
-from hostpulse_server.api.app import create_app, open_journal
+from hostpulse_server.api.app import create_app
 from hostpulse_server.config import load
+from hostpulse_server.journal import open_journal
 from hostpulse_server.registry import Registry
 
 if TYPE_CHECKING:

@@ -16,10 +16,11 @@ from werkzeug.serving import make_server
 
 from hostpulse_server import config as server_config
 from hostpulse_server import state
-from hostpulse_server.api.app import create_app, open_journal
+from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.cli import root
 from hostpulse_server.clock import SYSTEM
+from hostpulse_server.journal import open_journal
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.service import ship
 

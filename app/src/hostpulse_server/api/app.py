@@ -20,7 +20,7 @@ from hostpulse_server.api import (
 )
 from hostpulse_server.api.services import EXTENSION, Services
 from hostpulse_server.clock import SYSTEM, Clock
-from hostpulse_server.journal import Journal
+from hostpulse_server.journal import Journal, open_journal
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.seen import SeenReader
 from hostpulse_server.state import open_engine
@@ -71,13 +71,3 @@ def create_app(  # each part can be replaced
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
         )
     return app
-
-
-def open_journal(config: ServerConfig, clock: Clock) -> Journal:
-    """Open the journal that ``config`` names."""
-    return Journal.open(
-        config.paths.journal,
-        max_bytes=config.journal.max_bytes,
-        min_free_bytes=config.journal.min_free_bytes,
-        clock=clock,
-    )

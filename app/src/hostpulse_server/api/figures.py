@@ -120,8 +120,7 @@ class _Shipper:
         if status is None:
             return
         journal = self._services.journal
-        position = status.position if status.epoch == journal.epoch else 0
-        lag = journal.waiting_seconds(position)
+        lag = journal.waiting_seconds(status.position_in(journal.epoch))
         set_aside = CounterMetricFamily(
             "hostpulse_set_aside", "What was set aside or given up, ever.", labels=["reason"]
         )

@@ -127,7 +127,8 @@ def _upgrade(config: ServerConfig) -> None:
 
 
 def _listen(config: ServerConfig, registry: Registry, stack: ExitStack) -> _Server:
-    from hostpulse_server.api.app import create_app, open_journal  # noqa: PLC0415 - loads Flask
+    from hostpulse_server.api.app import create_app  # noqa: PLC0415 - loads Flask
+    from hostpulse_server.journal import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
 
     journal = stack.enter_context(closing(open_journal(config, SYSTEM)))
     app = create_app(config, registry=registry, journal=journal)

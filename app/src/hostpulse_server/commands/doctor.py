@@ -96,7 +96,7 @@ def _data_dir(config: ServerConfig) -> str:
 
 
 def _journal(config: ServerConfig) -> str:
-    from hostpulse_server.api.app import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.journal import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
 
     path = config.paths.journal
     if not path.exists():
@@ -155,16 +155,13 @@ def _influxdb(config: ServerConfig) -> str:
 
 
 def _lag(config: ServerConfig) -> str:
-    from hostpulse_server.api.app import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.journal import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
 
     status = _shipper(config)
     if not config.paths.journal.exists():
         raise _Fault("there is no journal to be behind of yet; is hostpulse-api running?")
     with closing(open_journal(config, SYSTEM)) as journal:
-        # A position of another epoch counts for nothing: everything in the journal waits.
-        position = status.position if status and status.epoch == journal.epoch else 0
-        waiting = journal.read(position, 1, 1)
-    lag = (SYSTEM.now_ms() - waiting[0].received_ms) / 1000 if waiting else 0.0
+        lag = journal.waiting_seconds(status.position_in(journal.epoch) if status else 0)
     if lag > LAG_LIMIT_SECONDS:
         raise _Fault(f"{lag:.0f} s behind the journal; is hostpulse-shipper running?")
     return f"{lag:.1f} s"

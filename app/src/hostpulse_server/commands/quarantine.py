@@ -75,21 +75,14 @@ def retry(ctx: click.Context, *, ids: tuple[int, ...], everything: bool) -> None
 
     They go through the journal; one that is refused again comes back under a new id.
     """
-    from hostpulse_server.journal import Journal  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.journal import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
 
     config = load_config(ctx)
     chosen = _chosen(ids, everything=everything)
     here = _open(ctx)
     rows = here.rows(ids=chosen)
     if rows:
-        with closing(
-            Journal.open(
-                config.paths.journal,
-                max_bytes=config.journal.max_bytes,
-                min_free_bytes=config.journal.min_free_bytes,
-                clock=SYSTEM,
-            )
-        ) as journal:
+        with closing(open_journal(config, SYSTEM)) as journal:
             here.retry(rows, journal, SYSTEM)
     click.echo(f"{len(rows)} handed to the shipper again")
 

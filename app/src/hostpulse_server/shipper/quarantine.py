@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.errors import BooksUnavailableError, QuarantineError
 from hostpulse_server.shipper import sql
-from hostpulse_server.shipper.records import INTERNAL
+from hostpulse_server.shipper.records import INTERNAL, point_document
+from hostpulse_server.store.base import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -114,13 +115,7 @@ def adopt_older_rows(connection: sqlite3.Connection) -> None:
         server_id = measurement = ""
         if title != "undecodable" and body:
             server_id, measurement, tags, time_ms, fields = json.loads(zlib.decompress(body))
-            document = {
-                "server_id": server_id,
-                "measurement": measurement,
-                "tags": dict(tags),
-                "time": time_ms,
-                "fields": fields,
-            }
+            document = point_document(StorePoint(server_id, measurement, tags, time_ms, fields))
             body, kind = zlib.compress(json.dumps(document).encode()), POINT  # noqa: PLW2901 - the new form of both
         connection.execute(
             sql.QUARANTINE,

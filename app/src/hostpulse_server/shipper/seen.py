@@ -62,6 +62,10 @@ class ShipperStatus:
     store_write_ms: float
     quarantine_points: int
 
+    def position_in(self, epoch: str) -> int:
+        """Return up to where the journal of ``epoch`` is dealt with; 0 in another than was met."""
+        return self.position if self.epoch == epoch else 0
+
 
 class SeenReader:
     """Reads shipper.db with own short-lived read-only connections; answers are ≤ 1 s old.

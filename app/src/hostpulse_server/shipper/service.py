@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from hostpulse_server.clock import SYSTEM, Clock
-from hostpulse_server.journal import Journal
+from hostpulse_server.journal import open_journal
 from hostpulse_server.notify import Notifier
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.books import Books
@@ -64,14 +64,7 @@ def ship(
     with (
         only_one(config.data_dir),
         closing(Books(config.paths.shipper, window_ms)) as books,
-        closing(
-            Journal.open(
-                config.paths.journal,
-                max_bytes=config.journal.max_bytes,
-                min_free_bytes=config.journal.min_free_bytes,
-                clock=clock,
-            )
-        ) as journal,
+        closing(open_journal(config, clock)) as journal,
         closing(open_store(config)) as store,
         _registry(config, clock) as registry,
     ):

@@ -121,7 +121,7 @@ class Collector:
     def _aligned(self, values: list[tuple[int, float]]) -> Iterator[tuple[int, float]]:
         """Yield values at the starts of their windows, also where the source entered one late."""
         step = self._query.step_ms
-        return ((start - start % step, value) for start, value in values)
+        return ((floor_to(start, step), value) for start, value in values)
 
     def _join(self, into: Values, values: Iterable[tuple[int, float]]) -> None:
         aggregate = self._query.aggregate
