@@ -102,7 +102,7 @@ class Archive:
                 found = manifest.read(self.directory / name)
             except DamagedError:
                 continue
-            if not found.failed and self.trial(name).get("passed") is not False:
+            if self._is_good(name, found):
                 return found
         return None
 
@@ -138,8 +138,10 @@ class Archive:
             found = manifest.read(self.directory / name)
         except DamagedError:
             return Made(name, at, good=False, raw=False)
-        good = not found.failed and self.trial(name).get("passed") is not False
-        return Made(name, at, good=good, raw=found.raw)
+        return Made(name, at, good=self._is_good(name, found), raw=found.raw)
+
+    def _is_good(self, name: str, made: Manifest) -> bool:
+        return not made.failed and self.trial(name).get("passed") is not False
 
 
 def _time(name: str) -> datetime:

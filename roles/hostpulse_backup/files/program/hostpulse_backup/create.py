@@ -48,9 +48,7 @@ class Creation:
         if kind == "influxdb" and here.influxdb:
             without = self._without(here.influxdb, raw=raw)
             return sum(one.allocated for one in freeze.pieces(here.influxdb.data_dir, without))
-        return sum(
-            files.allocated(here.configuration / one) for one in files.regular(here.configuration)
-        )
+        return files.size(here.configuration)
 
     def refuse_lack_of_room(self, *, raw: bool) -> int:
         """Return about how many bytes are needed if there is room for them; raises RoomError."""
@@ -65,10 +63,8 @@ class Creation:
                 continue
             wanted += size
             self._tell(f"{kind}: about {files.human(size)}")
-        directory = self.settings.directory
-        while not directory.exists():
-            directory = directory.parent
-        files.need_room(directory, wanted, self.settings.min_free_bytes, "this backup")
+        here = self.settings
+        files.need_room(here.directory, wanted, here.min_free_bytes, "this backup")
         return wanted
 
     def run(self, *, raw: bool) -> Manifest:

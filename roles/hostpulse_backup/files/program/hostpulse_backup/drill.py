@@ -56,9 +56,7 @@ def scratch(settings: Settings, here: Influxdb, folder: Path, made: Manifest) ->
     files.need_room(here.data_dir, needed, settings.min_free_bytes, "this drill")
     place = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=here.data_dir))
     try:
-        for below in files.regular(folder / "influxdb"):
-            (place / below).parent.mkdir(parents=True, exist_ok=True)
-            files.copy(folder / "influxdb" / below, place / below, durable=False)
+        files.copy_tree(folder / "influxdb", place, durable=False)
         give(place, here.user)
         token = folder / "configuration" / here.token_file.relative_to(settings.configuration)
         if not token.exists():

@@ -53,6 +53,13 @@ def copy(source: Path, target: Path, *, durable: bool = True) -> Copied:
     return Copied(size, digest.hexdigest())
 
 
+def copy_tree(source: Path, target: Path, *, durable: bool = True) -> None:
+    """Copy the regular files below a folder as ``copy`` does, into folders made 0700."""
+    for below in regular(source):
+        (target / below).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        copy(source / below, target / below, durable=durable)
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hex."""
     digest = hashlib.sha256()
@@ -77,8 +84,20 @@ def allocated(path: Path) -> int:
     return path.stat().st_blocks * _BLOCK_OF_STAT
 
 
+def size(path: Path) -> int:
+    """Return the bytes that a file, or all files below a folder, take on disk."""
+    if path.is_file():
+        return allocated(path)
+    return sum(allocated(path / below) for below in regular(path))
+
+
 def need_room(directory: Path, wanted: int, floor: int, what: str) -> None:
-    """Return if ``wanted`` bytes fit and ``floor`` stays free; raise RoomError with the numbers."""
+    """Return if ``wanted`` bytes fit and ``floor`` stays free; raise RoomError with the numbers.
+
+    A directory that is not there yet will be on the disk of the nearest one that is.
+    """
+    while not directory.exists():
+        directory = directory.parent
     free = shutil.disk_usage(directory).free
     if free - wanted < floor:
         raise RoomError(

@@ -182,9 +182,7 @@ class Restore:
     def _room(self) -> None:
         for root in {target.parent for _, _, target in self._whole()}:
             there = [source for _, source, target in self._whole() if target.parent == root]
-            needed = sum(_size(source) for source in there)
-            while not root.exists():
-                root = root.parent  # noqa: PLW2901 -- the disk it will be on
+            needed = sum(files.size(source) for source in there)
             files.need_room(root, needed, self.settings.min_free_bytes, "this restore")
 
     def _services(self) -> list[str]:
@@ -205,22 +203,14 @@ def _copy(source: Path, target: Path) -> None:
         files.copy(source, target)
         return
     target.mkdir(mode=0o700)
-    for below in files.regular(source):
-        (target / below).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.copy(source / below, target / below)
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return files.allocated(path)
-    return sum(files.allocated(path / below) for below in files.regular(path))
+    files.copy_tree(source, target)
 
 
 def _described(path: Path) -> str:
     if path.name == parts.REGISTRY:
         counts = databases.counts(path)
-        return f"{files.human(_size(path))}, {counts.get('servers', 0)} servers"
-    return files.human(_size(path))
+        return f"{files.human(files.size(path))}, {counts.get('servers', 0)} servers"
+    return files.human(files.size(path))
 
 
 def _number(release: str) -> tuple[int, ...]:
