@@ -140,7 +140,10 @@ class RetentionConfig:
 
 @dataclass(frozen=True)
 class AlertsConfig:
-    """``[alerts]``: rules files and how notifications are grouped; times in seconds."""
+    """``[alerts]``: rules files and how notifications are grouped; times in seconds.
+
+    ``templates`` is a folder whose files replace those of the same name that ship.
+    """
 
     rules: tuple[str, ...] = key(values.TEXTS, ("/etc/hostpulse/rules/*.yml",))
     group_by: tuple[str, ...] = key(values.TEXTS, ("rule",))
@@ -148,6 +151,9 @@ class AlertsConfig:
     group_interval: float = key(values.DURATION, 300.0)
     repeat_interval: float = key(values.LONG, 4 * 3600.0)
     heartbeat_url: str = key(values.OPTIONAL_URL, "")
+    messages_per_minute: int = key(values.integer(1, 600), 10)
+    link_lifetime: float = key(values.LONG, 7 * 86400.0)
+    templates: str = key(values.TEXT, "")
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,11 @@ class Paths:
     def counters(self) -> Path:
         """The folder where the processes of the api count."""
         return self.data_dir / "counters"
+
+    @property
+    def link_key(self) -> Path:
+        """The secret that signs the links in messages."""
+        return self.data_dir / "link.key"
 
     @property
     def backups(self) -> Path:

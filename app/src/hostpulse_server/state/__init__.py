@@ -1,4 +1,4 @@
-"""The state database: servers and keys now, alert states and the outbox later."""
+"""The state database: servers, keys, alerts with their history, the outbox."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 # The newest migration; a test holds it equal to the end of the chain in migrations/versions.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE = "run: hostpulse-server db upgrade"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from hostpulse_server.state import alert_models  # noqa: F401 - its tables join Base.metadata
 from hostpulse_server.state.models import Base
 
 # transactional_ddl: alembic holds SQLite incapable of it, which is true of the driver's implicit

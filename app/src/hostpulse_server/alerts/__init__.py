@@ -1,0 +1,1 @@
+"""The alert engine: rules, the state of alerts, liveness, and who is told."""

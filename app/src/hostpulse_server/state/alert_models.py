@@ -1,0 +1,213 @@
+"""Tables of alerts. A change here needs a migration in ``migrations/versions``.
+
+Times are epoch milliseconds. Nothing here refers to ``servers``: history outlives a removed host.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from hostpulse_server.state.models import Base
+
+
+class AlertCursorRow(Base):
+    """One row: how far the engine has come in the journal, and what it knows about itself.
+
+    ``skipped`` counts entries that the journal dropped before the engine read them. ``alive_ms`` is
+    when the engine last worked. ``document`` is the engine's: faults of the rules in force, since
+    when ingest works, …
+    """
+
+    __tablename__ = "alert_cursor"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    epoch: Mapped[str] = mapped_column(String(64))
+    position: Mapped[int] = mapped_column(BigInteger)
+    skipped: Mapped[int] = mapped_column(BigInteger)
+    alive_ms: Mapped[int] = mapped_column(BigInteger)
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class AlertProgressRow(Base):
+    """What evaluation remembers of one server.
+
+    ``origin`` is ``samples``, ``internal`` (what the server measures about the host) or
+    ``liveness``. ``time_ms`` is the time of the newest sample evaluated. ``document`` is the
+    evaluator's: windows, clocks, levels that hold.
+    """
+
+    __tablename__ = "alert_progress"
+
+    server_id: Mapped[str] = mapped_column(String(253), primary_key=True)
+    origin: Mapped[str] = mapped_column(String(16), primary_key=True)
+    time_ms: Mapped[int] = mapped_column(BigInteger)
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class AlertRow(Base):
+    """One alert, from pending to resolved; the newest of a fingerprint may be active.
+
+    ``state`` is ``pending``, ``firing`` or ``resolved``; a row that was only pending is deleted.
+    ``labels`` are the server's and the rule's at the time it fired. ``evidence`` holds ``lines``,
+    ``trend``, ``processes``, ``facts``.
+    """
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        # One active alert an identity, whatever the programs do.
+        Index(
+            "ux_alerts_active",
+            "fingerprint",
+            unique=True,
+            sqlite_where=text("resolved_ms IS NULL"),
+            postgresql_where=text("resolved_ms IS NULL"),
+        ),
+        Index("ix_alerts_state", "state"),
+        Index("ix_alerts_server_id", "server_id"),
+        Index("ix_alerts_fired_ms", "fired_ms"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    fingerprint: Mapped[str] = mapped_column(String(32))
+    rule: Mapped[str] = mapped_column(String(64))
+    server_id: Mapped[str] = mapped_column(String(253))
+    tags: Mapped[dict[str, str]] = mapped_column(JSON)
+    measurement: Mapped[str] = mapped_column(String(64))
+    field: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    severity: Mapped[str] = mapped_column(String(16))
+    value: Mapped[float | None] = mapped_column(Float)
+    threshold: Mapped[float | None] = mapped_column(Float)
+    summary: Mapped[str] = mapped_column(Text)
+    runbook: Mapped[str] = mapped_column(Text)
+    labels: Mapped[dict[str, str]] = mapped_column(JSON)
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
+    started_ms: Mapped[int] = mapped_column(BigInteger)
+    fired_ms: Mapped[int | None] = mapped_column(BigInteger)
+    resolved_ms: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(32))
+    acknowledged_by: Mapped[str | None] = mapped_column(String(255))
+    acknowledged_ms: Mapped[int | None] = mapped_column(BigInteger)
+    acknowledged_until_ms: Mapped[int | None] = mapped_column(BigInteger)
+    comment: Mapped[str] = mapped_column(Text)
+
+
+class AlertEventRow(Base):
+    """What befell an alert, for its history.
+
+    ``kind``: ``firing``, ``severity``, ``resolved``, ``acknowledged``, ``told`` (confirmed by the
+    channel) or ``failed`` (the channel will never take it); ``document`` has the particulars.
+    """
+
+    __tablename__ = "alert_events"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - how SQLAlchemy reads it
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"), index=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(16))
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class AlertGroupRow(Base):
+    """Alerts that a channel hears of together: an incident, from its first alert to its last end.
+
+    ``key`` is the JSON of the values of ``alerts.group_by``. ``wanted_ms`` is since when there is
+    something to tell, ``told_ms`` when it was told last, ``messages`` how many there were.
+    """
+
+    __tablename__ = "alert_groups"
+    __table_args__ = (
+        Index(
+            "ux_alert_groups_open",
+            "channel",
+            "key",
+            unique=True,
+            sqlite_where=text("closed_ms IS NULL"),
+            postgresql_where=text("closed_ms IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    incident: Mapped[str] = mapped_column(String(32), unique=True)
+    channel: Mapped[str] = mapped_column(String(255))
+    key: Mapped[str] = mapped_column(String(1024))
+    opened_ms: Mapped[int] = mapped_column(BigInteger)
+    wanted_ms: Mapped[int | None] = mapped_column(BigInteger)
+    told_ms: Mapped[int | None] = mapped_column(BigInteger)
+    messages: Mapped[int] = mapped_column(Integer)
+    closed_ms: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AlertTellingRow(Base):
+    """What a channel was last told about an alert: its severity, or ``over`` once it had ended."""
+
+    __tablename__ = "alert_tellings"
+
+    alert_id: Mapped[int] = mapped_column(
+        ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True
+    )
+    channel: Mapped[str] = mapped_column(String(255), primary_key=True)
+    group_id: Mapped[int] = mapped_column(
+        ForeignKey("alert_groups.id", ondelete="CASCADE"), index=True
+    )
+    severity: Mapped[str] = mapped_column(String(16))
+    over: Mapped[bool] = mapped_column(index=True)
+    told_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class OutboxRow(Base):
+    """A message on its way to a channel.
+
+    ``state``: ``waiting`` (``next_ms`` is when to try), ``sent`` or ``failed`` (for good).
+    ``document`` is a Notification; ``alert_ids`` are the alerts it tells of.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("ix_outbox_waiting", "channel", "state", "next_ms"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    channel: Mapped[str] = mapped_column(String(255))
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("alert_groups.id", ondelete="SET NULL"))
+    kind: Mapped[str] = mapped_column(String(16))
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+    alert_ids: Mapped[list[int]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer)
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    next_ms: Mapped[int] = mapped_column(BigInteger)
+    done_ms: Mapped[int | None] = mapped_column(BigInteger)
+    error: Mapped[str] = mapped_column(Text)
+
+
+class SilenceRow(Base):
+    """Alerts whose properties match these globs are not told between the two times."""
+
+    __tablename__ = "silences"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - how SQLAlchemy reads it
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    matchers: Mapped[dict[str, str]] = mapped_column(JSON)
+    start_ms: Mapped[int] = mapped_column(BigInteger)
+    end_ms: Mapped[int] = mapped_column(BigInteger)
+    comment: Mapped[str] = mapped_column(Text)
+    created_by: Mapped[str] = mapped_column(String(255))
+    created_ms: Mapped[int] = mapped_column(BigInteger)
