@@ -111,8 +111,8 @@ class QuarantineError(HostpulseError):
     """What was asked of the quarantine cannot be done; the message names the rows."""
 
 
-class ShipperRunningError(HostpulseError):
-    """Another shipper works in this data directory."""
+class AlreadyRunningError(HostpulseError):
+    """Another process does this work in this data directory."""
 
 
 class QueryError(HostpulseError):

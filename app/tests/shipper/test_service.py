@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.config import load
-from hostpulse_server.errors import BooksUnavailableError, ConfigError, ShipperRunningError
+from hostpulse_server.errors import AlreadyRunningError, BooksUnavailableError, ConfigError
 from hostpulse_server.journal.records import KIND, SamplesRecord
+from hostpulse_server.lock import only_one
 from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.lock import only_one
 from hostpulse_server.shipper.service import ship
 
 if TYPE_CHECKING:
@@ -32,18 +32,21 @@ T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 def test_one_shipper_a_data_directory(tmp_path: Path) -> None:
     """The second is told which process has it; after the first ends it may start."""
     with (
-        only_one(tmp_path),
-        pytest.raises(ShipperRunningError, match=rf"process {os.getpid()}\)"),
-        only_one(tmp_path),
+        only_one(tmp_path, "shipper", "shipper"),
+        pytest.raises(AlreadyRunningError, match=rf"process {os.getpid()}\)"),
+        only_one(tmp_path, "shipper", "shipper"),
     ):
         pass
-    with only_one(tmp_path):
+    with only_one(tmp_path, "shipper", "shipper"):
         assert (tmp_path / "shipper.lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_a_data_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With what to do about it."""
-    with pytest.raises(ConfigError, match="absent cannot be used"), only_one(tmp_path / "absent"):
+    with (
+        pytest.raises(ConfigError, match="absent cannot be used"),
+        only_one(tmp_path / "absent", "shipper", "shipper"),
+    ):
         pass
 
 

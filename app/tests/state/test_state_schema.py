@@ -85,10 +85,33 @@ def test_an_older_schema_names_the_command(engine: Engine) -> None:
         state.require_current(engine)
 
 
-def test_a_newer_schema_is_left_alone(engine: Engine) -> None:
-    """An older program neither serves on a newer schema nor touches it."""
+def test_a_newer_schema_that_allows_this_release_is_used_as_it_is(engine: Engine) -> None:
+    """Else a release could not be rolled back across a migration without its database."""
     state.upgrade(engine)
     set_revision(engine, "9999")
+    state.require_current(engine)
+    assert state.upgrade(engine) == ("9999", "9999")
+    with state.writing(engine) as session:
+        policy = sa.text("UPDATE schema_policy SET oldest_release_schema = :r")
+        session.execute(policy, {"r": state.HEAD})
+    state.require_current(engine)
+    assert state.current_revision(engine) == "9999"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE schema_policy SET oldest_release_schema = '9998'",
+        "DELETE FROM schema_policy",
+        "DROP TABLE schema_policy",
+    ],
+)
+def test_a_newer_schema_that_does_not_is_left_alone(engine: Engine, statement: str) -> None:
+    """An older program neither serves on a newer schema that says nothing for it nor touches it."""
+    state.upgrade(engine)
+    set_revision(engine, "9999")
+    with state.writing(engine) as session:
+        session.execute(sa.text(statement))
     with pytest.raises(SchemaError, match="newer than this release"):
         state.upgrade(engine)
     assert state.current_revision(engine) == "9999"

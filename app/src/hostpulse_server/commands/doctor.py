@@ -119,9 +119,9 @@ def _state(config: ServerConfig) -> str:
     engine = state.open_engine(config.state.url)
     try:
         state.require_current(engine)
+        return state.current_revision(engine) or state.HEAD
     finally:
         engine.dispose()
-    return state.HEAD
 
 
 def _shipper(config: ServerConfig) -> ShipperStatus | None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hostpulse_server.journal.journal import Entry
 
 KIND = "samples"
+# the api refused a known server's request: {"server_id", "reason"}; for the alert engine alone
+REFUSED = "refused"
 
 
 @dataclass(frozen=True)

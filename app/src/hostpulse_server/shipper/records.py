@@ -1,8 +1,8 @@
 """From journal entries to what the shipper works with; pure.
 
-Two kinds of entry are known. ``samples`` is what an agent sent, as far as it was accepted.
+Three kinds of entry are known. ``samples`` is what an agent sent, as far as it was accepted.
 ``internal`` is what the server measures about itself: ``{"points": [{"server_id", "measurement",
-"tags", "time", "fields"}]}``, which has no stream and no ledger.
+"tags", "time", "fields"}]}``, which has no stream and no ledger. ``refused`` holds no points.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.errors import HostpulseError
 from hostpulse_server.journal.records import KIND as SAMPLES
-from hostpulse_server.journal.records import SamplesRecord
+from hostpulse_server.journal.records import REFUSED, SamplesRecord
 from hostpulse_server.store.base import StorePoint
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Delivery:
 
 def decode(entry: Entry) -> Delivery:
     """Read ``entry``; raise UndecodableError when it is not what its kind says."""
+    if entry.kind == REFUSED:
+        return Delivery(entry, [])
     try:
         if entry.kind == SAMPLES:
             return _samples(entry)

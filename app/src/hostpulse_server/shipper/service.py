@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.clock import SYSTEM, Clock
 from hostpulse_server.journal import open_journal
+from hostpulse_server.lock import only_one
 from hostpulse_server.notify import Notifier
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.lock import only_one
 from hostpulse_server.shipper.loop import Shipper
 from hostpulse_server.shipper.measures import Measures
 from hostpulse_server.shipper.seen import SeenReader
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 def run(config: ServerConfig) -> None:
     """Ship until SIGTERM or SIGINT.
 
-    Raises ShipperRunningError when another shipper has the data directory, and what opening the
+    Raises AlreadyRunningError when another shipper has the data directory, and what opening the
     journal, the books or the store raises.
     """
     stop = threading.Event()
@@ -62,7 +62,7 @@ def ship(
     """
     window_ms = int(config.retention.rollup_window * 1000)
     with (
-        only_one(config.data_dir),
+        only_one(config.data_dir, "shipper", "shipper"),
         closing(Books(config.paths.shipper, window_ms)) as books,
         closing(open_journal(config, clock)) as journal,
         closing(open_store(config)) as store,

@@ -21,6 +21,19 @@ class Base(DeclarativeBase):
     )
 
 
+class SchemaPolicy(Base):
+    """One row, written by each migration: which older releases may go on using the database.
+
+    ``oldest_release_schema`` is the oldest ``HEAD`` that may. Migrations add and never take away,
+    so that a release can be rolled back without its database.
+    """
+
+    __tablename__ = "schema_policy"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    oldest_release_schema: Mapped[str] = mapped_column(String(32))
+
+
 class RegistryRevision(Base):
     """One row, counted up by every change to servers and keys; snapshots watch it.
 

@@ -39,10 +39,24 @@ def current_revision(engine: Engine) -> str | None:
     return None if found is None else str(found)
 
 
+def oldest_release_schema(engine: Engine) -> str | None:
+    """Return the oldest ``HEAD`` that may use the database, ``None`` if it does not say."""
+    with reading(engine) as session:
+        if not sa.inspect(session.connection()).has_table("schema_policy"):
+            return None
+        found = session.execute(
+            sa.text("SELECT oldest_release_schema FROM schema_policy WHERE id = 1")
+        ).scalar()
+    return None if found is None else str(found)
+
+
 def require_current(engine: Engine) -> None:
-    """Return if the schema is this release's; raise SchemaError with the command to run if not."""
+    """Return if this release may use the schema; raise SchemaError with the command to run if not.
+
+    It may use its own, and a newer one that says so: then a release that was rolled back goes on.
+    """
     found = current_revision(engine)
-    if found == HEAD:
+    if found == HEAD or (found is not None and _is_newer_and_compatible(engine, found)):
         return
     where = engine.url.render_as_string(hide_password=True)
     if found is None:
@@ -50,18 +64,27 @@ def require_current(engine: Engine) -> None:
     if found > HEAD:
         raise SchemaError(
             f"the state database {where} has schema {found}, which is newer than this release's "
-            f"{HEAD}; use a hostpulse-server at least as new as the one that upgraded it"
+            f"{HEAD} and not meant for it; use a hostpulse-server at least as new as the one that "
+            "upgraded it, or restore the backup from before that"
         )
     raise SchemaError(
         f"the state database {where} has schema {found}, this release needs {HEAD}; {_UPGRADE}"
     )
 
 
+def _is_newer_and_compatible(engine: Engine, found: str) -> bool:
+    if found <= HEAD:
+        return False
+    oldest = oldest_release_schema(engine)
+    return oldest is not None and oldest <= HEAD
+
+
 def upgrade(engine: Engine) -> tuple[str | None, str]:
     """Bring the schema to this release's; return it as it was before and as it is now.
 
     One transaction: a failed or interrupted migration changes nothing, and of two upgrades at once
-    the second waits and then finds nothing to do. A newer schema raises SchemaError.
+    the second waits and then finds nothing to do. A newer schema stays as it is, and raises
+    SchemaError unless this release may use it.
     """
     from alembic import command  # noqa: PLC0415 - 0.1 s that only upgrades need
     from alembic.config import Config  # noqa: PLC0415 - as above
@@ -72,6 +95,7 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     before = current_revision(engine)
     if before is not None and before > HEAD:
         require_current(engine)
+        return before, before
     if before != HEAD:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))

@@ -10,10 +10,21 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create the tables of the alert engine."""
+    """Create the tables of the alert engine, and the one that says who may use the database."""
+    _create_policy()
     _create_progress()
     _create_alerts()
     _create_notifications()
+
+
+def _create_policy() -> None:
+    policy = op.create_table(
+        "schema_policy",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("oldest_release_schema", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_schema_policy"),
+    )
+    op.bulk_insert(policy, [{"id": 1, "oldest_release_schema": "0001"}])
 
 
 def _create_progress() -> None:
