@@ -55,7 +55,7 @@ demo-down: ## remove every trace of the demo
 	@scripts/demo down
 
 .PHONY: bench
-bench: bench-agent bench-ingest bench-store ## every figure, beside its peers
+bench: bench-agent bench-ingest bench-store bench-alerts ## every figure, beside its peers
 
 .PHONY: bench-agent
 bench-agent: setup ## memory and CPU of the agent beside prometheus-node-exporter
@@ -68,6 +68,11 @@ bench-ingest: setup ## durable ingest rate beside the same app without a journal
 .PHONY: bench-store
 bench-store: engines ## the shipper into InfluxDB beside its bare client, query times, bytes on disk
 	python -m bench.store
+
+.PHONY: bench-alerts
+bench-alerts: setup ## from a sample to its alert beside vmalert and Alertmanager; what rules cost a sample
+	python -m bench.rules
+	python -m bench.alerts
 
 .PHONY: clean
 clean: demo-down ## remove the test hosts, their images, the payloads and the environment
