@@ -1,0 +1,3 @@
+"""The loop that evaluates rules as samples arrive and writes down what follows."""
+
+from __future__ import annotations

@@ -1,0 +1,262 @@
+"""From conditions to rows: alerts and their history, within a transaction of the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from hostpulse_server.alerts.model import Condition, Identity
+from hostpulse_server.alerts.rules.summary import render_summary
+from hostpulse_server.state.alert_models import AlertEventRow, AlertRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from hostpulse_server.alerts.rules import Rule, RuleSet
+
+_PORTION = 500  # bound parameters of one statement
+
+Kind = Literal["pending", "firing", "severity", "resolved", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What rows say beyond their condition; ``now_ms`` is the wall clock.
+
+    ``processes(server_id, time_ms)`` are the heaviest processes of that sample.
+    """
+
+    rules: RuleSet
+    name: Callable[[str], str]
+    labels: Callable[[str], Mapping[str, str]]
+    processes: Callable[[str, int], Sequence[Mapping[str, Any]]]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a condition did; ``row`` belongs to the session, and is gone after ``dropped``."""
+
+    kind: Kind
+    row: AlertRow
+    condition: Condition
+
+
+def apply(session: Session, conditions: Sequence[Condition], context: Context) -> list[Change]:
+    """Write the conditions, in order, and return what has changed.
+
+    A condition that the rows say already changes nothing. If another program inserts the same
+    alert meanwhile, which the unique index tells, its row is taken for ours.
+    """
+    if not conditions:
+        return []
+    try:
+        with session.begin_nested():
+            return _Writing(session, conditions, context).write()
+    except IntegrityError:
+        with session.begin_nested():
+            return _Writing(session, conditions, context).write()
+
+
+def orphans(
+    session: Session, rules: RuleSet, labels: Callable[[str], Mapping[str, str]], now_ms: int
+) -> list[Condition]:
+    """Return ends for active alerts whose rule is gone or disabled where they are.
+
+    Evaluation knows nothing of these: the rules were changed while no engine ran.
+    """
+    found = []
+    for row in session.scalars(sa.select(AlertRow).where(AlertRow.resolved_ms.is_(None))):
+        if row.rule not in rules.rules:
+            found.append(ending(row, "rule_removed", now_ms))
+        elif _rule(rules, row.rule, row.server_id, row.tags, labels(row.server_id)) is None:
+            found.append(ending(row, "disabled", now_ms))
+    return found
+
+
+def of_servers(
+    session: Session, servers: Mapping[str, Literal["disabled", "server_removed"]], now_ms: int
+) -> list[Condition]:
+    """Return ends for active alerts of these servers, each with its reason."""
+    rows = session.scalars(sa.select(AlertRow).where(AlertRow.resolved_ms.is_(None)))
+    return [ending(row, servers[row.server_id], now_ms) for row in rows if row.server_id in servers]
+
+
+def ending(row: AlertRow, reason: Any, now_ms: int) -> Condition:
+    """Return the condition that ends an active alert."""
+    return Condition(
+        identity=Identity(row.rule, row.server_id, tuple(sorted(row.tags.items()))),
+        phase="resolved" if row.state == "firing" else "dropped",
+        severity=row.severity,  # type: ignore[arg-type] # written from a Severity
+        value=None,
+        threshold=row.threshold,
+        started_ms=row.started_ms,
+        at_ms=now_ms,
+        reason=reason,
+    )
+
+
+class _Writing:
+    """One pass over the conditions."""
+
+    def __init__(self, session: Session, conditions: Sequence[Condition], context: Context) -> None:
+        self._session = session
+        self._conditions = conditions
+        self._context = context
+        self._changes: list[Change] = []
+        prints = {condition.identity.fingerprint for condition in conditions}
+        self._active = {row.fingerprint: row for row in _active(session, prints)}
+
+    def write(self) -> list[Change]:
+        """Write all and return the changes."""
+        for condition in self._conditions:
+            row = self._active.get(condition.identity.fingerprint)
+            if condition.phase == "pending":
+                self._pend(condition, row)
+            elif condition.phase == "firing":
+                self._fire(condition, row)
+            elif row is not None:
+                self._end(condition, row)
+        self._session.flush()
+        return self._changes
+
+    def _pend(self, condition: Condition, row: AlertRow | None) -> None:
+        if row is None:
+            self._insert(condition, "pending")
+        elif row.state == "pending":
+            self._describe(row, condition)
+
+    def _fire(self, condition: Condition, row: AlertRow | None) -> None:
+        if row is None:
+            self._begin(condition, self._insert(condition, "firing"))
+        elif row.state == "pending":
+            self._describe(row, condition)
+            self._begin(condition, row)
+        elif row.severity != condition.severity:
+            before = row.severity
+            self._describe(row, condition)
+            self._note("severity", row, condition, {"before": before, **_figures(condition)})
+        else:
+            self._describe(row, condition)  # a liveness verdict may have changed
+
+    def _begin(self, condition: Condition, row: AlertRow) -> None:
+        row.state = "firing"
+        row.fired_ms = condition.at_ms
+        self._note("firing", row, condition, _figures(condition))
+
+    def _end(self, condition: Condition, row: AlertRow) -> None:
+        del self._active[row.fingerprint]
+        if row.state == "pending":
+            self._session.delete(row)
+            self._changes.append(Change("dropped", row, condition))
+            return
+        row.state = "resolved"
+        row.resolved_ms = condition.at_ms
+        row.reason = condition.reason or "cleared"
+        self._note("resolved", row, condition, {"reason": row.reason, **_figures(condition)})
+
+    def _insert(self, condition: Condition, state: str) -> AlertRow:
+        # what ended just now must be written first: the index knows no order within a flush
+        self._session.flush()
+        identity = condition.identity
+        row = AlertRow(
+            fingerprint=identity.fingerprint,
+            rule=identity.rule,
+            server_id=identity.server_id,
+            tags=dict(identity.tags),
+            state=state,
+            started_ms=condition.started_ms,
+            reason="",
+            comment="",
+        )
+        self._describe(row, condition)
+        self._session.add(row)
+        self._active[row.fingerprint] = row
+        if state == "pending":
+            self._changes.append(Change("pending", row, condition))
+        return row
+
+    def _describe(self, row: AlertRow, condition: Condition) -> None:
+        """Say what holds now, and what goes with it."""
+        context, identity = self._context, condition.identity
+        labels = context.labels(identity.server_id)
+        tags = dict(identity.tags)
+        rule = _rule(context.rules, identity.rule, identity.server_id, tags, labels)
+        row.severity = condition.severity
+        row.value = condition.value
+        row.threshold = condition.threshold
+        row.measurement = rule.measurement if rule else ""
+        row.field = rule.field if rule else ""
+        row.runbook = rule.runbook if rule else ""
+        row.labels = {**labels, **(rule.labels if rule else {})}
+        row.summary = condition.text or (
+            render_summary(
+                rule,
+                value=condition.value,
+                threshold=condition.threshold,
+                severity=condition.severity,
+                server_id=identity.server_id,
+                server_name=context.name(identity.server_id),
+                tags=tags,
+                labels=row.labels,
+            )
+            if rule
+            else identity.rule
+        )
+        row.evidence = {
+            "lines": list(condition.evidence),
+            "trend": list(condition.trend),
+            "processes": list(context.processes(identity.server_id, condition.at_ms))
+            if condition.phase == "firing"
+            else [],
+            "facts": dict(condition.facts or {}),
+        }
+
+    def _note(
+        self,
+        kind: Literal["firing", "severity", "resolved"],
+        row: AlertRow,
+        condition: Condition,
+        document: dict[str, Any],
+    ) -> None:
+        self._session.flush()
+        self._session.add(
+            AlertEventRow(alert_id=row.id, at_ms=condition.at_ms, kind=kind, document=document)
+        )
+        self._changes.append(Change(kind, row, condition))
+
+
+def _rule(
+    rules: RuleSet,
+    name: str,
+    server_id: str,
+    tags: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> Rule | None:
+    """Return the rule as it holds there, ``None`` where it does not or is no more."""
+    return rules.effective(name, server_id, tags, labels) if name in rules.rules else None
+
+
+def _figures(condition: Condition) -> dict[str, Any]:
+    figures: dict[str, Any] = {"severity": condition.severity}
+    if condition.value is not None:
+        figures["value"] = condition.value
+    if condition.threshold is not None:
+        figures["threshold"] = condition.threshold
+    return figures
+
+
+def _active(session: Session, fingerprints: Iterable[str]) -> Iterable[AlertRow]:
+    wanted = sorted(fingerprints)
+    for first in range(0, len(wanted), _PORTION):
+        yield from session.scalars(
+            sa.select(AlertRow).where(
+                AlertRow.resolved_ms.is_(None),
+                AlertRow.fingerprint.in_(wanted[first : first + _PORTION]),
+            )
+        )
