@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from app.tests.clock import ManualClock
 
 from hostpulse_server.clock import SYSTEM
 from hostpulse_server.errors import JournalFullError, JournalUnavailableError
@@ -122,15 +123,36 @@ def test_a_trim_leaves_what_the_slowest_consumer_needs(journal: Journal) -> None
         journal.append(b"x", "samples", 100 + number)
     assert journal.trim() == 0
     journal.hint("shipper", 8)
-    journal.hint("alerts", 3)
+    journal.hint("other", 3)
     assert journal.trim() == 3
     stats = journal.stats()
     assert (stats.entries, stats.oldest_id, stats.newest_id, stats.oldest_ms) == (7, 4, 10, 103)
-    journal.hint("alerts", 10)
+    journal.hint("other", 10)
     journal.hint("shipper", 10)
     journal.trim()
     assert journal.stats().entries == 0
     assert journal.stats().oldest_ms is None
+
+
+def test_alerts_may_hold_entries_for_an_hour_and_the_store_for_ever(tmp_path: Path) -> None:
+    """An engine that is away must not fill the disk; what the store lacks is kept."""
+    clock = ManualClock()
+    path = tmp_path / "journal.db"
+    with closing(Journal.open(path, max_bytes=2**26, min_free_bytes=0, clock=clock)) as journal:
+        for _ in range(100):
+            journal.append(b"x", "samples", clock.ms)
+            clock.move(60)
+        journal.hint("alerts", 7)
+        journal.hint("shipper", 90)
+        assert journal.trim() == 40  # the first was received 100 minutes ago
+        assert journal.stats().oldest_id == 41
+        journal.hint("shipper", 50)
+        clock.move(3600)
+        journal.hint("alerts", 60)
+        assert journal.trim() == 10
+        journal.hint("shipper", 100)
+        assert journal.trim() == 50
+        assert (journal.stats().entries, journal.last_id()) == (0, 100)
 
 
 def test_wait_tells_at_once_that_there_is_something(journal: Journal) -> None:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hostpulse_server.journal import database
+from hostpulse_server.journal import database, trimming
 from hostpulse_server.journal.wakeup import Ear
 from hostpulse_server.journal.writer import Bounds, Writer
 
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     from hostpulse_server.clock import Clock
 
-TRIM_ROWS = 2000
-# free pages are reused; only a file much larger than its content is made smaller, in steps
-SHRINK_FROM_PAGES = 16_384
-SHRINK_PAGES = 2000
 # a datagram may be lost between two processes; then this is how long a consumer sleeps on
 LISTEN_SECONDS = 1.0
 
@@ -128,26 +124,12 @@ class Journal:
             ).close()
 
     def trim(self) -> int:
-        """Delete what no consumer needs; return the number of entries deleted."""
-        deleted = 0
+        """Delete what no consumer needs, or may hold; return the number of entries deleted."""
         with self._lock:
-            (lowest,) = self._one("SELECT min(position) FROM hint")
-            if lowest is None:
-                return 0
-            while True:
-                # small transactions: the writer waits for each
-                count = self._execute(
-                    "DELETE FROM entry WHERE id IN "
-                    "(SELECT id FROM entry WHERE id <= ? ORDER BY id LIMIT ?)",
-                    (lowest, TRIM_ROWS),
-                ).rowcount
-                deleted += count
-                if count < TRIM_ROWS:
-                    break
-            (free,) = self._one("PRAGMA freelist_count")
-            if free > SHRINK_FROM_PAGES:
-                self._execute(f"PRAGMA incremental_vacuum({SHRINK_PAGES})").fetchall()
-        return deleted
+            try:
+                return trimming.trim(self._connect(), self._clock.now_ms())
+            except sqlite3.Error as error:
+                raise database.unavailable(self._path, error) from error
 
     def stats(self) -> JournalStats:
         """Return size and ends of the journal."""
@@ -162,6 +144,10 @@ class Journal:
                 newest_id=newest or 0,
                 oldest_ms=first[0] if first else None,
             )
+
+    def last_id(self) -> int:
+        """Return the id of the newest entry ever appended, which may be gone; 0 if none was."""
+        return self._newest()
 
     def waiting_seconds(self, after: int) -> float:
         """Return the age of the oldest entry above ``after``, 0 if there is none."""
