@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": ("doctor:doctor", "Check every part, one line each."),
     "keys": ("keys:keys", "Make, rotate, list and revoke keys."),
     "quarantine": ("quarantine:quarantine", "Look at points that no store takes, retry or drop."),
+    "rules": ("rules:rules", "Check, test and try out rules files."),
     "servers": ("servers:servers", "Add, change, list and remove servers that may report."),
     "ship": ("services:ship", "Move samples from the journal to the store (service)."),
 }

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class HostpulseError(Exception):
     """Root of every expected error of hostpulse-server."""
@@ -129,3 +134,11 @@ class CertificateError(HostpulseError):
 
 class BackupStatusError(HostpulseError):
     """A file that says how a backup went is wrong; the message names it and what is wrong."""
+
+
+class RulesError(HostpulseError):
+    """Rules files are wrong; ``faults`` are lines as ``FILE:LINE: rule NAME: key: what to do``."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ class Liveness:
 class Override:
     """``match`` maps ``server_id``, a tag's name or ``label.NAME`` to a glob; all must match.
 
-    ``changes`` is the part of the file that is laid over the rule, key by key.
+    ``rule`` is the whole rule as it holds where they do, without overrides of its own.
     """
 
     match: Mapping[str, str]
-    changes: Mapping[str, object]
+    rule: Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ class Rule:
     enabled: bool = True
     overrides: tuple[Override, ...] = ()
 
+    def covers(self, tags: Mapping[str, str]) -> bool:
+        """Tell whether a series with these tags is this rule's."""
+        return fits(self.where, tags)
+
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
@@ -105,5 +110,19 @@ class RuleSet:
     def effective(
         self, name: str, server_id: str, tags: Mapping[str, str], labels: Mapping[str, str]
     ) -> Rule | None:
-        """Return the rule as it holds there, ``None`` if it is disabled there."""
-        raise NotImplementedError
+        """Return the rule as it holds for this series, ``None`` if it does not.
+
+        That is with the first override that matches, unless that disables it or the series is none
+        of the rule's.
+        """
+        rule = self.rules[name]
+        if rule.overrides:
+            named = {f"label.{label}": value for label, value in labels.items()}
+            values = {**tags, **named, "server_id": server_id}
+            rule = next((one.rule for one in rule.overrides if fits(one.match, values)), rule)
+        return rule if rule.enabled and rule.covers(tags) else None
+
+
+def fits(globs: Mapping[str, str], values: Mapping[str, str]) -> bool:
+    """Tell whether every glob matches the value of its name; a value that is not there does not."""
+    return all(name in values and fnmatchcase(values[name], globs[name]) for name in globs)
