@@ -120,6 +120,10 @@ class AlreadyRunningError(HostpulseError):
     """Another process does this work in this data directory."""
 
 
+class NotReadyError(HostpulseError):
+    """The api does not answer, or says that it cannot take samples in."""
+
+
 class QueryError(HostpulseError):
     """A query parameter is wrong; ``field`` names it (HTTP 422)."""
 
@@ -142,3 +146,23 @@ class RulesError(HostpulseError):
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(self.faults))
+
+
+class LinkError(HostpulseError):
+    """A link of a message was not made here, or has expired."""
+
+    def __init__(self, message: str, *, has_expired: bool = False) -> None:
+        super().__init__(message)
+        self.has_expired = has_expired
+
+
+class UnknownAlertError(HostpulseError):
+    """There is no alert of this id (HTTP 404)."""
+
+
+class UnknownSilenceError(HostpulseError):
+    """There is no silence of this id (HTTP 404)."""
+
+
+class AlertOverError(HostpulseError):
+    """An alert that is over already can be acknowledged no more (HTTP 409)."""

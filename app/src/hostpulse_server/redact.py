@@ -1,7 +1,8 @@
 """Takes secrets out of texts on their way to a log or a terminal.
 
 Two nets: every secret that was read from a file is known by its value, and what looks like one
-(our keys, bearer tokens, passwords in URLs and assignments, webhook addresses) goes by its form.
+(our keys, bearer tokens, passwords in URLs and assignments, webhook addresses, links that act) goes
+by its form.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)(https?://hooks\.[^\s/\"']+/)[^\s\"']+"), rf"\1{HIDDEN}"),
     (re.compile(r"(?i)(https?://[^\s\"']*?/(?:web)?hooks?/)[^\s\"']+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(/act/)[A-Za-z0-9_-]{16,}"), rf"\1{HIDDEN}"),
     (
         re.compile(
             rf"(?i)([\w-]*(?:{_NAMES})[\\\"']*\s*[:=]\s*)"
