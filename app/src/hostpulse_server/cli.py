@@ -19,6 +19,7 @@ DEFAULT_CONFIG = Path("/etc/hostpulse/server.toml")
 # command name -> ("module:attribute" of the click command below hostpulse_server.commands, and the
 # line that ``--help`` shows, here so that showing it imports nothing)
 COMMANDS = {
+    "alert": ("services:alert", "Apply the rules to samples and tell people (service)."),
     "api": ("services:api", "Take samples in and answer queries (service)."),
     "check": ("check:check", "Read the configuration and name every fault in it."),
     "db": ("database:db", "Look after the state database."),

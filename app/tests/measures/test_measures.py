@@ -169,8 +169,9 @@ def test_hosts_are_measured_by_status_and_completeness(site: Site) -> None:
     site.hear("web-01", (1, 2, 4))
     first, second = site.minute()["server"]
     assert first.tags == (("agent_version", "0.1.0"), ("env", "prod"))
-    assert first.fields == {"status": 2.0, "completeness_percent": 75.0}
-    assert (second.server_id, second.tags, second.fields) == ("web-02", (), {"status": 3.0})
+    assert first.fields == {"status": 2.0, "completeness_percent": 75.0, "alerts_firing": 0.0}
+    assert (second.server_id, second.tags) == ("web-02", ())
+    assert second.fields == {"status": 3.0, "alerts_firing": 0.0}
 
 
 @pytest.mark.parametrize("version", ["1\\", "a\\ b", "a\nb"])

@@ -16,7 +16,8 @@ from prometheus_client.core import (
     HistogramMetricFamily,
 )
 
-from hostpulse_server.errors import BooksUnavailableError
+from hostpulse_server.alerts.engine.status import StatusReader
+from hostpulse_server.errors import BooksUnavailableError, StateUnavailableError
 from hostpulse_server.tally import REJECTED, REQUESTS, SAMPLES, SECONDS
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def registry(services: Services, tally: Tally) -> CollectorRegistry:
     made.register(_Requests(tally))
     made.register(_Journal(services))
     made.register(_Shipper(services))
+    made.register(_Alerts(services))
     return made
 
 
@@ -136,6 +138,60 @@ class _Shipper:
                 float(status.quarantine_points),
             ),
             ("rollup_dirty_windows", "Windows to roll up or to repair.", status.dirty_windows),
+        )
+
+
+class _Alerts:
+    """How the alert engine gets on; nothing while it has not begun or the state is away."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what fires, what waits to be told, and what is wrong with the engine."""
+        journal, now_ms = self._services.journal, self._services.clock.now_ms()
+        try:
+            status = StatusReader(self._services.registry.database).get(now_ms)
+        except StateUnavailableError:
+            status = None
+        if status is None:
+            return
+        active = GaugeMetricFamily(
+            "hostpulse_alerts_firing", "Alerts that fire.", labels=["severity"]
+        )
+        for severity, count in status.firing.items():
+            active.add_metric([severity], count)
+        yield active
+        passed = CounterMetricFamily(
+            "hostpulse_alerts_faults", "Entries and samples passed over, ever.", labels=["kind"]
+        )
+        for kind, count in sorted(status.faults.items()):
+            passed.add_metric([kind], count)
+        yield passed
+        yield CounterMetricFamily(
+            "hostpulse_alerts_skipped",
+            "Journal entries dropped before the engine read them.",
+            value=status.cursor.skipped,
+        )
+        yield from _gauges(
+            (
+                "alerts_lag_seconds",
+                "Age of the oldest entry not evaluated yet.",
+                journal.waiting_seconds(status.position_in(journal.epoch)),
+            ),
+            (
+                "alerts_alive_seconds",
+                "Since the engine last worked.",
+                max(0, now_ms - status.cursor.alive_ms) / 1000,
+            ),
+            ("alerts_rules", "Rules in force.", float(status.rules)),
+            (
+                "alerts_rules_fault",
+                "1 while the rules files are wrong and those read before stay in force.",
+                float(bool(status.rules_fault)),
+            ),
+            ("notifications_waiting", "Notifications on their way.", float(status.waiting)),
+            ("notifications_failed", "Notifications that no channel took.", float(status.failed)),
         )
 
 

@@ -1,8 +1,9 @@
 """``hostpulse-server dev``: everything in one process, to look at and to develop against.
 
 The api runs on werkzeug's threaded server and not under gunicorn: gunicorn forks its workers and
-wants the main thread's signals, while here api, shipper and command share one process that Ctrl-C
-ends. The application, journal, shipper and store are the ones that production runs.
+wants the main thread's signals, while here api, shipper, alert engine and command share one process
+that Ctrl-C ends. The application, journal, shipper, engine and store are the ones that production
+runs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from hostpulse_server.commands.options import config_option, config_path, open_r
 from hostpulse_server.errors import ConfigError, HostpulseError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from werkzeug.serving import BaseWSGIServer
 
     from hostpulse_server.config import ServerConfig
@@ -43,6 +46,9 @@ bind = "{bind}"
 
 [journal]
 min_free_bytes = "64MiB"
+
+[alerts]
+rules = ["{data_dir}/rules/*.yml"]
 """
 _AGENT_TOML = """\
 # Made by "hostpulse-server dev"; yours to change, never written again.
@@ -105,6 +111,7 @@ def _configure(path: Path | None, bind: str | None) -> ServerConfig:
         path = data_dir / "server.toml"
         if not path.exists():
             data_dir.mkdir(mode=0o700, exist_ok=True)
+            (data_dir / "rules").mkdir(exist_ok=True)
             made = _SERVER_TOML.format(data_dir=data_dir, bind=DEFAULT_BIND)
             path.write_text(made)
     # as a variable, --bind is checked like any other value
@@ -189,21 +196,23 @@ class _Server:
 
 
 def _work(config: ServerConfig, server: _Server, stop: threading.Event) -> None:
-    """Run api and shipper until ``stop`` is set or the shipper gives up, which is raised."""
-    from hostpulse_server.shipper.service import ship  # noqa: PLC0415 - keeps ``--help`` fast
+    """Run api, shipper and alert engine until ``stop`` is set or one gives up, which is raised."""
+    from hostpulse_server.alerts.service import alert  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.shipper.service import ship  # noqa: PLC0415 - as above
 
     failures: list[HostpulseError] = []
 
-    def shipping() -> None:
+    def working(work: Callable[[ServerConfig, threading.Event], None]) -> None:
         try:
-            ship(config, stop)
+            work(config, stop)
         except HostpulseError as error:
             failures.append(error)
         finally:
             stop.set()
 
     threads = [
-        threading.Thread(target=shipping, name="shipper"),
+        threading.Thread(target=working, args=(ship,), name="shipper"),
+        threading.Thread(target=working, args=(alert,), name="alerts"),
         threading.Thread(target=server.serve, name="api"),
     ]
     for thread in threads:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import shutil
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,11 +16,12 @@ from hostpulse_server.errors import HostpulseError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hostpulse_server.alerts.engine.status import Status
     from hostpulse_server.config import ServerConfig
     from hostpulse_server.shipper.seen import ShipperStatus
 
-API_TIMEOUT_SECONDS: Final = 3.0
 LAG_LIMIT_SECONDS: Final = 60.0
+ALIVE_LIMIT_SECONDS: Final = 30.0
 _MIB: Final = 2**20
 
 
@@ -69,6 +68,9 @@ def examine(ctx: click.Context) -> list[Part]:
         ("store", _store),
         ("shipper lag", _lag),
         ("api", _api),
+        ("rules", _rules),
+        ("alerts", _alerts),
+        ("notifications", _notifications),
     )
     return [_examine(name, check, config) for name, check in checks]
 
@@ -168,26 +170,57 @@ def _lag(config: ServerConfig) -> str:
 
 
 def _api(config: ServerConfig) -> str:
-    # What it binds may be every address; loopback then reaches it.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.api.host, config.api.host)  # noqa: S104 - a comparison
-    where = f"http://{config.api.bind}/readyz"
-    connection = http.client.HTTPConnection(host, config.api.port, timeout=API_TIMEOUT_SECONDS)
+    from hostpulse_server.readiness import ask  # noqa: PLC0415 - keeps ``--help`` fast
+
+    return ask(config)
+
+
+def _rules(config: ServerConfig) -> str:
+    from hostpulse_server.alerts.rules import load  # noqa: PLC0415 - keeps ``--help`` fast
+
+    rules = load(config.alerts.rules)
+    status = _engine_status(config)
+    if status is not None and status.rules_fault:
+        raise _Fault("the files are right now, the engine has not read them yet; look again")
+    return f"{len(rules.rules)} from {', '.join(config.alerts.rules) or 'no files'}"
+
+
+def _alerts(config: ServerConfig) -> str:
+    from hostpulse_server.journal import open_journal  # noqa: PLC0415 - keeps ``--help`` fast
+
+    status = _engine_status(config)
+    if status is None:
+        return "the engine has not worked here yet; hostpulse-alerts runs it"
+    ago = (SYSTEM.now_ms() - status.cursor.alive_ms) / 1000
+    if ago > ALIVE_LIMIT_SECONDS:
+        raise _Fault(f"the engine last worked {ago:.0f} s ago; is hostpulse-alerts running?")
+    lag = 0.0
+    if config.paths.journal.exists():
+        with closing(open_journal(config, SYSTEM)) as journal:
+            lag = journal.waiting_seconds(status.position_in(journal.epoch))
+    if lag > LAG_LIMIT_SECONDS:
+        raise _Fault(f"{lag:.0f} s behind the journal; see its log for what holds it up")
+    counts = ", ".join(f"{count} {severity}" for severity, count in status.firing.items() if count)
+    return f"{lag:.1f} s behind, firing: {counts or 'none'}"
+
+
+def _notifications(config: ServerConfig) -> str:
+    status = _engine_status(config)
+    if status is None:
+        return "none yet"
+    text = f"{status.waiting} waiting, {status.failed} failed"
+    if status.trouble:
+        raise _Fault(f"{text}; {status.trouble}; see: hostpulse-server channels test NAME")
+    return text
+
+
+def _engine_status(config: ServerConfig) -> Status | None:
+    from hostpulse_server import state  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.alerts.engine.status import StatusReader  # noqa: PLC0415 - as above
+
+    engine = state.open_engine(config.state.url)
     try:
-        connection.request("GET", "/readyz")
-        response = connection.getresponse()
-        body = response.read(65_536)
-    except (OSError, http.client.HTTPException) as error:
-        raise _Fault(f"{where} does not answer ({error}); is hostpulse-api running?") from None
+        state.require_current(engine)
+        return StatusReader(engine).get(SYSTEM.now_ms())
     finally:
-        connection.close()
-    if response.status != http.client.OK:
-        raise _Fault(f"{where} answers {response.status}: {_detail(body)}")
-    return where
-
-
-def _detail(body: bytes) -> str:
-    """Return the detail of a problem document, or nothing of a page that is none."""
-    try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, TypeError, KeyError):
-        return "not a hostpulse api"
+        engine.dispose()

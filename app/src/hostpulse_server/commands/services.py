@@ -1,4 +1,4 @@
-"""``hostpulse-server api`` and ``ship``: the services, in the foreground."""
+"""``hostpulse-server api``, ``ship`` and ``alert``: the services, in the foreground."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ def api(ctx: click.Context) -> None:
 def ship(ctx: click.Context) -> None:
     """Move samples from the journal to the store (service)."""
     from hostpulse_server.shipper.service import run  # noqa: PLC0415  # ``api`` needs no shipper
+
+    config = load_config(ctx)
+    logs.setup()
+    run(config)
+
+
+@click.command()
+@config_option
+@click.pass_context
+def alert(ctx: click.Context) -> None:
+    """Apply the rules to samples and tell people (service)."""
+    from hostpulse_server.alerts.service import run  # noqa: PLC0415  # the others need no rules
 
     config = load_config(ctx)
     logs.setup()

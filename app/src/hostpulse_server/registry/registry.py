@@ -19,7 +19,7 @@ from hostpulse_server.registry.schemas import (
     load_items,
     load_patch,
 )
-from hostpulse_server.registry.snapshot import SnapshotCache
+from hostpulse_server.registry.snapshot import SnapshotCache, revision_of
 from hostpulse_server.state import ping, reading, writing
 from hostpulse_server.state.models import KeyRow, ServerRow
 
@@ -53,6 +53,16 @@ class Registry:
         self._clock = clock
         self._snapshots = SnapshotCache(engine, clock)
         self._facts = machines.FactsKeeper(engine, clock)
+
+    @property
+    def database(self) -> Engine:
+        """The state database that this registry is in."""
+        return self._engine
+
+    @property
+    def engine(self) -> Engine:
+        """The state database, for what else is kept there."""
+        return self._engine
 
     # What services ask on every request.
 
@@ -97,6 +107,11 @@ class Registry:
         ping(self._engine)
 
     # Servers.
+
+    def revision(self) -> int:
+        """Return a number that grows with every change to servers and keys (0.2 ms)."""
+        with reading(self._engine) as session:
+            return revision_of(session)
 
     def servers(
         self, *, labels: Mapping[str, str] | None = None, ids: Collection[str] | None = None

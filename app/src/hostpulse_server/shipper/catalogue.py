@@ -49,7 +49,26 @@ CATALOGUE = {
             "completeness_percent": Field(
                 "%", "of the samples taken within raw retention, how many are stored"
             ),
+            "alerts_firing": Field("count", "alerts that fire on it, told or not"),
             "clock_offset_ms": Field("ms", "the host's clock minus the server's"),
+        },
+    ),
+    "alert": Measurement(
+        "One point each time an alert begins to fire, changes its severity while it fires, or "
+        "ends. Times are the samples'; of several at once on a host they stand a millisecond "
+        "apart.",
+        {
+            "server_id": "the host; absent where the alert belongs to none",
+            "rule": "the rule's name",
+            "severity": "`info`, `warning` or `critical`; of an end, the last it had",
+            "state": "`firing` or `resolved`",
+        },
+        {
+            "value": Field("the rule's field's", "what was compared; none for liveness"),
+            "threshold": Field(
+                "the rule's field's", "what it was compared with; none for liveness"
+            ),
+            "duration_seconds": Field("s", "since the condition began to hold"),
         },
     ),
     "pipeline": Measurement(
@@ -71,6 +90,10 @@ CATALOGUE = {
                 "a journal that does not grow",
             ),
             "store_lag_seconds": Field("s", "age of the oldest entry that is not in the store yet"),
+            "alerts_lag_seconds": Field(
+                "s", "age of the oldest entry that no rule was applied to yet"
+            ),
+            "notifications_waiting": Field("count", "notifications that no channel took yet"),
             "quarantine_points": Field("count", "points waiting in the quarantine"),
             "rollup_dirty_windows": Field(
                 "count", "windows to be rolled up or repaired, the current ones among them"
@@ -103,10 +126,11 @@ _INTRODUCTION = """\
 <!-- Written by `python -m hostpulse_server.shipper.catalogue` from the catalogue there. Change
 that, then write this file anew. -->
 
-What the server measures about its hosts and itself, once a minute. It goes through the journal
-into the store as samples do, and is queried as they are. Only `server` carries the tag
-`server_id`. A field that cannot be known is missing, never 0; so is a rate after a restart. What
-the api counts, and the state of journal and shipper, are also at `/metrics` for Prometheus.
+What the server measures about its hosts and itself, once a minute, and `alert` at once. It goes
+through the journal into the store as samples do, and is queried as they are. Only `server` and
+`alert` carry the tag `server_id`. A field that cannot be known is missing, never 0; so is a rate
+after a restart. What the api counts, and the state of journal, shipper and alert engine, are also
+at `/metrics` for Prometheus.
 """
 
 

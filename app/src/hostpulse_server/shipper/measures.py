@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hostpulse_server import certificates, tally
-from hostpulse_server.errors import BackupStatusError, CertificateError, HostpulseError
+from hostpulse_server.alerts.engine.status import StatusReader
+from hostpulse_server.errors import (
+    BackupStatusError,
+    CertificateError,
+    HostpulseError,
+    StateUnavailableError,
+)
+from hostpulse_server.journal import room_bytes
 from hostpulse_server.registry.status import STATUSES
 from hostpulse_server.registry.views import server_status
 from hostpulse_server.shipper import backups
@@ -63,6 +69,7 @@ class Measures:
         self._books = books
         self._clock = clock
         self._next = clock.monotonic() + INTERVAL_SECONDS
+        self._alerts = StatusReader(registry.database)
         self._rates = Rates()
         self._room = Room()
         self._certificates = certificates.names(config.site.certificates)
@@ -94,6 +101,7 @@ class Measures:
 
     def _servers(self, now_ms: int) -> list[StorePoint]:
         seen = self._seen.get()
+        firing = self._alerts.firing_by_server()
         servers = self._registry.servers()
         # a removed server may be added again, and is known as before while its samples are there
         oldest_ms = now_ms - int(self._config.retention.raw * 1000)
@@ -105,15 +113,17 @@ class Measures:
         ]
         if removed:
             self._books.forget(removed)
-        return [server_point(server, seen.get(server.id), now_ms) for server in servers]
+        return [
+            server_point(server, seen.get(server.id), now_ms, firing.get(server.id, 0))
+            for server in servers
+        ]
 
     def _pipeline(self, now_ms: int) -> list[StorePoint]:
         stats = self._journal.stats()
         lag = self._journal.waiting_seconds(self._books.position(self._journal.epoch))
         fields = {"journal_bytes": float(stats.bytes), "store_lag_seconds": lag}
-        hours = self._room.hours_left(
-            self._clock.monotonic(), stats.bytes, self._room_bytes(stats.bytes), lag
-        )
+        room = room_bytes(self._config, stats.bytes)
+        hours = self._room.hours_left(self._clock.monotonic(), stats.bytes, room, lag)
         if hours is not None:
             fields["journal_hours_left"] = hours
         fields.update(self._rates.per_second(self._clock.monotonic(), self._counted()))
@@ -123,13 +133,22 @@ class Measures:
             fields["quarantine_points"] = float(status.quarantine_points)
             if not status.store_error:
                 fields["store_write_ms"] = status.store_write_ms
+        fields.update(self._alerting(now_ms))
         return [StorePoint(NO_SERVER, "pipeline", (), now_ms, fields)]
 
-    def _room_bytes(self, used: int) -> int:
-        """Return how many bytes the journal may still take, as the api judges it."""
-        bounds = self._config.journal
-        free = shutil.disk_usage(self._config.data_dir).free
-        return min(bounds.max_bytes - used, free - bounds.min_free_bytes)
+    def _alerting(self, now_ms: int) -> dict[str, float]:
+        """Return how the alert engine gets on; nothing where that is not known."""
+        try:
+            status = self._alerts.get(now_ms)
+        except StateUnavailableError:
+            status = None
+        if status is None:
+            return {}
+        position = status.position_in(self._journal.epoch)
+        return {
+            "alerts_lag_seconds": self._journal.waiting_seconds(position),
+            "notifications_waiting": float(status.waiting),
+        }
 
     def _counted(self) -> dict[str, float]:
         """Return field → count since ever; nothing where no api has counted yet."""
@@ -176,7 +195,7 @@ class Measures:
         return found
 
 
-def server_point(server: Server, seen: Seen | None, now_ms: int) -> StorePoint:
+def server_point(server: Server, seen: Seen | None, now_ms: int, firing: int = 0) -> StorePoint:
     """Return the ``server`` point of one host.
 
     Tags and fields that are not known are absent, and so is a tag that no store could keep.
@@ -184,7 +203,10 @@ def server_point(server: Server, seen: Seen | None, now_ms: int) -> StorePoint:
     claimed = {name: server.labels.get(name) for name in _LABELS}
     claimed["agent_version"] = server.agent_version or (seen.agent_version if seen else None)
     tags = {name: text for name, text in claimed.items() if text and not check_tag_value(text)}
-    fields = {"status": float(STATUSES.index(server_status(server, seen, now_ms)))}
+    fields = {
+        "status": float(STATUSES.index(server_status(server, seen, now_ms))),
+        "alerts_firing": float(firing),
+    }
     if seen is not None and seen.completeness_percent is not None:
         fields["completeness_percent"] = seen.completeness_percent
     if server.clock_offset_ms is not None:

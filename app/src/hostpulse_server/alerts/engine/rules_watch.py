@@ -1,0 +1,89 @@
+"""The rules in force: read when the engine starts, and again when their files change."""
+
+from __future__ import annotations
+
+import logging
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hostpulse_server.alerts.rules import RuleSet, load
+from hostpulse_server.errors import RulesError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hostpulse_server.clock import Clock
+
+LOOK_SECONDS = 2.0
+
+_Files = tuple[tuple[str, int, int, int], ...]
+
+log = logging.getLogger(__name__)
+
+
+class RulesWatch:
+    """Keeps the last rules that were right; ``fault`` says what is wrong with the files now.
+
+    ``rules`` is ``None`` while none were right since the start.
+    """
+
+    def __init__(
+        self,
+        patterns: Sequence[str],
+        clock: Clock,
+        read: Callable[[Sequence[str]], RuleSet] = load,
+    ) -> None:
+        self._patterns = tuple(patterns)
+        self._clock = clock
+        self._read = read
+        self._looked = float("-inf")
+        self._files: _Files | None = None
+        self._asked = False
+        self.rules: RuleSet | None = None
+        self.fault = ""
+
+    def ask(self) -> None:
+        """Read the files at the next turn, whatever they look like; a signal handler may call."""
+        self._asked = True
+
+    def turn(self) -> RuleSet | None:
+        """Look if it is time; return rules that are new, ``None`` if all is as before."""
+        now = self._clock.monotonic()
+        if not self._asked and now - self._looked < LOOK_SECONDS:
+            return None
+        self._looked = now
+        files = _look(self._patterns)
+        if files == self._files and not self._asked:
+            return None
+        self._files, self._asked = files, False
+        return self._take_over()
+
+    def _take_over(self) -> RuleSet | None:
+        try:
+            rules = self._read(self._patterns)
+        except RulesError as error:
+            if self.fault != str(error):
+                stay = "those read before stay in force" if self.rules else "there are no others"
+                log.error("the rules files are wrong, %s: %s", stay, error)  # noqa: TRY400 - said whole
+            self.fault = str(error)
+            return None
+        before, self.rules, self.fault = self.rules, rules, ""
+        if before is not None and before.digest and before.digest == rules.digest:
+            return None
+        log.info("%d rules in force from %d files", len(rules.rules), len(self._files or ()))
+        return rules
+
+
+def _look(patterns: Sequence[str]) -> _Files:
+    """Return what tells one content of the files from another without reading them."""
+    found = []
+    for pattern in patterns:
+        # not Path.glob: a pattern may be absolute
+        for name in sorted(glob(pattern)) or [pattern]:  # noqa: PTH207
+            try:
+                about = Path(name).stat()
+            except OSError:
+                continue  # a file that goes away meanwhile is another content, too
+            found.append((name, about.st_mtime_ns, about.st_size, about.st_ino))
+    return tuple(found)

@@ -1,0 +1,45 @@
+"""The measurement ``alert``: one point a transition, for dashboards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostpulse_server.store.base import StorePoint
+from hostpulse_server.wire.points import check_tag_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hostpulse_server.alerts.engine.ledger import Change
+
+MEASUREMENT = "alert"
+_STATES = {"firing": "firing", "severity": "firing", "resolved": "resolved"}
+
+
+def points(changes: Iterable[Change]) -> list[StorePoint]:
+    """Return the points of changes that somebody may have heard of.
+
+    A series keeps one value a time: where several mounts of a host fill up at once, the points
+    stand a millisecond apart.
+    """
+    found = []
+    taken: set[tuple[str, str, str, str, int]] = set()
+    for change in changes:
+        state = _STATES.get(change.kind)
+        if state is None:
+            continue
+        condition = change.condition
+        identity, severity = condition.identity, condition.severity
+        time_ms = condition.at_ms
+        while (series := (identity.server_id, identity.rule, severity, state, time_ms)) in taken:
+            time_ms += 1
+        taken.add(series)
+        fields = {"duration_seconds": max(0, condition.at_ms - condition.started_ms) / 1000}
+        if condition.value is not None:
+            fields["value"] = float(condition.value)
+        if condition.threshold is not None:
+            fields["threshold"] = float(condition.threshold)
+        tags = {"rule": identity.rule, "severity": severity, "state": state}
+        kept = tuple((name, text) for name, text in tags.items() if not check_tag_value(text))
+        found.append(StorePoint(identity.server_id, MEASUREMENT, kept, time_ms, fields))
+    return found
