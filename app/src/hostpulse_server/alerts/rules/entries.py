@@ -1,0 +1,97 @@
+"""What stands in one rules file, before files are laid over each other, and faults in order."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hostpulse_server.alerts.rules.nodes import parse
+from hostpulse_server.alerts.rules.tables import NAME, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hostpulse_server.alerts.rules.nodes import At, Node
+    from hostpulse_server.alerts.rules.tables import Report
+
+
+@dataclass(slots=True)
+class RulesFile:
+    """A file's rules by name, as they are written there, and its tests."""
+
+    rules: dict[str, Node] = field(default_factory=dict)
+    tests: list[Table] = field(default_factory=list)
+
+
+class Faults:
+    """All that is wrong, said in the order of files and lines; empty is false."""
+
+    def __init__(self, lines: Sequence[str] = ()) -> None:
+        self._files: dict[str, int] = {}
+        self._lines = list(lines)
+        self._found: dict[tuple[int, int, str], None] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is wrong."""
+        return bool(self._lines or self._found)
+
+    def begin(self, file: str) -> None:
+        """Note the next file of the order."""
+        self._files.setdefault(file, len(self._files))
+
+    def add(self, at: At, text: str) -> None:
+        """Note one fault, once."""
+        self.begin(at.file)
+        self._found[self._files[at.file], at.line, text] = None
+
+    def of_rule(self, name: str, places: Sequence[At]) -> Report:
+        """Return what takes the faults of a rule; one from several files names them all."""
+        others = ", ".join(map(str, places))
+        suffix = f" (the rule is made up of {others})" if len(places) > 1 else ""
+
+        shown = name if re.fullmatch(NAME, name) else "?" if ":" in name else repr(name[:80])
+
+        def report(at: At, key: str, text: str) -> None:
+            self.add(at, f"rule {shown}: {f'{key}: ' if key else ''}{text}{suffix}")
+
+        return report
+
+    def lines(self) -> list[str]:
+        """Return the faults as ``FILE:LINE: what is wrong``."""
+        files = list(self._files)
+        placed = sorted(self._found)
+        return [*self._lines, *(f"{files[n]}:{line}: {text}" for n, line, text in placed)]
+
+
+def read_file(name: str, text: str | bytes, faults: Faults) -> RulesFile:
+    """Read a file as far as it can be read alone; an empty one holds nothing."""
+    faults.begin(name)
+
+    def report(at: At, key: str, text: str) -> None:
+        faults.add(at, f"{key}: {text}" if key else text)
+
+    document, wrong = parse(name, text)
+    for at, what in wrong:
+        faults.add(at, what)
+    found = RulesFile()
+    if document.value is None:
+        return found
+    root = Table(document, "", report)
+    root.only(("rules", "tests"))
+    for entry in root.tables("rules"):
+        _enter(entry, found, faults)
+    found.tests = root.tables("tests")
+    return found
+
+
+def _enter(entry: Table, found: RulesFile, faults: Faults) -> None:
+    """Put a rule under its name; one without is read under its place, for its other faults."""
+    if entry.node.table is None:
+        return
+    name = entry.as_written("name") if "name" in entry else ""
+    if name in found.rules:
+        first = found.rules[name].at
+        faults.add(entry.at, f"rule {name}: is there twice, first in line {first.line}; keep one")
+    else:
+        found.rules[name or str(entry.at)] = entry.node
