@@ -8,6 +8,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hostpulse_server.api import (
+    alerts,
     cors,
     ingest,
     limits,
@@ -16,6 +17,7 @@ from hostpulse_server.api import (
     problems,
     queries,
     servers,
+    silences,
     telemetry,
 )
 from hostpulse_server.api.services import EXTENSION, Services
@@ -61,7 +63,7 @@ def create_app(  # each part can be replaced
     cors.register(app, config.api.cors_origins)
     limits.register(app, config.api)
     api = openapi.make(app)
-    for module in (ingest, queries, servers):
+    for module in (ingest, queries, servers, alerts, silences):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(plumbing.blueprint)
     problems.register(app)

@@ -85,13 +85,18 @@ def parse(given: Mapping[str, list[str]], now_ms: int) -> Parameters:
 
 
 def time_ms(text: str, now_ms: int) -> int:
-    """Return a time given as epoch ms, RFC 3339, ``now`` or relative to now; raise ValueError."""
+    """Return a time given as epoch ms, RFC 3339, ``now`` or relative to now; raise ValueError.
+
+    Relative is ``-1h`` or, ahead, ``+1h``.
+    """
     if text == "now":
         return now_ms
     if text.isascii() and text.isdecimal():
         value = int(text[:20])
     elif text.startswith("-"):
         value = now_ms - duration_ms(text[1:], _TIME_FORMS)
+    elif text.startswith("+"):
+        value = now_ms + duration_ms(text[1:], _TIME_FORMS)
     else:
         try:
             moment = datetime.fromisoformat(text.upper())  # "t" and "z" are RFC 3339
@@ -103,6 +108,11 @@ def time_ms(text: str, now_ms: int) -> int:
     if not 0 <= value <= MAX_TIME_MS:
         raise ValueError(f"{text!r:.60} is not between 1970 and 9999")
     return value
+
+
+def ahead_ms(text: str, now_ms: int) -> int:
+    """Return a time as ``time_ms`` does; ``4h`` is ``+4h``. Raise ValueError."""
+    return time_ms(f"+{text}" if _DURATION.fullmatch(text) else text, now_ms)
 
 
 def duration_ms(text: str, forms: str = 'write a duration such as "30s", "5m" or "1h"') -> int:

@@ -109,8 +109,9 @@ class AlertRow(Base):
 class AlertEventRow(Base):
     """What befell an alert, for its history.
 
-    ``kind``: ``firing``, ``severity``, ``resolved``, ``acknowledged``, ``told`` (confirmed by the
-    channel) or ``failed`` (the channel will never take it); ``document`` has the particulars.
+    ``kind``: ``firing``, ``severity``, ``resolved``, ``acknowledged``, ``unacknowledged``, ``told``
+    (confirmed by the channel) or ``failed`` (the channel will never take it); ``document`` has the
+    particulars.
     """
 
     __tablename__ = "alert_events"

@@ -1,0 +1,45 @@
+"""What globs of silences and routes see of an alert."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAGIC = frozenset("*?[")
+
+
+def properties(
+    severity: str,
+    rule: str,
+    server_id: str,
+    labels: Mapping[str, str],
+    tags: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return name → value.
+
+    Of a tag and a label of one name the tag counts; ``label.NAME`` is always the label. No label
+    and no tag hides rule, severity or server_id.
+    """
+    return {
+        **labels,
+        **(tags or {}),
+        **{f"label.{name}": value for name, value in labels.items()},
+        "severity": severity,
+        "rule": rule,
+        "server_id": server_id,
+    }
+
+
+def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
+    """Tell whether every glob matches the value of its name; one that is not there does not."""
+    return all(name in values and _fits(values[name], glob) for name, glob in matchers.items())
+
+
+def _fits(value: str, glob: str) -> bool:
+    # fnmatch keeps few patterns compiled: not those of a thousand silences, each of one host
+    if value == glob or _MAGIC.isdisjoint(glob):
+        return value == glob
+    return fnmatchcase(value, glob)

@@ -1,0 +1,260 @@
+"""What the alerts API takes and gives back; ``openapi.json`` is made from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from hostpulse_server.alerts.acting import MAX_COMMENT
+from hostpulse_server.alerts.model import SEVERITIES
+from hostpulse_server.api.query_parameters import MAX_TIME_MS, ahead_ms, time_ms
+from hostpulse_server.api.services import services
+
+MAX_PAGE = 1000
+MAX_ID = 2**31 - 1  # as the narrowest database keeps them
+NUMBER_PATTERN = r"^[0-9]{1,9}$(?!\n)"
+PLACE_PATTERN = r"^[0-9]{1,15}-[0-9]{1,9}$(?!\n)"
+
+
+def _printable(text: str) -> None:
+    if not text.isprintable():
+        raise ValidationError("must not hold control characters")
+
+
+class Moment(fields.Field[int]):
+    """A time: epoch milliseconds, RFC 3339, ``now``, or a duration from now."""
+
+    default_error_messages = {"invalid": "must be a time"}  # noqa: RUF012 - as marshmallow has it
+
+    def __init__(self, *, is_ahead: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self._read = ahead_ms if is_ahead else time_ms
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        del attr, data, kwargs
+        if isinstance(value, int) and not isinstance(value, bool):
+            if not 0 <= value <= MAX_TIME_MS:
+                raise ValidationError("is not between 1970 and 9999")
+            return value
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        try:
+            return self._read(value, services().clock.now_ms())
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class _Page(Schema):
+    """Paging and the filters that both lists have."""
+
+    class Meta:
+        """Marshmallow's options."""
+
+        unknown = RAISE
+
+    error_messages: dict[str, str] = {"unknown": "is not known here"}  # noqa: RUF012 - as above
+
+    limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_PAGE))
+
+
+class _AlertFilters(_Page):
+    """Exact values."""
+
+    server_id = fields.String(load_default="", validate=[validate.Length(1, 253), _printable])
+    rule = fields.String(load_default="", validate=[validate.Length(1, 64), _printable])
+    severity = fields.String(load_default="", validate=validate.OneOf(SEVERITIES))
+
+
+class AlertsQuery(_AlertFilters):
+    """Which alerts that are not over."""
+
+    state = fields.String(load_default="", validate=validate.OneOf(("pending", "firing")))
+    cursor = fields.String(
+        load_default="0",
+        validate=validate.Regexp(NUMBER_PATTERN, error="is not a cursor of this list"),
+        metadata={"description": "`next` of the page before"},
+    )
+
+
+class HistoryQuery(_AlertFilters):
+    """Which alerts that fired."""
+
+    start = Moment(metadata={"type": "string", "description": "those that fired then or later on"})
+    end = Moment(metadata={"type": "string", "description": "those that had fired by then"})
+    cursor = fields.String(
+        validate=validate.Regexp(PLACE_PATTERN, error="is not a cursor of this list"),
+        metadata={"description": "`next` of the page before"},
+    )
+
+
+class SilencesQuery(_Page):
+    """Which silences."""
+
+    expired = fields.Boolean(
+        load_default=False, metadata={"description": "true: also those that are over"}
+    )
+    cursor = fields.String(
+        load_default="0",
+        validate=validate.Regexp(NUMBER_PATTERN, error="is not a cursor of this list"),
+        metadata={"description": "`next` of the page before"},
+    )
+
+
+class _Body(Schema):
+    """Names every unknown key instead of dropping it."""
+
+    class Meta:
+        """Marshmallow's options."""
+
+        unknown = RAISE
+
+    error_messages: dict[str, str] = {  # noqa: RUF012 - as above
+        "type": "must be an object",
+        "unknown": "is not known here",
+    }
+
+
+_UNTIL = "epoch ms, RFC 3339 or a duration from now such as `4h`"
+
+
+class AckBody(_Body):
+    """An acknowledgement."""
+
+    comment = fields.String(load_default="", validate=validate.Length(max=MAX_COMMENT))
+    until = Moment(
+        is_ahead=True,
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "oneOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}],
+            "description": f"{_UNTIL}; by default a day, at most 30 d ahead",
+        },
+    )
+
+
+class SilenceBody(_Body):
+    """A silence."""
+
+    matchers = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={
+            "description": "rule, severity, server_id, a tag's or label's name or `label.NAME` "
+            "→ glob; all must match"
+        },
+    )
+    start = Moment(
+        is_ahead=True,
+        metadata={
+            "oneOf": [{"type": "integer"}, {"type": "string"}],
+            "description": f"{_UNTIL}; by default now",
+        },
+    )
+    end = Moment(
+        is_ahead=True,
+        required=True,
+        metadata={
+            "oneOf": [{"type": "integer"}, {"type": "string"}],
+            "description": f"{_UNTIL}; at most a year after start",
+        },
+    )
+    comment = fields.String(load_default="", validate=validate.Length(max=MAX_COMMENT))
+
+
+class AcknowledgementView(Schema):
+    """Who has taken an alert on; times are epoch milliseconds."""
+
+    by = fields.String()
+    at = fields.Integer()
+    until = fields.Integer()
+    comment = fields.String()
+
+
+class ToldView(Schema):
+    """A message that the channel confirmed."""
+
+    channel = fields.String()
+    at = fields.Integer()
+
+
+class EvidenceView(Schema):
+    """What goes with an alert."""
+
+    lines = fields.List(fields.String())
+    trend = fields.List(fields.Float(), metadata={"description": "values before, oldest first"})
+    processes = fields.List(fields.Dict(), metadata={"description": "the heaviest at that moment"})
+    facts = fields.Dict(keys=fields.String(), values=fields.String())
+
+
+class AlertView(Schema):
+    """An alert; times are epoch milliseconds, null is not yet or not at all."""
+
+    id = fields.Integer()
+    rule = fields.String()
+    server_id = fields.String(metadata={"description": "empty: it belongs to no host"})
+    tags = fields.Dict(keys=fields.String(), values=fields.String())
+    severity = fields.String(validate=validate.OneOf(SEVERITIES))
+    state = fields.String(validate=validate.OneOf(("pending", "firing", "resolved")))
+    value = fields.Float(allow_none=True)
+    threshold = fields.Float(allow_none=True)
+    measurement = fields.String()
+    field = fields.String()
+    summary = fields.String()
+    labels = fields.Dict(keys=fields.String(), values=fields.String())
+    runbook = fields.String()
+    evidence = fields.Nested(EvidenceView)
+    started = fields.Integer(metadata={"description": "when the condition began to hold"})
+    fired = fields.Integer(allow_none=True)
+    resolved = fields.Integer(allow_none=True)
+    reason = fields.String(allow_none=True, metadata={"description": "why it ended"})
+    duration_ms = fields.Integer(
+        allow_none=True, metadata={"description": "from fired to resolved, or to now"}
+    )
+    acknowledged = fields.Nested(AcknowledgementView, allow_none=True)
+    told = fields.List(fields.Nested(ToldView))
+    silenced_by = fields.List(
+        fields.Integer(), metadata={"description": "silences that match it now"}
+    )
+
+
+class AlertPage(Schema):
+    """One page of alerts."""
+
+    alerts = fields.List(fields.Nested(AlertView))
+    next = fields.String(allow_none=True, metadata={"description": "cursor of the next page"})
+
+
+class EventView(Schema):
+    """What befell an alert."""
+
+    at = fields.Integer()
+    kind = fields.String()
+    details = fields.Dict()
+
+
+class AlertDetail(AlertView):
+    """An alert with what befell it, the oldest first."""
+
+    events = fields.List(fields.Nested(EventView))
+
+
+class SilenceView(Schema):
+    """A silence; times are epoch milliseconds."""
+
+    id = fields.Integer()
+    matchers = fields.Dict(keys=fields.String(), values=fields.String())
+    start = fields.Integer()
+    end = fields.Integer()
+    comment = fields.String()
+    by = fields.String()
+    created = fields.Integer()
+    state = fields.String(validate=validate.OneOf(("active", "future", "expired")))
+
+
+class SilencePage(Schema):
+    """One page, in the order of ids."""
+
+    silences = fields.List(fields.Nested(SilenceView))
+    next = fields.String(allow_none=True, metadata={"description": "cursor of the next page"})
