@@ -91,6 +91,7 @@ def test_a_newer_schema_that_allows_this_release_is_used_as_it_is(engine: Engine
     set_revision(engine, "9999")
     state.require_current(engine)
     assert state.upgrade(engine) == ("9999", "9999")
+    assert state.needed_revision(engine) == "9999"
     with state.writing(engine) as session:
         policy = sa.text("UPDATE schema_policy SET oldest_release_schema = :r")
         session.execute(policy, {"r": state.HEAD})

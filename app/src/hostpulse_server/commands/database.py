@@ -39,15 +39,18 @@ def upgrade(ctx: click.Context) -> None:
 @json_option
 @click.pass_context
 def current(ctx: click.Context, *, as_json: bool) -> None:
-    """Print the schema that the database has and the one this release needs."""
+    """Print the schema that the database has and the one this release needs.
+
+    A newer schema that allows this release is all it needs.
+    """
     from hostpulse_server import state  # noqa: PLC0415 - keeps ``--help`` fast
 
     engine = state.open_engine(load_config(ctx).state.url)
     try:
-        found = state.current_revision(engine)
+        found, needed = state.current_revision(engine), state.needed_revision(engine)
     finally:
         engine.dispose()
     if as_json:
-        print_json({"current": found, "needed": state.HEAD})
+        print_json({"current": found, "needed": needed})
     else:
-        click.echo(f"current {found or 'none'}, needed {state.HEAD}")
+        click.echo(f"current {found or 'none'}, needed {needed}")

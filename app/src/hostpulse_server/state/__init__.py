@@ -7,6 +7,7 @@ from hostpulse_server.state.schema import (
     HEAD,
     current_revision,
     is_empty,
+    needed_revision,
     require_current,
     upgrade,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "HEAD",
     "current_revision",
     "is_empty",
+    "needed_revision",
     "open_engine",
     "ping",
     "reading",

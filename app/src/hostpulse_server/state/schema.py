@@ -50,13 +50,23 @@ def oldest_release_schema(engine: Engine) -> str | None:
     return None if found is None else str(found)
 
 
-def require_current(engine: Engine) -> None:
-    """Return if this release may use the schema; raise SchemaError with the command to run if not.
+def needed_revision(engine: Engine) -> str:
+    """Return the schema that the database has to have: this release's, or its own newer one.
 
-    It may use its own, and a newer one that says so: then a release that was rolled back goes on.
+    A newer one will do if it says so: then a release that was rolled back goes on.
     """
     found = current_revision(engine)
-    if found == HEAD or (found is not None and _is_newer_and_compatible(engine, found)):
+    if found is not None and found > HEAD:
+        oldest = oldest_release_schema(engine)
+        if oldest is not None and oldest <= HEAD:
+            return found
+    return HEAD
+
+
+def require_current(engine: Engine) -> None:
+    """Return if this release may use the schema; else raise SchemaError with the command to run."""
+    found = current_revision(engine)
+    if found == needed_revision(engine):
         return
     where = engine.url.render_as_string(hide_password=True)
     if found is None:
@@ -70,13 +80,6 @@ def require_current(engine: Engine) -> None:
     raise SchemaError(
         f"the state database {where} has schema {found}, this release needs {HEAD}; {_UPGRADE}"
     )
-
-
-def _is_newer_and_compatible(engine: Engine, found: str) -> bool:
-    if found <= HEAD:
-        return False
-    oldest = oldest_release_schema(engine)
-    return oldest is not None and oldest <= HEAD
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:
