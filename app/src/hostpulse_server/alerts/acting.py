@@ -32,9 +32,10 @@ DAY_MS: Final = 24 * HOUR_MS
 ACKNOWLEDGED_MS: Final = DAY_MS  # unless somebody says otherwise
 MAX_ACKNOWLEDGED_MS: Final = 30 * DAY_MS
 MAX_SILENCED_MS: Final = 366 * DAY_MS
+MAX_ID: Final = 2**31 - 1  # as the narrowest database keeps them
 MAX_COMMENT: Final = 1000
 MAX_MATCHERS: Final = 32
-MAX_GLOB: Final = 255
+MAX_GLOB: Final = 1024  # a tag's value, each character escaped
 _MAX_BY: Final = 255
 _MATCHED = re.compile(r"(?:label\.)?[a-z][a-z0-9_]{0,63}")
 
@@ -92,6 +93,7 @@ def take_back(session: Session, alert_id: int, act: Act) -> AlertRow:
 def _change(
     session: Session, alert_id: int, values: Mapping[str, object], event: AlertEventRow
 ) -> AlertRow:
+    active_alert(session, alert_id)
     # the engine may end the alert meanwhile: what is over stays as it ended
     session.execute(
         sa.update(AlertRow)
@@ -111,11 +113,19 @@ def _event(kind: str, alert_id: int, act: Act, details: Mapping[str, object]) ->
     return AlertEventRow(alert_id=alert_id, at_ms=act.now_ms, kind=kind, document=document)
 
 
-def active_alert(session: Session, alert_id: int) -> AlertRow:
-    """Return an alert that is not over; raises UnknownAlertError and AlertOverError."""
-    row = session.get(AlertRow, alert_id, populate_existing=True)
+def any_alert(session: Session, alert_id: int) -> AlertRow:
+    """Return an alert as it is in the database now; raises UnknownAlertError."""
+    row = None
+    if alert_id <= MAX_ID:
+        row = session.get(AlertRow, alert_id, populate_existing=True)
     if row is None:
         raise UnknownAlertError(f"there is no alert {alert_id}")
+    return row
+
+
+def active_alert(session: Session, alert_id: int) -> AlertRow:
+    """Return an alert that is not over; raises UnknownAlertError and AlertOverError."""
+    row = any_alert(session, alert_id)
     if row.resolved_ms is not None:
         raise AlertOverError(f"alert {alert_id} is over; there is nothing left to acknowledge")
     return row
@@ -129,8 +139,8 @@ def silence(
     Raises InvalidItemError naming every fault.
     """
     faults = _faults_of_matchers(matchers) | _faults_of_comment(act.comment)
-    is_of_everything = all(set(glob) == {"*"} for glob in matchers.values())
-    if matchers and is_of_everything and not act.comment.strip():
+    is_of_all = all(set(glob) == {"*"} for glob in matchers.values())
+    if matchers and is_of_all and not act.comment.strip():
         faults["/comment"] = ["is required for a silence of everything"]
     if end_ms <= start_ms:
         faults["/end"] = ["must be after start"]
@@ -153,11 +163,17 @@ def silence(
     return row
 
 
-def end_silence(session: Session, silence_id: int, act: Act) -> SilenceRow:
-    """End a silence now, one to come before it begins; raises UnknownSilenceError."""
-    row = session.get(SilenceRow, silence_id, with_for_update=True)
+def any_silence(session: Session, silence_id: int) -> SilenceRow:
+    """Return a silence; raises UnknownSilenceError."""
+    row = session.get(SilenceRow, silence_id) if silence_id <= MAX_ID else None
     if row is None:
         raise UnknownSilenceError(f"there is no silence {silence_id}")
+    return row
+
+
+def end_silence(session: Session, silence_id: int, act: Act) -> SilenceRow:
+    """End a silence now, one to come before it begins; raises UnknownSilenceError."""
+    row = any_silence(session, silence_id)
     if row.end_ms > act.now_ms:
         row.start_ms = min(row.start_ms, act.now_ms)
         row.end_ms = act.now_ms
@@ -184,7 +200,8 @@ def _faults_of_matchers(matchers: Mapping[str, str]) -> dict[str, list[str]]:
 def _fault_of_matcher(name: str, glob: str) -> str:
     if not _MATCHED.fullmatch(name):
         return "must be rule, severity, server_id, a tag's name, a label's name or label.NAME"
-    if not 1 <= len(glob) <= MAX_GLOB or not glob.isprintable():
+    is_empty = not glob and name != "server_id"  # what belongs to no host has an empty one
+    if is_empty or len(glob) > MAX_GLOB or not glob.isprintable():
         return f"must be a glob of 1-{MAX_GLOB} characters without control characters"
     if name == "severity" and not any(fnmatchcase(one, glob) for one in SEVERITIES):
         return f"matches none of {', '.join(SEVERITIES)}"

@@ -40,6 +40,4 @@ def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
 
 def _fits(value: str, glob: str) -> bool:
     # fnmatch keeps few patterns compiled: not those of a thousand silences, each of one host
-    if value == glob or _MAGIC.isdisjoint(glob):
-        return value == glob
-    return fnmatchcase(value, glob)
+    return value == glob if _MAGIC.isdisjoint(glob) else fnmatchcase(value, glob)

@@ -12,7 +12,6 @@ from hostpulse_server.api.query_parameters import MAX_TIME_MS, ahead_ms, time_ms
 from hostpulse_server.api.services import services
 
 MAX_PAGE = 1000
-MAX_ID = 2**31 - 1  # as the narrowest database keeps them
 NUMBER_PATTERN = r"^[0-9]{1,9}$(?!\n)"
 PLACE_PATTERN = r"^[0-9]{1,15}-[0-9]{1,9}$(?!\n)"
 
@@ -47,11 +46,6 @@ class Moment(fields.Field[int]):
 
 class _Page(Schema):
     """Paging and the filters that both lists have."""
-
-    class Meta:
-        """Marshmallow's options."""
-
-        unknown = RAISE
 
     error_messages: dict[str, str] = {"unknown": "is not known here"}  # noqa: RUF012 - as above
 

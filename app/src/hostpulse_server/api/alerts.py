@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask import g
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 
 from hostpulse_server.alerts import acting, history, views
 from hostpulse_server.api.alert_schemas import (
-    MAX_ID,
     AckBody,
     AlertDetail,
     AlertPage,
@@ -20,14 +20,15 @@ from hostpulse_server.api.alert_schemas import (
 from hostpulse_server.api.auth import require
 from hostpulse_server.api.servers import takes_json
 from hostpulse_server.api.services import services
-from hostpulse_server.errors import InvalidItemError, UnknownAlertError
+from hostpulse_server.errors import InvalidItemError
 from hostpulse_server.state import reading, writing
-from hostpulse_server.state.alert_models import AlertRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy.orm import Session
+
+    from hostpulse_server.state.alert_models import AlertRow
 
 blueprint = Blueprint(
     "alerts",
@@ -36,12 +37,12 @@ blueprint = Blueprint(
     description="Alerts, their history, and acknowledgements.",
 )
 ROOT = "/alerts"
-_ONE = f"{ROOT}/<int(max={MAX_ID}):alert_id>"
+_ONE = f"{ROOT}/<int:alert_id>"
 
 
 @blueprint.route(ROOT, methods=["GET"])
 @require("reader")
-@blueprint.arguments(AlertsQuery, location="query")
+@blueprint.arguments(AlertsQuery, location="query", unknown=RAISE)
 @blueprint.response(200, AlertPage)
 def list_alerts(query: dict[str, Any]) -> dict[str, Any]:
     """List alerts that are not over: pending, firing or both."""
@@ -54,7 +55,7 @@ def list_alerts(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route(f"{ROOT}/history", methods=["GET"])
 @require("reader")
-@blueprint.arguments(HistoryQuery, location="query")
+@blueprint.arguments(HistoryQuery, location="query", unknown=RAISE)
 @blueprint.response(200, AlertPage)
 def list_history(query: dict[str, Any]) -> dict[str, Any]:
     """List alerts that fired, the newest first: how long, who was told, who acknowledged."""
@@ -92,9 +93,7 @@ def _wanted(query: Mapping[str, Any]) -> history.Wanted:
 def get_alert(alert_id: int) -> dict[str, Any]:
     """Show one alert and what befell it."""
     with reading(services().registry.engine) as session:
-        row = session.get(AlertRow, alert_id)
-        if row is None:
-            raise UnknownAlertError(f"there is no alert {alert_id}")
+        row = acting.any_alert(session, alert_id)
         befell = [views.event_json(event) for event in history.events(session, alert_id)]
         return {**_shown(session, row), "events": befell}
 

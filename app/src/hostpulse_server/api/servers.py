@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import request, url_for
 from flask_smorest import Blueprint
 
+from hostpulse_server import wire
 from hostpulse_server.api.auth import require
 from hostpulse_server.api.server_schemas import (
     ListQuery,
@@ -50,6 +51,9 @@ def takes_json(view: Callable[..., Any]) -> Callable[..., Any]:
         if request.mimetype != "application/json":
             raise UnsupportedMediaError("The body must be application/json; set Content-Type.")
         request.max_content_length = services().config.api.max_body
+        body = request.get_data()
+        if body:  # the parser behind the schemas fails on nesting and long numbers
+            wire.parse(body)
         return view(*args, **kwargs)
 
     return checked

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import url_for
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 
 from hostpulse_server.alerts import acting, history, views
 from hostpulse_server.api.alert_schemas import (
-    MAX_ID,
     SilenceBody,
     SilencePage,
     SilencesQuery,
@@ -19,9 +19,7 @@ from hostpulse_server.api.alerts import caller
 from hostpulse_server.api.auth import require
 from hostpulse_server.api.servers import takes_json
 from hostpulse_server.api.services import services
-from hostpulse_server.errors import UnknownSilenceError
 from hostpulse_server.state import reading, writing
-from hostpulse_server.state.alert_models import SilenceRow
 
 blueprint = Blueprint(
     "silences",
@@ -30,12 +28,12 @@ blueprint = Blueprint(
     description="Alerts that are not told for a while.",
 )
 ROOT = "/silences"
-_ONE = f"{ROOT}/<int(max={MAX_ID}):silence_id>"
+_ONE = f"{ROOT}/<int:silence_id>"
 
 
 @blueprint.route(ROOT, methods=["GET"])
 @require("reader")
-@blueprint.arguments(SilencesQuery, location="query")
+@blueprint.arguments(SilencesQuery, location="query", unknown=RAISE)
 @blueprint.response(200, SilencePage)
 def list_silences(query: dict[str, Any]) -> dict[str, Any]:
     """List silences in force and to come."""
@@ -81,9 +79,7 @@ def get_silence(silence_id: int) -> dict[str, Any]:
     """Show one silence."""
     service = services()
     with reading(service.registry.engine) as session:
-        row = session.get(SilenceRow, silence_id)
-        if row is None:
-            raise UnknownSilenceError(f"there is no silence {silence_id}")
+        row = acting.any_silence(session, silence_id)
         return views.silence_json(row, service.clock.now_ms())
 
 

@@ -1,0 +1,267 @@
+"""The alerts API over the real application: lists, history, acknowledgements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hostpulse_server.state import writing
+from hostpulse_server.state.alert_models import AlertEventRow
+
+if TYPE_CHECKING:
+    from app.tests.alerts_api.conftest import Desk
+
+DAY_MS = 86_400_000
+ACTS: tuple[tuple[str, Any], ...] = (("POST", {"json": {}}), ("DELETE", {}))
+
+
+def walk(desk: Desk, path: str) -> list[dict[str, Any]]:
+    """Return the alerts of all pages, two each."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        page = desk.get(f"{path}limit=2{cursor}")
+        assert 0 < len(page["alerts"]) <= 2
+        found += page["alerts"]
+        if page["next"] is None:
+            return found
+        cursor = f"&cursor={page['next']}"
+
+
+def test_an_alert_is_shown_with_all_there_is_to_it(desk: Desk) -> None:
+    """What, where, since when, who was told."""
+    alert_id = desk.alert(evidence={"lines": ["seen"], "trend": [1.0], "processes": [{"pid": 1}]})
+    desk.tell(alert_id)
+    (shown,) = desk.get("/alerts")["alerts"]
+    assert shown == {
+        "id": alert_id,
+        "rule": "disk_usage",
+        "server_id": "web-01",
+        "tags": {"mount": "/data0"},
+        "severity": "warning",
+        "state": "firing",
+        "value": 91.5,
+        "threshold": 90.0,
+        "measurement": "disk",
+        "field": "used_percent",
+        "summary": "disk /data0 91.5 % full on web-01",
+        "labels": {"env": "production"},
+        "runbook": "docs/runbooks.md#disk_usage",
+        "evidence": {"lines": ["seen"], "trend": [1.0], "processes": [{"pid": 1}]},
+        "started": desk.now_ms - 300_000,
+        "fired": desk.now_ms - 300_000,
+        "resolved": None,
+        "reason": None,
+        "duration_ms": 300_000,
+        "acknowledged": None,
+        "told": [{"channel": "mail", "at": desk.now_ms}],
+        "silenced_by": [],
+    }
+
+
+def test_the_list_holds_what_is_not_over_and_filters(desk: Desk) -> None:
+    """Both states without ``state``; filters are exact; pages hold every alert once."""
+    pending = desk.alert("pending", fired_ms=None)
+    firing = [desk.alert(), desk.alert(severity="critical"), desk.alert(server_id="web-02")]
+    other = desk.alert(rule="cpu_usage", tags={"core": "total"})
+    desk.alert("resolved")
+    ids = [one["id"] for one in walk(desk, "/alerts?")]
+    assert ids == [pending, *firing, other]
+    for query, expected in (
+        ("state=pending", [pending]),
+        ("state=firing", [*firing, other]),
+        ("severity=critical", [firing[1]]),
+        ("server_id=web-02", [firing[2]]),
+        ("rule=cpu_usage", [other]),
+        ("rule=cpu", []),
+    ):
+        assert [one["id"] for one in desk.get(f"/alerts?{query}")["alerts"]] == expected, query
+
+
+def test_the_history_tells_who_what_when_and_how_long(desk: Desk) -> None:
+    """Newest first, over or not; what was only pending never happened."""
+    minute = 60_000
+    ids = []
+    for age in (50, 40, 40, 10):
+        fired = desk.now_ms - age * minute
+        ids.append(desk.alert("resolved", fired_ms=fired, resolved_ms=fired + 5 * minute))
+    still = desk.alert(rule="cpu_usage")
+    desk.alert("pending", fired_ms=None)
+    expected = [still, ids[3], ids[2], ids[1], ids[0]]
+    found = walk(desk, "/alerts/history?")
+    assert [one["id"] for one in found] == expected
+    assert (found[1]["duration_ms"], found[1]["reason"]) == (5 * minute, "cleared")
+    assert found[0]["duration_ms"] == 5 * minute
+    for query, wanted in (
+        ("rule=cpu_usage", [still]),
+        ("server_id=web-02", []),
+        ("start=-20m", [still, ids[3]]),
+        ("start=-36m", expected[:4]),  # these were still firing then
+        ("end=-45m", [ids[0]]),
+        ("start=-45m&end=-20m", [ids[2], ids[1], ids[0]]),
+        (f"start={desk.now_ms - minute}", [still]),
+        ("start=2020-01-01T00:00:00Z&end=2020-02-01T00:00:00Z", []),
+    ):
+        found = desk.get(f"/alerts/history?{query}")["alerts"]
+        assert [one["id"] for one in found] == wanted, query
+
+
+def test_an_acknowledgement_names_the_key_and_runs_out(desk: Desk) -> None:
+    """A day unless said otherwise; anew replaces; after its end it is as if there were none."""
+    alert_id = desk.alert()
+    by = f"key {desk.api.keys['operator'][3:15]}"
+    response = desk.ask("POST", f"/alerts/{alert_id}/ack", json={"comment": "on it"})
+    assert response.status_code == 200
+    assert response.json is not None
+    at = desk.now_ms
+    expected = {"by": by, "at": at, "until": at + DAY_MS, "comment": "on it"}
+    assert response.json["acknowledged"] == expected
+    assert desk.get("/alerts")["alerts"][0]["acknowledged"] == expected
+    desk.api.clock.move(60)
+    desk.ask("POST", f"/alerts/{alert_id}/ack", "admin", json={"until": "4h"})
+    until = desk.row(alert_id).acknowledged_until_ms
+    assert until == desk.now_ms + 4 * 3_600_000
+    detail = desk.get(f"/alerts/{alert_id}")
+    assert detail["acknowledged"]["comment"] == ""
+    assert [one["kind"] for one in detail["events"]] == ["acknowledged"] * 2
+    assert detail["events"][0]["details"] == {"by": by, "until": at + DAY_MS, "comment": "on it"}
+    desk.api.clock.move(4 * 3600)
+    assert desk.get(f"/alerts/{alert_id}")["acknowledged"] is None
+    desk.change(alert_id, state="resolved", resolved_ms=desk.now_ms)
+    assert desk.get("/alerts/history")["alerts"][0]["acknowledged"]["until"] == until
+
+
+@pytest.mark.parametrize(
+    ("until", "ahead_s"),
+    [("+4h", 14_400), ("90m", 5400), (1_800_000_065_000, 60), ("2027-01-15T08:01:05Z", 60)],
+)
+def test_the_end_of_an_acknowledgement_is_said_in_many_ways(
+    desk: Desk, until: str | int, ahead_s: int
+) -> None:
+    """Relative, epoch milliseconds, RFC 3339."""
+    alert_id = desk.alert()
+    assert desk.now_ms == 1_800_000_005_000
+    response = desk.ask("POST", f"/alerts/{alert_id}/ack", json={"until": until})
+    assert response.status_code == 200, response.text
+    assert desk.row(alert_id).acknowledged_until_ms == desk.now_ms + ahead_s * 1000
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"until": "-1h"}, "/until"),
+        ({"until": "now"}, "/until"),
+        ({"until": "31d"}, "/until"),
+        ({"until": 5}, "/until"),
+        ({"until": -5}, "/until"),
+        ({"until": 1.5}, "/until"),
+        ({"until": True}, "/until"),
+        ({"until": []}, "/until"),
+        ({"until": "soon"}, "/until"),
+        ({"until": "999999999999w"}, "/until"),
+        ({"until": 10**40}, "/until"),
+        ({"comment": 5}, "/comment"),
+        ({"comment": "x" * 1001}, "/comment"),
+        ({"comment": "a\x1b[31m"}, "/comment"),
+        ({"who": "me"}, "/who"),
+        ([], "/"),
+        (7, "/"),
+    ],
+)
+def test_a_wrong_acknowledgement_is_told_by_its_field(desk: Desk, body: Any, field: str) -> None:
+    """And nothing is written."""
+    alert_id = desk.alert()
+    assert list(desk.faults("POST", f"/alerts/{alert_id}/ack", json=body)) == [field]
+    assert desk.row(alert_id).acknowledged_by is None
+
+
+def test_an_acknowledgement_is_taken_back(desk: Desk) -> None:
+    """Once; a second time changes nothing and adds no event."""
+    alert_id = desk.alert()
+    desk.ask("POST", f"/alerts/{alert_id}/ack", json={})
+    for _ in range(2):
+        assert desk.ask("DELETE", f"/alerts/{alert_id}/ack").status_code == 204
+        assert desk.row(alert_id).acknowledged_until_ms is None
+    kinds = [one["kind"] for one in desk.get(f"/alerts/{alert_id}")["events"]]
+    assert kinds == ["acknowledged", "unacknowledged"]
+
+
+def test_what_is_over_or_unknown_is_not_acknowledged(desk: Desk) -> None:
+    """409 and 404, and an old alert's record stays as it is."""
+    over = desk.alert("resolved", acknowledged_by="key a", acknowledged_until_ms=5)
+    for method, options in ACTS:
+        assert desk.ask(method, f"/alerts/{over}/ack", **options).status_code == 409
+        for unknown in (over + 1, 2**31 - 1, 2**31, 10**30, "x", "-1"):
+            assert desk.ask(method, f"/alerts/{unknown}/ack", **options).status_code == 404
+    assert desk.row(over).acknowledged_by == "key a"
+    assert desk.ask("GET", f"/alerts/{over + 1}").status_code == 404
+
+
+def test_a_reader_reads_and_an_agent_does_not(desk: Desk) -> None:
+    """Acknowledging and silencing is for operators and admins."""
+    alert_id = desk.alert()
+    end = {"matchers": {"rule": "x"}, "end": "1h"}
+    for key, reads, acts in (
+        (None, 401, 401),
+        ("agent", 403, 403),
+        ("reader", 200, 403),
+        ("operator", 200, 200),
+        ("admin", 200, 200),
+    ):
+        for path in ("/alerts", "/alerts/history", f"/alerts/{alert_id}", "/silences"):
+            assert desk.ask("GET", path, key).status_code == reads
+        assert desk.ask("POST", f"/alerts/{alert_id}/ack", key, json={}).status_code == acts
+        made = desk.ask("POST", "/silences", key, json=end)
+        assert made.status_code == (201 if acts == 200 else acts)
+        path = f"/silences/{made.json['id'] if acts == 200 and made.json else 1}"
+        assert desk.ask("DELETE", path, key).status_code == (204 if acts == 200 else acts)
+        removed = desk.ask("DELETE", f"/alerts/{alert_id}/ack", key)
+        assert removed.status_code == (204 if acts == 200 else acts)
+
+
+def test_an_event_of_any_kind_is_shown(desk: Desk) -> None:
+    """What befell it, in order, with its particulars."""
+    alert_id = desk.alert()
+    with writing(desk.api.registry.engine) as session:
+        for at_ms, kind in ((3, "failed"), (1, "firing"), (2, "severity")):
+            session.add(
+                AlertEventRow(alert_id=alert_id, at_ms=at_ms, kind=kind, document={"n": at_ms})
+            )
+    events = desk.get(f"/alerts/{alert_id}")["events"]
+    assert [one["kind"] for one in events] == ["firing", "severity", "failed"]
+    assert events[0] == {"at": 1, "kind": "firing", "details": {"n": 1}}
+
+
+def test_the_state_database_away_is_a_503(desk: Desk) -> None:
+    """Not a 500, and it says when to come again."""
+    alert_id = desk.alert()
+    desk.api.registry.servers()
+    with desk.api.registry.engine.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE alerts RENAME TO gone")
+        connection.commit()
+    for response in (
+        desk.ask("GET", "/alerts"),
+        desk.ask("POST", f"/alerts/{alert_id}/ack", json={}),
+    ):
+        assert response.status_code == 503
+        assert "Retry-After" in response.headers
+
+
+def test_the_openapi_document_describes_alerts_and_silences(desk: Desk) -> None:
+    """Every path with its methods; times may be text or number."""
+    document = desk.api.app.test_client().get("/openapi.json").get_json()
+    paths = document["paths"]
+    for path, methods in (
+        ("/api/v1/alerts", {"get"}),
+        ("/api/v1/alerts/history", {"get"}),
+        ("/api/v1/alerts/{alert_id}", {"get"}),
+        ("/api/v1/alerts/{alert_id}/ack", {"post", "delete"}),
+        ("/api/v1/silences", {"get", "post"}),
+        ("/api/v1/silences/{silence_id}", {"get", "delete"}),
+    ):
+        assert set(paths[path]) - {"parameters"} == methods
+    names = {one["name"] for one in paths["/api/v1/alerts/history"]["get"]["parameters"]}
+    assert names >= {"server_id", "rule", "start", "end", "cursor", "limit"}
+    body = document["components"]["schemas"]["AckBody"]["properties"]["until"]
+    assert {one["type"] for one in body["oneOf"]} == {"integer", "string", "null"}
