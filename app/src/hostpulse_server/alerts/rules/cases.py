@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from hostpulse_server.alerts.model import SEVERITIES, Severity
 from hostpulse_server.alerts.rules.model import Rule
@@ -39,6 +39,12 @@ class Transition(NamedTuple):
         """Return it as a line for people, such as ``5m firing warning``."""
         severity = f" {self.severity}" if self.severity else ""
         return f"{as_duration(self.at_ms) if self.at_ms else '0s'} {self.state}{severity}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a rules file writes it."""
+        at = as_duration(self.at_ms) if self.at_ms else "0s"
+        severity = {"severity": self.severity} if self.severity else {}
+        return {"at": at, "state": self.state, **severity}
 
 
 @dataclass(frozen=True, slots=True)

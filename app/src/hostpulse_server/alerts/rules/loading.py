@@ -56,7 +56,7 @@ def load_book(patterns: Sequence[str]) -> Book:
             with Path(name).open("rb") as file:
                 texts[name] = file.read(MAX_BYTES + 1)
         except OSError as error:
-            faults.append(f"{name}:1: cannot be read: {error.strerror}")
+            faults.append(f"{name}: cannot be read: {error.strerror}")
     return read_book(texts, faults)
 
 

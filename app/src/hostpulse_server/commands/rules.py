@@ -1,0 +1,241 @@
+"""``hostpulse-server rules``: checking rules files, running their tests, trying them on history."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hostpulse_server.clock import SYSTEM
+from hostpulse_server.commands.options import (
+    config_option,
+    json_option,
+    load_config,
+    open_registry,
+    print_json,
+    print_table,
+)
+from hostpulse_server.errors import RulesError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hostpulse_server.alerts.rules.backtest import Host
+    from hostpulse_server.alerts.rules.loading import Book
+    from hostpulse_server.alerts.rules.report import Report
+    from hostpulse_server.alerts.rules.trial import Outcome
+    from hostpulse_server.config import ServerConfig
+
+_FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True)
+
+
+@click.group()
+def rules() -> None:
+    """Check, test and try out the rules that alerts are made by.
+
+    Of several files, a rule in a later one is laid over the one of the same name key by key. A
+    FILE may be a glob in quotes.
+    """
+
+
+@rules.command()
+@_FILES
+@json_option
+@click.pass_context
+def check(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
+    """Say whether rules files are right, or all that is wrong with them."""
+    book = _book(ctx, files, as_json=as_json)
+    tested = {case.rule.name for case in book.cases}
+    untested = [name for name in book.rules.rules if name not in tested]
+    if as_json:
+        print_json(
+            {
+                "ok": True,
+                "faults": [],
+                "files": list(book.files),
+                "rules": len(book.rules.rules),
+                "tests": len(book.cases),
+                "untested": untested,
+            }
+        )
+        return
+    for name in untested:
+        click.echo(f"warning: rule {name} has no test")
+    counts = f"{_many(len(book.rules.rules), 'rule')}, {_many(len(book.cases), 'test')}"
+    click.echo(f"ok: {counts} in {_many(len(book.files), 'file')}")
+
+
+@rules.command()
+@_FILES
+@json_option
+@click.pass_context
+def test(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
+    """Run the tests of rules files; exit status 1 if any fails.
+
+    A test sees the rules as its own file and those before it make them.
+    """
+    from hostpulse_server.alerts.rules.trial import run  # noqa: PLC0415 - keeps ``--help`` fast
+
+    outcomes = [run(case) for case in _book(ctx, files, as_json=as_json).cases]
+    failed = sum(not outcome.is_passed for outcome in outcomes)
+    if as_json:
+        print_json({"failed": failed, "tests": [_outcome_json(outcome) for outcome in outcomes]})
+    else:
+        for outcome in outcomes:
+            _print_outcome(outcome)
+        click.echo(f"{_many(len(outcomes), 'test')}, {failed} failed")
+    if failed:
+        ctx.exit(1)
+
+
+@rules.command()
+@_FILES
+@click.option("--start", default="-24h", show_default=True, help="Epoch ms, RFC 3339 or -24h.")
+@click.option("--end", default="now", show_default=True, help="As --start.")
+@click.option("--against", multiple=True, metavar="FILE2", help="Also show what differs with it.")
+@click.option("--rule", "names", multiple=True, metavar="NAME", help="Only this rule.")
+@click.option("--server", "servers", multiple=True, metavar="ID", help="Only this server.")
+@config_option
+@json_option
+@click.pass_context
+def backtest(  # noqa: PLR0913 - the options of a command
+    ctx: click.Context,
+    *,
+    files: tuple[str, ...],
+    start: str,
+    end: str,
+    against: tuple[str, ...],
+    names: tuple[str, ...],
+    servers: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say what rules would have told of the samples that are stored.
+
+    By the state machine that runs live, begun at --start with nothing known. Rules of kind liveness
+    are left out: they judge silence while it lasts. --against, --rule and --server may be repeated.
+    """
+    config = load_config(ctx)
+    span = _span(config, start, end)
+    books = [_book(ctx, one, as_json=as_json) for one in (files, against) if one]
+    for name in names:
+        if not any(name in book.rules.rules for book in books):
+            raise click.BadParameter(f"there is no rule {name!r} in these files")
+    report = _replayed(config, books, names, servers, span)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        _print_report(report)
+
+
+def _replayed(
+    config: ServerConfig,
+    books: Sequence[Book],
+    names: Sequence[str],
+    servers: Sequence[str],
+    span: tuple[int, int],
+) -> Report:
+    from hostpulse_server.alerts.rules import backtest as work  # noqa: PLC0415 - as above
+    from hostpulse_server.alerts.rules.report import Report, Side  # noqa: PLC0415 - as above
+    from hostpulse_server.store.factory import open_store  # noqa: PLC0415 - as above
+
+    hosts = _hosts(config)
+    chosen = [work.of_thresholds(book.rules, names) for book in books]
+    runs = [work.Backtest(one, hosts) for one in chosen]
+    server_ids = servers or ("", *hosts)
+    with (
+        closing(open_store(config, read_only=True)) as store,
+        click.progressbar(
+            server_ids, label="servers", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as each,
+    ):
+        wanted = [rule for one in chosen for rule in one.rules.values()]
+        work.run(work.History(store, wanted, *span), runs, each)
+    sides = (
+        Side(book.files, tuple(one.rules), tuple(done.spells))
+        for book, one, done in zip(books, chosen, runs, strict=True)
+    )
+    return Report(*span, len(server_ids), tuple(sides))
+
+
+def _hosts(config: ServerConfig) -> dict[str, Host]:
+    from hostpulse_server.alerts.rules.backtest import (  # noqa: PLC0415 - as above
+        DEFAULT_INTERVAL_MS,
+        Host,
+    )
+
+    with open_registry(config, create=False) as registry:
+        return {
+            server.id: Host(server.labels, server.interval_ms or DEFAULT_INTERVAL_MS)
+            for server in registry.servers()
+        }
+
+
+def _span(config: ServerConfig, start: str, end: str) -> tuple[int, int]:
+    from hostpulse_server.api.query_parameters import time_ms  # noqa: PLC0415 - as above
+
+    now_ms = SYSTEM.now_ms()
+    try:
+        found = time_ms(start, now_ms), time_ms(end, now_ms)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--start, --end") from None
+    if found[0] >= found[1]:
+        raise click.BadParameter("must be before --end", param_hint="--start")
+    if found[0] < now_ms - config.retention.raw * 1000:
+        days = config.retention.raw / 86_400
+        click.echo(f"note: raw values are kept for {days:g} days; before, nothing fires", err=True)
+    return found
+
+
+def _book(ctx: click.Context, files: Sequence[str], *, as_json: bool) -> Book:
+    """Return what the files say; if that is wrong, print all faults and end with status 1."""
+    from hostpulse_server.alerts.rules.loading import load_book  # noqa: PLC0415 - as above
+
+    try:
+        return load_book(files)
+    except RulesError as error:
+        if as_json:
+            print_json({"ok": False, "faults": list(error.faults)})
+        else:
+            click.echo("\n".join(error.faults))
+        ctx.exit(1)
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    case = outcome.case
+    name = f" ({case.name})" if case.name else ""
+    click.echo(f"{'ok  ' if outcome.is_passed else 'FAIL'}  {case.at} {case.rule.name}{name}")
+    if not outcome.is_passed:
+        width = max((len(one) for one, _ in outcome.side_by_side()), default=0)
+        for expected, found in (("expected", "found"), *outcome.side_by_side()):
+            mark = " " if expected in (found, "expected") else "!"
+            click.echo(f"      {mark} {expected:<{max(width, 8)}}  {found}")
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    case = outcome.case
+    return {
+        "file": case.at.file,
+        "line": case.at.line,
+        "rule": case.rule.name,
+        "name": case.name,
+        "passed": outcome.is_passed,
+        "expected": [one.as_json() for one in case.expect],
+        "found": [one.as_json() for one in outcome.found],
+    }
+
+
+def _print_report(report: Report) -> None:
+    from hostpulse_server.alerts.rules.report import HEAD  # noqa: PLC0415 - as above
+
+    for sentence, rows in report.sections():
+        click.echo(sentence)
+        if rows:
+            head = HEAD if len(rows[0]) == len(HEAD) else ("RULE", *HEAD)
+            print_table(head, rows)
+            click.echo()
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
