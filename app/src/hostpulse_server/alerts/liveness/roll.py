@@ -1,0 +1,117 @@
+"""The registered servers, with what is known of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostpulse_server.alerts.liveness import verdicts
+from hostpulse_server.alerts.liveness.known import Known
+from hostpulse_server.alerts.liveness.telling import ending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from hostpulse_server.alerts.model import Condition, Reason
+    from hostpulse_server.alerts.rules.model import Rule, RuleSet
+    from hostpulse_server.registry import Server
+
+
+class Roll:
+    """``known`` holds all that was heard of, ``active`` those whose silence counts.
+
+    ``changed`` are servers of which something else is to be remembered now.
+    """
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.known: dict[str, Known] = {}
+        self.active: dict[str, Known] = {}
+        self.changed: set[str] = set()
+        self._rules = rules
+        self._servers: list[Server] | None = None
+        self._disabled: set[str] = set()
+        self._net_of: dict[str, str] = {}
+        self._hosts_of: dict[str, list[str]] = {}
+
+    def of(self, server_id: str) -> Known:
+        """Return what is known of a server."""
+        known = self.known.get(server_id)
+        if known is None:
+            known = self.known[server_id] = Known()
+        return known
+
+    def reload(self, rules: RuleSet, now_ms: int) -> list[Condition]:
+        """Go by other rules."""
+        self._rules = rules
+        servers, self._servers = self._servers, None
+        return [] if servers is None else self.enrol(servers, now_ms)
+
+    def enrol(self, servers: Sequence[Server], now_ms: int) -> list[Condition]:
+        """Take over the registry, if it has changed; return ends of alerts that go with that."""
+        if servers == self._servers:
+            return []
+        self._servers = list(servers)
+        disabled = {server.id for server in servers if server.disabled}
+        present = {server.id: server for server in servers if not server.disabled}
+        conditions = []
+        for server_id in self.known.keys() - present.keys():
+            reason: Reason = "disabled" if server_id in disabled else "server_removed"
+            known = self.known.pop(server_id)
+            conditions += [
+                ending(rule, server_id, known, reason, now_ms) for rule in list(known.told)
+            ]
+        for server_id, server in present.items():
+            known = self.of(server_id)
+            if server_id in self._disabled and not known.heard_ms:
+                known.since_ms = now_ms  # it could not report before
+                self.changed.add(server_id)
+            known.enrol(server, self._rules_of(server))
+            ended = self._without_rule(server_id, known, now_ms)
+            if ended:
+                self.changed.add(server_id)
+                conditions += ended
+        self._disabled = disabled
+        self.changed &= self.known.keys()
+        self.active = {server_id: self.known[server_id] for server_id in present}
+        self._net_of = verdicts.subnets(present.values())
+        self._hosts_of = verdicts.group(self._net_of)
+        return conditions
+
+    def around(
+        self,
+        server_id: str,
+        is_silent: Callable[[Known], bool],
+        seen: dict[str, verdicts.Surroundings],
+    ) -> verdicts.Surroundings | None:
+        """Return how a server's network is; ``seen`` are those that were judged in this turn."""
+        name = self._net_of.get(server_id)
+        if name is None:
+            return None
+        found = seen.get(name)
+        if found is None:
+            hosts = [self.active[one] for one in self._hosts_of[name]]
+            found = seen[name] = verdicts.surroundings(
+                name, [known if is_silent(known) else None for known in hosts]
+            )
+        return found
+
+    def _rules_of(self, server: Server) -> tuple[Rule, ...]:
+        found = [
+            self._rules.effective(name, server.id, {}, server.labels)
+            for name, rule in self._rules.rules.items()
+            if rule.kind == "liveness"
+        ]
+        return tuple(rule for rule in found if rule is not None)
+
+    def _without_rule(self, server_id: str, known: Known, now_ms: int) -> list[Condition]:
+        names: Collection[str] = {rule.name for rule in known.rules}
+        return [
+            ending(
+                name,
+                server_id,
+                known,
+                "disabled" if name in self._rules.rules else "rule_removed",
+                now_ms,
+            )
+            for name in list(known.told)
+            if name not in names
+        ]

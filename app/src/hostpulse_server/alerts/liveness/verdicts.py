@@ -1,0 +1,162 @@
+"""Why a host is silent, and what that rests on. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from hostpulse_server.alerts.liveness.words import moment, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hostpulse_server.alerts.liveness.known import Known
+    from hostpulse_server.alerts.rules.model import Verdict
+    from hostpulse_server.registry import Server
+
+REFUSAL_MS: Final = 180_000
+# one host that does not answer is a host; with so many neighbours it is what lies before them
+NEIGHBOURS: Final = 2
+_PREFIX: Final = {4: 24, 6: 64}
+
+Network = Literal["fine", "silent", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """A host's network: its name, how it is, and how many other hosts of it were asked."""
+
+    name: str
+    state: Network
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verdict with what people read; ``is_asked`` tells that it rests on the prober's word."""
+
+    verdict: Verdict
+    text: str
+    lines: tuple[str, ...]
+    is_asked: bool = True
+
+
+def subnets(servers: Iterable[Server]) -> dict[str, str]:
+    """Return the /24 or /64 of each server whose registered address is a literal one."""
+    found = {}
+    for server in servers:
+        try:
+            address = ipaddress.ip_address(server.address or "")
+        except ValueError:
+            continue
+        size = _PREFIX[address.version]
+        found[server.id] = str(ipaddress.ip_network(f"{address}/{size}", strict=False))
+    return found
+
+
+def surroundings(name: str, silent: Iterable[Known | None]) -> Surroundings:
+    """Judge a network by its hosts, each ``None`` unless it is silent."""
+    hosts = list(silent)
+    # a host that was switched off says nothing about its network
+    unexplained = [known for known in hosts if known is None or known.stop is None]
+    others = len(unexplained) - 1
+    state: Network = "silent"
+    if others < NEIGHBOURS or None in unexplained:
+        state = "fine"
+    else:
+        steady = [known.steadiness for known in unexplained if known]
+        if any(one.is_known and one.is_answering is not False for one in steady):
+            state = "fine"
+        elif not all(one.is_known for one in steady):
+            state = "unknown"
+    return Surroundings(name, state, others)
+
+
+def find(
+    server: Server,
+    known: Known,
+    around: Surroundings | None,
+    now_ms: int,
+    *,
+    is_waiting: bool,
+) -> Finding | None:
+    """Return what is wrong with a silent host.
+
+    ``None``: too little is known yet, and ``is_waiting`` says that there is time to wait.
+    """
+    refusal = known.refusal
+    if refusal and now_ms - refusal.at_ms < REFUSAL_MS:
+        text = f"The samples of {server.name} reach hostpulse and are refused: {refusal.text}"
+        return replace(_finding("path_broken", text, known, now_ms), is_asked=False)
+    if not server.address:
+        text = f"{server.name} is silent; it has no address to ask whether it is down"
+        return _finding("silent", text, known, now_ms, "no address is registered for it")
+    if is_waiting and _is_open(known, around):
+        return None
+    verdict, text, more = _of_answers(server, known, around)
+    return _finding(verdict, text, known, now_ms, *more)
+
+
+def _is_open(known: Known, around: Surroundings | None) -> bool:
+    """Tell whether an answer that is on its way may still change the verdict."""
+    if not known.steadiness.is_known:
+        return True
+    is_down = known.steadiness.is_answering is False and not known.stop
+    return is_down and around is not None and around.state == "unknown"
+
+
+def _of_answers(
+    server: Server, known: Known, around: Surroundings | None
+) -> tuple[Verdict, str, tuple[str, ...]]:
+    """Return verdict, text and further lines from what came of asking."""
+    name, address, steady = server.name, server.address, known.steadiness
+    if not steady.is_known:
+        return "silent", f"{name} is silent; {address} could not be asked yet", ()
+    if steady.is_answering is None:
+        return "silent", f"{name} is silent; whether it is down cannot be told", ()
+    if steady.is_answering:
+        text = f"The agent on {name} has stopped, or cannot reach hostpulse: the host answers"
+        return "agent_stopped", text, ()
+    if around and around.state == "silent" and not known.stop:
+        others = f"{around.others} other hosts of {around.name}"
+        text = f"The network of {name} does not answer: neither it nor the {others}"
+        return "path_broken", text, (f"none of the {others} answers or reports",)
+    return "host_down", f"{name} is down: {address} does not answer", ()
+
+
+def _finding(verdict: Verdict, text: str, known: Known, now_ms: int, *more: str) -> Finding:
+    last, line = _last_sample(known, now_ms)
+    lines = [line]
+    if known.stop:
+        stopped = f"stopped cleanly at {moment(known.stop.at_ms, now_ms)}"
+        text = f"{text}; it {stopped}"
+        lines.append(f"{stopped} ({known.stop.text})" if known.stop.text else stopped)
+    if known.refusal and now_ms - known.refusal.at_ms < REFUSAL_MS:
+        at = moment(known.refusal.at_ms, now_ms)
+        lines.append(f"its requests are refused: {known.refusal.text} (at {at})")
+    return Finding(verdict, f"{text}; {last}", (*lines, *known.steadiness.lines, *more))
+
+
+def _last_sample(known: Known, now_ms: int) -> tuple[str, str]:
+    """Return when it was heard last, as part of a sentence and as a line."""
+    if known.heard_ms:
+        at = moment(known.heard_ms, now_ms)
+        return f"last sample {at}", f"last sample {at}, {span(now_ms - known.heard_ms)} ago"
+    server = known.server
+    if server is None or server.agent_version is not None:
+        # it has reported, to a hostpulse that did not watch yet
+        at = moment(known.from_ms, now_ms)
+        return f"no sample since {at}", f"no sample since hostpulse watches it, {at}"
+    at = moment(server.created_ms, now_ms)
+    text = f"never reported since it was registered at {at}"
+    return text, text
+
+
+def group(nets: dict[str, str]) -> dict[str, list[str]]:
+    """Return the server ids of each network."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for server_id, net in nets.items():
+        found[net].append(server_id)
+    return dict(found)
