@@ -8,6 +8,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hostpulse_server.api import (
+    act,
     alerts,
     cors,
     ingest,
@@ -16,6 +17,7 @@ from hostpulse_server.api import (
     plumbing,
     problems,
     queries,
+    refusals,
     servers,
     silences,
     telemetry,
@@ -62,10 +64,12 @@ def create_app(  # each part can be replaced
     telemetry.register(app, parts)
     cors.register(app, config.api.cors_origins)
     limits.register(app, config.api)
+    refusals.register(app, clock)
     api = openapi.make(app)
     for module in (ingest, queries, servers, alerts, silences):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(plumbing.blueprint)
+    app.register_blueprint(act.blueprint)
     problems.register(app)
     hops = config.api.trusted_proxies
     if hops:

@@ -1,4 +1,4 @@
-"""Rates: requests a key, failed authentications an address.
+"""Rates: requests a key, failed authentications and pages an address.
 
 The views are not decorated one by one: a request is counted where its key is known, which is
 after authentication, and the limit of failures is looked at only once a key was refused.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hostpulse_server.config import ApiConfig
 
 FAILURES = parse("30/minute")
+PAGES = parse("60/minute")
 EXTENSION = "hostpulse_limits"
 IN_MEMORY = f"{SCHEME}://"  # importing counters registers it with limits
 
@@ -83,3 +84,10 @@ def count_failure(address: str) -> None:
         raise ProblemError(
             429, "Too many failed authentications from this address.", headers=retry_after(wait)
         )
+
+
+def count_page(address: str) -> None:
+    """Count a page that needs no key; raise ProblemError 429 when its address had too many."""
+    wait = _limits().hit(PAGES, "page", address)
+    if wait is not None:
+        raise ProblemError(429, "Too many pages for this address.", headers=retry_after(wait))
