@@ -87,8 +87,6 @@ def read_file(name: str, text: str | bytes, faults: Faults) -> RulesFile:
 
 def _enter(entry: Table, found: RulesFile, faults: Faults) -> None:
     """Put a rule under its name; one without is read under its place, for its other faults."""
-    if entry.node.table is None:
-        return
     name = entry.as_written("name") if "name" in entry else ""
     if name in found.rules:
         first = found.rules[name].at

@@ -183,7 +183,7 @@ class _Reader:
             here = At(self._file, self.line)
             key = self._key(self._node(event, events, depth + 1))
             found = self._node(next(events), events, depth + 1)
-            if key == "<<" and event.style is None:
+            if key == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
                 inherited.append(found)
                 continue
             if key in table:

@@ -111,7 +111,7 @@ class Table:
     def table(self, key: str) -> Table | None:
         """Return the mapping under ``key``, ``None`` where there is none."""
         node = self.node_of(key)
-        return None if node is None else self._below(node, key)
+        return None if node is None else self._mapping(node, key)
 
     def tables(self, key: str) -> list[Table]:
         """Return the mappings listed under ``key``; their paths count from 1."""
@@ -121,7 +121,8 @@ class Table:
         if not isinstance(node.value, list):
             self.fault(key, "must be a list, each item with a dash")
             return []
-        return [self._below(one, f"{key}[{n}]") for n, one in enumerate(node.value, 1)]
+        found = (self._mapping(one, f"{key}[{n}]") for n, one in enumerate(node.value, 1))
+        return [table for table in found if table is not None]
 
     def texts(self, key: str) -> dict[str, str]:
         """Return a mapping of texts; of numbers and words such as ``no``, what was written."""
@@ -135,8 +136,9 @@ class Table:
             self.fault(key, f"must be a text, not {_shown(node)}")
         return node.raw
 
-    def _below(self, node: Node, key: str) -> Table:
-        return Table(node, self._path_of(key), self._report)
+    def _mapping(self, node: Node, key: str) -> Table | None:
+        table = Table(node, self._path_of(key), self._report)
+        return None if node.table is None else table
 
     def _path_of(self, key: str) -> str:
         return f"{self._path}.{key}".strip(".")
