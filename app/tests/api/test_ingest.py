@@ -112,12 +112,12 @@ def test_a_time_in_the_future_or_too_old_costs_the_sample(api: Api) -> None:
     assert [kept["seq"] for kept in api.bodies()[0]["samples"]] == [0]
 
 
-def test_a_request_with_nothing_to_keep_writes_nothing(api: Api) -> None:
-    """All rejected: the answer says so, the journal stays as it is."""
+def test_a_request_with_nothing_to_keep_writes_no_samples(api: Api) -> None:
+    """All rejected: the answer says so, and the journal only that the host is refused."""
     response = api.post(api.envelope(samples=[{"seq": 1}]))
     assert response.json is not None
     assert response.json["accepted"] == 0
-    assert api.bodies() == []
+    assert [entry.kind for entry in api.journal.read(0, 10, 2**20)] == ["refused"]
 
 
 def test_a_flood_of_rejections_is_cut_and_counted(api: Api) -> None:

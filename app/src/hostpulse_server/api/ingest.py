@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Response, current_app, request
 from flask_smorest import Blueprint
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields
 
 from hostpulse_server import wire
-from hostpulse_server.api import limits, telemetry
+from hostpulse_server.api import limits, refusals, telemetry
 from hostpulse_server.api.auth import identify
 from hostpulse_server.api.services import services
-from hostpulse_server.errors import PermissionDeniedError, TooLargeError, UnsupportedMediaError
+from hostpulse_server.errors import (
+    HostpulseError,
+    PermissionDeniedError,
+    TooLargeError,
+    UnsupportedMediaError,
+)
 from hostpulse_server.journal.records import KIND, SamplesRecord
 
 if TYPE_CHECKING:
@@ -66,6 +71,14 @@ class AcceptedSchema(Schema):
 )
 def post_metrics() -> Response:
     """Take samples in."""
+    try:
+        return _take()
+    except (HostpulseError, ValidationError) as error:
+        refusals.note_error(error)
+        raise
+
+
+def _take() -> Response:
     parts = services()
     identity = identify()
     identity.require("agent")
@@ -109,6 +122,11 @@ def _answer(
             agent_version=envelope.agent["version"],
             clock_offset_ms=None if envelope.sent_at is None else envelope.sent_at - now_ms,
             interval_ms=verdict.kept[-1]["interval_ms"] if verdict.kept else None,
+        )
+    elif verdict.rejected:
+        # nothing of it says to anybody that this host is there
+        refusals.note(
+            envelope.server_id, f"all its samples are rejected: {verdict.rejected[0].reason}"
         )
     counted = cast("telemetry.Telemetry", current_app.extensions[telemetry.EXTENSION])
     counted.samples.add(len(verdict.kept))

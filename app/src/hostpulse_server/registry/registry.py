@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hostpulse_server.clock import SYSTEM, Clock
 from hostpulse_server.errors import RegistryError, UnknownKeyError
-from hostpulse_server.registry import machines, rows
+from hostpulse_server.registry import machines, rows, tracing
 from hostpulse_server.registry.keys import NewKey, make_key
 from hostpulse_server.registry.model import ApplyResult, Key, Server
 from hostpulse_server.registry.plan import make_plan
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from hostpulse_server.registry.identity import Identity, Role
+    from hostpulse_server.registry.tracing import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,11 @@ class Registry:
         servers = self._snapshots.get().servers
         among = sorted(set(ids) & servers.keys()) if ids else list(servers)
         return [name for name in among if labels.items() <= servers[name].labels.items()]
+
+    def trace(self, key_text: str | None, address: str) -> Trace | None:
+        """Return whose request that was whose key or address was refused, if that is known."""
+        with reading(self._engine) as session:
+            return tracing.trace(session, key_text, address)
 
     def check(self) -> None:
         """Return if the state database answers; raise StateUnavailableError otherwise."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from zlib import crc32
 
 from hostpulse_server.registry.status import DEFAULT_INTERVAL_MS
 
@@ -85,6 +86,7 @@ class Known:
     shortest_ms: int = 0
     look_ms: int = 0
     wait_ms: int = 0
+    phase_ms: int = 0
     steadiness: Steadiness = field(default_factory=Steadiness)
 
     def hear(self, at_ms: int, interval_ms: int | None = None) -> None:
@@ -103,6 +105,7 @@ class Known:
         self.server, self.rules = server, rules
         self.from_ms = max(self.heard_ms or server.created_ms, self.since_ms)
         self.look_ms = 0
+        self.phase_ms = crc32(server.id.encode())
         self._work_out_patience()
 
     @property

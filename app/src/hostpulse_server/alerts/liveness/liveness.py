@@ -147,7 +147,9 @@ class Liveness:
         self._ask(server_id, known)
         silence_ms = self._silence(known, now_ms)
         due = _due(known, now_ms - silence_ms)
-        known.look_ms = min([now_ms + LOOK_MS, *(at_ms for at_ms in due if at_ms > now_ms)])
+        # each at its own phase, so that a thousand do not fall into one turn
+        next_ms = now_ms + LOOK_MS - (now_ms - known.phase_ms) % LOOK_MS
+        known.look_ms = min([next_ms, *(at_ms for at_ms in due if at_ms > now_ms)])
         if due[0] > now_ms:
             return []
         known.wait_ms = known.wait_ms or now_ms
