@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.alerts.rules.nodes import parse
 from hostpulse_server.alerts.rules.tables import NAME, Table
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from hostpulse_server.alerts.rules.nodes import At, Node
     from hostpulse_server.alerts.rules.tables import Report
+
+MAX_LENGTH: Final = 1000
 
 
 @dataclass(slots=True)
@@ -61,7 +63,8 @@ class Faults:
         """Return the faults as ``FILE:LINE: what is wrong``."""
         files = list(self._files)
         placed = sorted(self._found)
-        return [*self._lines, *(f"{files[n]}:{line}: {text}" for n, line, text in placed)]
+        lines = (f"{files[n]}:{line}: {text}" for n, line, text in placed)
+        return [*self._lines, *map(_one_line, lines)]
 
 
 def read_file(name: str, text: str | bytes, faults: Faults) -> RulesFile:
@@ -93,3 +96,9 @@ def _enter(entry: Table, found: RulesFile, faults: Faults) -> None:
         faults.add(entry.at, f"rule {name}: is there twice, first in line {first.line}; keep one")
     else:
         found.rules[name or str(entry.at)] = entry.node
+
+
+def _one_line(text: str) -> str:
+    # keys are anybody's text: nothing of them may move the cursor or fill the screen
+    plain = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return plain if len(plain) <= MAX_LENGTH else f"{plain[: MAX_LENGTH - 1]}…"
