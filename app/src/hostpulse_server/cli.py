@@ -20,6 +20,7 @@ DEFAULT_CONFIG = Path("/etc/hostpulse/server.toml")
 # line that ``--help`` shows, here so that showing it imports nothing)
 COMMANDS = {
     "alert": ("services:alert", "Apply the rules to samples and tell people (service)."),
+    "alerts": ("alerts:alerts", "Look at alerts and acknowledge them."),
     "api": ("services:api", "Take samples in and answer queries (service)."),
     "check": ("check:check", "Read the configuration and name every fault in it."),
     "db": ("database:db", "Look after the state database."),
@@ -30,6 +31,7 @@ COMMANDS = {
     "rules": ("rules:rules", "Check, test and try out rules files."),
     "servers": ("servers:servers", "Add, change, list and remove servers that may report."),
     "ship": ("services:ship", "Move samples from the journal to the store (service)."),
+    "silences": ("silences:silences", "Keep alerts from being told for a while."),
 }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hostpulse_server.config import SiteConfig
     from hostpulse_server.state.alert_models import AlertRow
 
-MAX_SHOWN: Final = 50
+MAX_SHOWN: Final = 20
 
 
 @dataclass(slots=True)

@@ -1,0 +1,222 @@
+"""``hostpulse-server alerts``: how alerts stand, how they went, and who takes them on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hostpulse_server.alerts import wording
+from hostpulse_server.commands.options import config_option, json_option, print_json
+from hostpulse_server.commands.people import (
+    Moment,
+    comment_option,
+    now,
+    open_state,
+    print_fitting,
+    print_lines,
+    who,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import tzinfo
+
+_ALL = 1_000_000
+
+
+@click.group()
+@config_option
+def alerts() -> None:
+    """Look at alerts and acknowledge them.
+
+    Acknowledged means: no more reminders until then; its end is told. `silences` keeps quiet.
+    """
+
+
+@alerts.command("list")
+@click.option("--state", type=click.Choice(("pending", "firing")), default=None)
+@config_option
+@json_option
+@click.pass_context
+def list_alerts(ctx: click.Context, *, state: str | None, as_json: bool) -> None:
+    """List what fires or is about to, the most serious first."""
+    from hostpulse_server.alerts import history, views  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.alerts.model import SEVERITIES  # noqa: PLC0415 - as above
+    from hostpulse_server.state import reading  # noqa: PLC0415 - as above
+
+    with open_state(ctx) as (engine, zone), reading(engine) as session:
+        rows = history.active(session, history.Wanted(state=state or ""), after=0, limit=_ALL)
+        found = views.alerts_json(session, rows, now(ctx))
+    found.sort(key=lambda one: -SEVERITIES.index(one["severity"]))
+    if as_json:
+        print_json(found)
+        return
+    head = ("ID", "SEVERITY", "STATE", "SERVER", "RULE", "SINCE", "ATTENTION", "SUMMARY")
+    table = [
+        (
+            str(one["id"]),
+            one["severity"],
+            one["state"],
+            one["server_id"] or "-",
+            one["rule"],
+            wording.moment(one["started"], zone),
+            _attention(one),
+            one["summary"],
+        )
+        for one in found
+    ]
+    print_fitting(head, table)
+
+
+def _attention(alert: Mapping[str, Any]) -> str:
+    parts = []
+    if alert["acknowledged"]:
+        parts.append(f"acknowledged by {alert['acknowledged']['by']}")
+    if alert["silenced_by"]:
+        parts.append(f"silence {', '.join(map(str, alert['silenced_by']))}")
+    return "; ".join(parts) or "-"
+
+
+@alerts.command("history")
+@click.option("--server", "server_id", metavar="ID", default="", help="Only of this server.")
+@click.option("--rule", metavar="NAME", default="", help="Only of this rule.")
+@click.option("--start", type=Moment(), help="Firing then or later on, such as -7d.")
+@click.option("--end", type=Moment(), help="Had fired by then.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@config_option
+@json_option
+@click.pass_context
+def list_history(
+    ctx: click.Context,
+    /,
+    *,
+    start: int | None,
+    end: int | None,
+    limit: int,
+    as_json: bool,
+    **of: str,
+) -> None:
+    """List alerts that fired, the newest first: how long, who was told, who acknowledged."""
+    from hostpulse_server.alerts import history, views  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.state import reading  # noqa: PLC0415 - as above
+
+    wanted = history.Wanted(**of)
+    with open_state(ctx) as (engine, zone), reading(engine) as session:
+        rows = history.fired(session, wanted, limit=limit, start_ms=start, end_ms=end)
+        found = views.alerts_json(session, rows, now(ctx))
+    if as_json:
+        print_json(found)
+        return
+    head = (
+        "ID",
+        "FIRED",
+        "LASTED",
+        "SEVERITY",
+        "SERVER",
+        "RULE",
+        "TOLD",
+        "ACKNOWLEDGED",
+        "SUMMARY",
+    )
+    table = [
+        (
+            str(one["id"]),
+            wording.moment(one["fired"], zone),
+            wording.duration(one["duration_ms"]) + ("" if one["resolved"] else " so far"),
+            one["severity"],
+            one["server_id"] or "-",
+            one["rule"],
+            ", ".join(dict.fromkeys(told["channel"] for told in one["told"])) or "-",
+            one["acknowledged"]["by"] if one["acknowledged"] else "-",
+            one["summary"],
+        )
+        for one in found
+    ]
+    print_fitting(head, table)
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="ID", type=int)
+@config_option
+@json_option
+@click.pass_context
+def show(ctx: click.Context, *, alert_id: int, as_json: bool) -> None:
+    """Show one alert and what befell it."""
+    from hostpulse_server.alerts import acting, history, views  # noqa: PLC0415 - as above
+    from hostpulse_server.state import reading  # noqa: PLC0415 - as above
+
+    with open_state(ctx) as (engine, zone), reading(engine) as session:
+        row = acting.any_alert(session, alert_id)
+        (one,) = views.alerts_json(session, [row], now(ctx))
+        one["events"] = [views.event_json(event) for event in history.events(session, alert_id)]
+    if as_json:
+        print_json(one)
+        return
+    print_lines(_described(one, zone))
+    for event in one["events"]:
+        details = ", ".join(f"{name} {value}" for name, value in event["details"].items())
+        print_lines([(wording.moment(event["at"], zone), f"{event['kind']}: {details}")])
+
+
+def _described(one: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
+    taken = one["acknowledged"]
+    value, threshold = one["value"], one["threshold"]
+    figures = (
+        "" if value is None else f"{one['measurement']} {one['field']} {wording.number(value)}"
+    )
+    if figures and threshold is not None:
+        figures += f", threshold {wording.number(threshold)}"
+    lasted = "" if one["duration_ms"] is None else f" for {wording.duration(one['duration_ms'])}"
+    until = f" until {wording.moment(taken['until'], zone)} {taken['comment']}" if taken else ""
+    return [
+        ("alert", f"{one['id']} {one['severity']} {one['state']}{lasted}"),
+        ("summary", one["summary"]),
+        ("rule", one["rule"]),
+        ("server", one["server_id"]),
+        ("tags", _pairs(one["tags"])),
+        ("labels", _pairs(one["labels"])),
+        ("figures", figures),
+        ("began", wording.moment(one["started"], zone)),
+        ("ended", one["reason"] or ""),
+        ("evidence", "; ".join(one["evidence"].get("lines", ()))),
+        ("runbook", one["runbook"]),
+        ("acknowledged", f"by {taken['by']}{until}" if taken else ""),
+        ("silenced by", ", ".join(map(str, one["silenced_by"]))),
+    ]
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="ID", type=int)
+@comment_option
+@click.option("--until", type=Moment(is_ahead=True), help="Until when, such as 4h.  [default: 24h]")
+@config_option
+@click.pass_context
+def ack(ctx: click.Context, *, alert_id: int, comment: str, until: int | None) -> None:
+    """Acknowledge an alert: no more reminders until then, at most 30 days."""
+    from hostpulse_server.alerts import acting  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.state import writing  # noqa: PLC0415 - as above
+
+    act = acting.Act(who(), now(ctx), comment)
+    with open_state(ctx) as (engine, zone), writing(engine) as session:
+        row = acting.acknowledge(session, alert_id, act, until)
+        text = wording.moment(row.acknowledged_until_ms or 0, zone)
+    click.echo(f"acknowledged alert {alert_id} until {text}")
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="ID", type=int)
+@config_option
+@click.pass_context
+def unack(ctx: click.Context, *, alert_id: int) -> None:
+    """Take an alert's acknowledgement back."""
+    from hostpulse_server.alerts import acting  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.state import writing  # noqa: PLC0415 - as above
+
+    with open_state(ctx) as (engine, _), writing(engine) as session:
+        acting.take_back(session, alert_id, acting.Act(who(), now(ctx)))
+    click.echo(f"alert {alert_id} is not acknowledged")

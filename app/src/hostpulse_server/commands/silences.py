@@ -1,0 +1,104 @@
+"""``hostpulse-server silences``: what is not told for a while."""
+
+from __future__ import annotations
+
+import click
+
+from hostpulse_server.alerts import wording
+from hostpulse_server.commands.options import config_option, json_option, print_json
+from hostpulse_server.commands.people import (
+    Moment,
+    comment_option,
+    now,
+    open_state,
+    print_fitting,
+    who,
+)
+
+
+@click.group()
+@config_option
+def silences() -> None:
+    """Keep alerts from being told for a while.
+
+    They still fire and are in the history; those that fire when a silence ends are told then.
+    """
+
+
+@silences.command("list")
+@click.option("--expired", is_flag=True, help="Also those that are over.")
+@config_option
+@json_option
+@click.pass_context
+def list_silences(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
+    """List silences in force and to come."""
+    from hostpulse_server.alerts import history, views  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.state import reading  # noqa: PLC0415 - as above
+
+    now_ms = now(ctx)
+    with open_state(ctx) as (engine, zone), reading(engine) as session:
+        rows = history.silences(session, now_ms, expired=expired)
+        found = [views.silence_json(row, now_ms) for row in rows]
+    if as_json:
+        print_json(found)
+        return
+    table = [
+        (
+            str(one["id"]),
+            one["state"],
+            wording.moment(one["start"], zone),
+            wording.moment(one["end"], zone),
+            one["by"],
+            " ".join(f"{name}={glob}" for name, glob in sorted(one["matchers"].items())),
+            one["comment"] or "-",
+        )
+        for one in found
+    ]
+    print_fitting(("ID", "STATE", "START", "END", "BY", "MATCHES", "COMMENT"), table)
+
+
+@silences.command()
+@click.argument("matchers", metavar="NAME=GLOB...", nargs=-1, required=True)
+@click.option("--for", "end", type=Moment(is_ahead=True), required=True, help="How long: 2h, 7d.")
+@comment_option
+@config_option
+@json_option
+@click.pass_context
+def add(
+    ctx: click.Context, *, matchers: tuple[str, ...], end: int, comment: str, as_json: bool
+) -> None:
+    """Silence from now on what matches all of NAME=GLOB.
+
+    NAME is rule, severity, server_id, a tag's or a label's name, or label.NAME.
+    """
+    from hostpulse_server.alerts import acting, views  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.state import writing  # noqa: PLC0415 - as above
+
+    given: dict[str, str] = {}
+    for pair in matchers:
+        name, sign, glob = pair.partition("=")
+        if not sign or name in given:
+            raise click.BadParameter(f"{pair!r}: write each NAME=GLOB once", param_hint="NAME=GLOB")
+        given[name] = glob
+    now_ms = now(ctx)
+    with open_state(ctx) as (engine, zone), writing(engine) as session:
+        row = acting.silence(session, given, now_ms, end, acting.Act(who(), now_ms, comment))
+        shown = views.silence_json(row, now_ms)
+    if as_json:
+        print_json(shown)
+    else:
+        click.echo(f"silence {shown['id']} until {wording.moment(end, zone)}")
+
+
+@silences.command()
+@click.argument("silence_id", metavar="ID", type=int)
+@config_option
+@click.pass_context
+def remove(ctx: click.Context, *, silence_id: int) -> None:
+    """End a silence now; its record stays."""
+    from hostpulse_server.alerts import acting  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.state import writing  # noqa: PLC0415 - as above
+
+    with open_state(ctx) as (engine, _), writing(engine) as session:
+        acting.end_silence(session, silence_id, acting.Act(who(), now(ctx)))
+    click.echo(f"silence {silence_id} is over")

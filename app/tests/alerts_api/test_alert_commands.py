@@ -1,0 +1,192 @@
+"""``alerts`` and ``silences`` on the command line, on a real configuration and state database."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hostpulse_server.api.services import EXTENSION
+from hostpulse_server.cli import root
+from hostpulse_server.commands import people
+from hostpulse_server.errors import (
+    AlertOverError,
+    HostpulseError,
+    InvalidItemError,
+    UnknownAlertError,
+    UnknownSilenceError,
+)
+
+if TYPE_CHECKING:
+    from app.tests.alerts_api.conftest import Desk
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def run(desk: Desk) -> Run:
+    """Return commands on the state database of the application, at the time it is."""
+    desk.api.clock.ms = time.time_ns() // 1_000_000
+    return Run(str(desk.api.app.extensions[EXTENSION].config.source))
+
+
+class Run:
+    """Runs ``hostpulse-server`` in this process."""
+
+    def __init__(self, config: str) -> None:
+        self.config = config
+
+    def __call__(self, line: str) -> Result:
+        """Run a command; an expected error is in ``exception``, others are raised."""
+        result = CliRunner().invoke(root, ["--config", self.config, *shlex.split(line)])
+        if result.exception and not isinstance(result.exception, HostpulseError | SystemExit):
+            raise result.exception
+        return result
+
+    def json(self, line: str) -> Any:
+        """Run a command that must succeed and return its JSON."""
+        result = self(f"{line} --json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+def test_alerts_are_listed_for_people_and_programs(desk: Desk, run: Run) -> None:
+    """The most serious first, columns aligned; JSON as the API has it."""
+    desk.alert("pending", fired_ms=None)
+    critical = desk.alert(severity="critical", server_id="")
+    head, first, second = run("alerts list").stdout.splitlines()
+    assert head.split()[:6] == ["ID", "SEVERITY", "STATE", "SERVER", "RULE", "SINCE"]
+    assert first.split()[:5] == [str(critical), "critical", "firing", "-", "disk_usage"]
+    assert first.index("disk /data1") == second.index("disk /data0") == head.index("SUMMARY")
+    (shown,) = run.json("alerts list --state firing")
+    expected = desk.get("/alerts?state=firing")["alerts"][0]
+    assert abs(shown.pop("duration_ms") - expected.pop("duration_ms")) < 60_000
+    assert shown == expected
+
+
+def test_the_history_is_a_table(desk: Desk, run: Run) -> None:
+    """How long, who was told, who acknowledged; filters as in the API."""
+    old = desk.alert("resolved", acknowledged_by="key a", acknowledged_until_ms=desk.now_ms)
+    desk.tell(old)
+    desk.alert(rule="cpu_usage", fired_ms=desk.now_ms - 3_660_000)
+    lines = run("alerts history").stdout.splitlines()
+    assert len(lines) == 3
+    assert re.search(r"  5 min  +warning .* mail  key a +disk /data0", lines[1])
+    assert re.search(r"  1 h 1 min so far  warning .* -  +- +disk /data1", lines[2])
+    for options, count in (
+        ("--rule cpu_usage", 1),
+        ("--server web-02", 0),
+        ("--end -30m", 1),
+        ("--start -1m", 2),
+        ("--limit 1", 1),
+    ):
+        assert len(run.json(f"alerts history {options}")) == count, options
+    assert run("alerts history --start soon").exit_code == 2
+
+
+def test_an_alert_is_acknowledged_and_the_caller_named(desk: Desk, run: Run) -> None:
+    """For a day or as long as said; taken back; shown with what befell it."""
+    alert_id = desk.alert()
+    result = run(f"alerts ack {alert_id} --comment 'on it' --until 4h")
+    assert result.stdout.startswith(f"acknowledged alert {alert_id} until 20")
+    row = desk.row(alert_id)
+    assert row.acknowledged_by == people.who()
+    assert row.acknowledged_until_ms is not None
+    assert row.acknowledged_ms is not None
+    assert row.acknowledged_until_ms - row.acknowledged_ms == 4 * HOUR_MS
+    shown = run(f"alerts show {alert_id}").stdout
+    assert re.search(r"^alert +1 warning firing for 5 min", shown)
+    assert re.search(r"^figures +disk used_percent 91.5, threshold 90$", shown, re.MULTILINE)
+    assert re.search(r"^acknowledged +by command line \(.+\) until .+ on it$", shown, re.MULTILINE)
+    assert " acknowledged: by command line" in shown.splitlines()[-1]
+    assert "acknowledged by" in run("alerts list").stdout
+    run(f"alerts unack {alert_id}")
+    assert run.json(f"alerts show {alert_id}")["acknowledged"] is None
+    run(f"alerts ack {alert_id}")
+    row = desk.row(alert_id)
+    assert row.acknowledged_until_ms is not None
+    assert row.acknowledged_ms is not None
+    assert row.acknowledged_until_ms - row.acknowledged_ms == 24 * HOUR_MS
+
+
+def test_a_silence_is_added_listed_and_removed(desk: Desk, run: Run) -> None:
+    """By name and glob; the list of alerts says which silences match."""
+    desk.alert()
+    assert run("silences add rule=disk_* label.env=prod* --for 2h --comment x").exit_code == 0
+    (made,) = run.json("silences list")
+    assert made["matchers"] == {"rule": "disk_*", "label.env": "prod*"}
+    assert made["end"] - made["start"] == 2 * HOUR_MS
+    assert (made["by"], made["comment"], made["state"]) == (people.who(), "x", "active")
+    assert "label.env=prod* rule=disk_*" in run("silences list").stdout
+    assert f"silence {made['id']}" in run("alerts list").stdout
+    assert run(f"silences remove {made['id']}").exit_code == 0
+    assert run.json("silences list") == []
+    assert [one["state"] for one in run.json("silences list --expired")] == ["expired"]
+    assert run.json("silences add server_id=web-01 --for 1h")["id"] == made["id"] + 1
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("alerts show 5", UnknownAlertError),
+        ("alerts ack 99999999999999999999", UnknownAlertError),
+        ("alerts ack 1", AlertOverError),
+        ("alerts unack 1", AlertOverError),
+        ("silences remove 7", UnknownSilenceError),
+        ("silences add rule=* --for 1h", InvalidItemError),
+        ("silences add severity=bad --for 1h", InvalidItemError),
+        ("silences add rule=x --for 2y", SystemExit),
+        ("silences add rule --for 2h", SystemExit),
+        ("silences add rule=a rule=b --for 2h", SystemExit),
+        ("silences add rule=a --for 366d --comment '\x1b'", InvalidItemError),
+    ],
+)
+def test_a_mistake_is_told(desk: Desk, run: Run, line: str, error: type[BaseException]) -> None:
+    """In one line, and nothing changes."""
+    desk.alert("resolved")
+    result = run(line)
+    assert isinstance(result.exception, error)
+    assert result.exit_code != 0
+    assert desk.silences() == []
+
+
+def test_a_terminal_gets_lines_that_fit_and_nothing_it_obeys(desk: Desk, run: Run) -> None:
+    """The last column is cut to the width; control characters of texts do not come through."""
+    desk.alert(summary=f"\x1b[31mred\n{'long ' * 60}")
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-c", "from hostpulse_server.cli import main; main()"]
+    process = subprocess.Popen(
+        [*command, "--config", run.config, "alerts", "list"],
+        stdout=terminal,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+    os.close(terminal)
+    printed = b""
+    try:
+        while part := os.read(master, 65_536):
+            printed += part
+    except OSError:  # how a terminal ends
+        pass
+    os.close(master)
+    assert process.wait(30) == 0
+    lines = printed.decode().splitlines()
+    assert len(lines) == 2
+    assert len(lines[1]) == 120
+    assert lines[1].endswith("…")
+    assert "\x1b" not in printed.decode()
+
+
+def test_a_database_that_is_not_there_holds_no_alerts(tmp_path: Any) -> None:
+    """Looking makes none."""
+    (tmp_path / "server.toml").write_text(f'data_dir = "{tmp_path}"\n')
+    assert Run(str(tmp_path / "server.toml")).json("alerts list") == []
+    assert not (tmp_path / "state.db").exists()
