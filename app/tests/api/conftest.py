@@ -69,8 +69,9 @@ class Api:
         return self.app.test_client().get(path, headers=headers, **options)
 
     def bodies(self) -> list[dict[str, Any]]:
-        """Return what the journal holds."""
-        return [json.loads(entry.body) for entry in self.journal.read(0, 10_000, 10**8)]
+        """Return what the journal holds of agents' samples."""
+        entries = self.journal.read(0, 10_000, 10**8)
+        return [json.loads(entry.body) for entry in entries if entry.kind == "samples"]
 
 
 @pytest.fixture
