@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hostpulse_server.alerts.model import Severity
     from hostpulse_server.alerts.rules.model import Rule, RuleSet
-    from hostpulse_server.alerts.rules.replay import Told
+    from hostpulse_server.alerts.rules.telling import Told
     from hostpulse_server.store.base import Store, Tags
 
 PAGE_MS: Final = 4 * 3_600_000

@@ -25,6 +25,7 @@ _STATE: Final = values.choice("firing", "resolved")
 _SEVERITY: Final = values.choice(*SEVERITIES)
 _GLOB: Final = re.compile(r"[*?\[]")
 _SERVER: Final = "test"
+_SERIES: Final = ("interval", "values", "server_id", "labels")
 _NO_RULE: Final = Rule("", "threshold", "", "")
 
 
@@ -51,7 +52,8 @@ class Transition(NamedTuple):
 class Case:
     """One test: ``steps`` and those of ``also`` (other fields of the point) are an interval apart.
 
-    ``rule`` is the rule as the test's file and those before it make it.
+    ``rule`` is the rule as the test's file and those before it make it. For one of liveness,
+    ``answers`` tells whether the host's address does, ``None`` that it has none.
     """
 
     at: At
@@ -63,6 +65,7 @@ class Case:
     interval_ms: int
     steps: tuple[Step, ...]
     also: Mapping[str, tuple[Step, ...]]
+    answers: bool | None
     expect: tuple[Transition, ...]
 
 
@@ -77,7 +80,8 @@ def read_case(table: Table, rules: Mapping[str, Rule]) -> Case | None:
     if series is None:
         table.fault("series", 'is missing; write as in {interval: 10s, values: "90x31 50"}')
         return None
-    series.only(("interval", "values", "server_id", "tags", "labels", "also"))
+    is_liveness = rule is not None and rule.kind == "liveness"
+    series.only((*_SERIES, *(("answers",) if is_liveness else ("tags", "also"))))
     also = series.table("also")
     own = {} if rule is None else rule.where
     case = Case(
@@ -93,6 +97,7 @@ def read_case(table: Table, rules: Mapping[str, Rule]) -> Case | None:
         interval_ms=series.duration_ms("interval", low_ms=1) or 10_000,
         steps=_steps(series, "values"),
         also={name: _steps(also, name) for name in also} if also else {},
+        answers=series.read("answers", values.BOOLEAN, None),
         expect=expect,
     )
     return None if rule is None else case

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
+from hostpulse_server.alerts.rules import silence
 from hostpulse_server.alerts.rules.cases import Transition
 from hostpulse_server.alerts.rules.model import RuleSet
 from hostpulse_server.alerts.rules.replay import Replay
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hostpulse_server.alerts.rules.cases import Case
+    from hostpulse_server.alerts.rules.telling import Told
 
 _START_MS: Final = 1_800_000_000_000  # any time will do: rules know none but that between samples
 
@@ -39,16 +41,19 @@ class Outcome:
 
 def run(case: Case) -> Outcome:
     """Run one test."""
-    replay = Replay(RuleSet({case.rule.name: case.rule}), lambda _: case.labels)
-    found = []
-    for number, points in _samples(case):
-        offset_ms = number * case.interval_ms
-        told = replay.sample(case.server_id, _START_MS + offset_ms, case.interval_ms, points)
-        found += [
-            Transition(offset_ms, one.state, one.severity if one.state == "firing" else "")
-            for one in told
-        ]
+    told = silence.run(case, _START_MS) if case.rule.kind == "liveness" else _replayed(case)
+    found = (
+        Transition(one.at_ms - _START_MS, one.state, one.severity if one.state == "firing" else "")
+        for one in told
+    )
     return Outcome(case, tuple(found))
+
+
+def _replayed(case: Case) -> Iterator[Told]:
+    replay = Replay(RuleSet({case.rule.name: case.rule}), lambda _: case.labels)
+    for number, points in _samples(case):
+        time_ms = _START_MS + number * case.interval_ms
+        yield from replay.sample(case.server_id, time_ms, case.interval_ms, points)
 
 
 def _samples(case: Case) -> Iterator[tuple[int, list[dict[str, Any]]]]:
