@@ -146,7 +146,8 @@ class Liveness:
             return []
         self._ask(server_id, known)
         silence_ms = self._silence(known, now_ms)
-        due = _due(known, now_ms - silence_ms)
+        begun_ms = now_ms - silence_ms
+        due = _due(known, begun_ms)
         # each at its own phase, so that a thousand do not fall into one turn
         next_ms = now_ms + LOOK_MS - (now_ms - known.phase_ms) % LOOK_MS
         known.look_ms = min([next_ms, *(at_ms for at_ms in due if at_ms > now_ms)])
@@ -155,7 +156,7 @@ class Liveness:
         known.wait_ms = known.wait_ms or now_ms
         around = self._roll.around(server_id, lambda one: self._is_silent(one, now_ms), seen)
         is_waiting = now_ms - known.wait_ms < WAIT_MS
-        finding = verdicts.find(server, known, around, now_ms, is_waiting=is_waiting)
+        finding = verdicts.find(server, known, around, begun_ms, now_ms, is_waiting=is_waiting)
         if finding is None:
             known.look_ms = now_ms
             return []

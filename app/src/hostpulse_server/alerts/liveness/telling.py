@@ -32,7 +32,7 @@ def weigh(
     severity = max(due, key=SEVERITIES.index)
     if told and (told.severity, told.verdict) == (severity, finding.verdict):
         return None
-    started_ms = told.started_ms if told else known.from_ms
+    started_ms = told.started_ms if told else finding.since_ms
     known.told[rule.name] = Told(severity, finding.verdict, started_ms)
     return Condition(
         identity=Identity(rule.name, server_id),

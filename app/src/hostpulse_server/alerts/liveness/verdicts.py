@@ -35,9 +35,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A verdict with what people read; ``is_asked`` tells that it rests on the prober's word."""
+    """A verdict with what people read.
+
+    ``since_ms`` is when the silence began; ``is_asked`` tells that the verdict rests on the
+    prober's word.
+    """
 
     verdict: Verdict
+    since_ms: int
     text: str
     lines: tuple[str, ...]
     is_asked: bool = True
@@ -78,25 +83,27 @@ def find(
     server: Server,
     known: Known,
     around: Surroundings | None,
+    begun_ms: int,
     now_ms: int,
     *,
     is_waiting: bool,
 ) -> Finding | None:
-    """Return what is wrong with a silent host.
+    """Return what is wrong with a host that is silent, or counts as such, since ``begun_ms``.
 
     ``None``: too little is known yet, and ``is_waiting`` says that there is time to wait.
     """
+    last = _last_sample(server, known, begun_ms, now_ms)
     refusal = known.refusal
     if refusal and now_ms - refusal.at_ms < REFUSAL_MS:
         text = f"The samples of {server.name} reach hostpulse and are refused: {refusal.text}"
-        return replace(_finding("path_broken", text, known, now_ms), is_asked=False)
+        return replace(_finding("path_broken", text, known, last, now_ms), is_asked=False)
     if not server.address:
         text = f"{server.name} is silent; it has no address to ask whether it is down"
-        return _finding("silent", text, known, now_ms, "no address is registered for it")
+        return _finding("silent", text, known, last, now_ms, "no address is registered for it")
     if is_waiting and _is_open(known, around):
         return None
     verdict, text, more = _of_answers(server, known, around)
-    return _finding(verdict, text, known, now_ms, *more)
+    return _finding(verdict, text, known, last, now_ms, *more)
 
 
 def _is_open(known: Known, around: Surroundings | None) -> bool:
@@ -126,9 +133,31 @@ def _of_answers(
     return "host_down", f"{name} is down: {address} does not answer", ()
 
 
-def _finding(verdict: Verdict, text: str, known: Known, now_ms: int, *more: str) -> Finding:
-    last, line = _last_sample(known, now_ms)
-    lines = [line]
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """When a host was heard last: as a time, as part of a sentence, and as a line."""
+
+    at_ms: int
+    text: str
+    line: str
+
+
+def _last_sample(server: Server, known: Known, begun_ms: int, now_ms: int) -> _Last:
+    if known.heard_ms:
+        text = f"last sample {moment(known.heard_ms, now_ms)}"
+        return _Last(known.heard_ms, text, f"{text}, {span(now_ms - known.heard_ms)} ago")
+    if server.agent_version is not None:
+        # it has reported, but nobody watched yet, or it was disabled
+        at = moment(begun_ms, now_ms)
+        return _Last(begun_ms, f"no sample since {at}", f"no sample since it is watched, {at}")
+    text = f"never reported since it was registered at {moment(server.created_ms, now_ms)}"
+    return _Last(server.created_ms, text, text)
+
+
+def _finding(
+    verdict: Verdict, text: str, known: Known, last: _Last, now_ms: int, *more: str
+) -> Finding:
+    lines = [last.line]
     if known.stop:
         stopped = f"stopped cleanly at {moment(known.stop.at_ms, now_ms)}"
         text = f"{text}; it {stopped}"
@@ -136,22 +165,8 @@ def _finding(verdict: Verdict, text: str, known: Known, now_ms: int, *more: str)
     if known.refusal and now_ms - known.refusal.at_ms < REFUSAL_MS:
         at = moment(known.refusal.at_ms, now_ms)
         lines.append(f"its requests are refused: {known.refusal.text} (at {at})")
-    return Finding(verdict, f"{text}; {last}", (*lines, *known.steadiness.lines, *more))
-
-
-def _last_sample(known: Known, now_ms: int) -> tuple[str, str]:
-    """Return when it was heard last, as part of a sentence and as a line."""
-    if known.heard_ms:
-        at = moment(known.heard_ms, now_ms)
-        return f"last sample {at}", f"last sample {at}, {span(now_ms - known.heard_ms)} ago"
-    server = known.server
-    if server is None or server.agent_version is not None:
-        # it has reported, to a hostpulse that did not watch yet
-        at = moment(known.from_ms, now_ms)
-        return f"no sample since {at}", f"no sample since hostpulse watches it, {at}"
-    at = moment(server.created_ms, now_ms)
-    text = f"never reported since it was registered at {at}"
-    return text, text
+    lines.extend((*known.steadiness.lines, *more))
+    return Finding(verdict, last.at_ms, f"{text}; {last.text}", tuple(lines))
 
 
 def group(nets: dict[str, str]) -> dict[str, list[str]]:

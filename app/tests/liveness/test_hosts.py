@@ -1,0 +1,369 @@
+"""One host falls silent: when that is told, with which verdict, and when it is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from app.tests.liveness.conftest import Fleet, rule
+
+from hostpulse_server.alerts.liveness import Ingest
+from hostpulse_server.alerts.rules import Liveness as Level
+from hostpulse_server.alerts.rules import Override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hostpulse_server.alerts.model import Condition
+
+    Make = Callable[..., Fleet]
+
+MINUTE = 60
+
+
+def told(conditions: list[Condition]) -> list[tuple[str, str, str, str]]:
+    """Return (server, phase, severity, verdict or reason) of each."""
+    return [
+        (
+            one.identity.server_id,
+            one.phase,
+            one.severity,
+            one.reason or (one.facts or {}).get("verdict", ""),
+        )
+        for one in conditions
+    ]
+
+
+def test_a_host_that_is_down_is_told_after_three_minutes_and_ends_with_its_first_sample(
+    make_fleet: Make,
+) -> None:
+    """Not a second earlier; the evidence says what was asked and when it was last heard."""
+    fleet = make_fleet(5)
+    last_ms = fleet.clock.ms
+    fleet.silent = {"h1"}
+    assert fleet.live(3 * MINUTE - 1) == []
+    (firing,) = fleet.live(1)
+    assert told([firing]) == [("h1", "firing", "critical", "host_down")]
+    assert (firing.started_ms, firing.at_ms) == (last_ms, fleet.clock.ms)
+    assert firing.text == "h1 is down: 10.0.1.7 does not answer; last sample 08:00:20 UTC"
+    assert firing.evidence == ("last sample 08:00:20 UTC, 3 min ago", "10.0.1.7: False")
+    assert fleet.live(2 * 3600, step=60) == []
+    fleet.silent = set()
+    assert told(fleet.live(10)) == [("h1", "resolved", "critical", "cleared")]
+    assert fleet.live(10 * MINUTE) == []
+
+
+def test_a_stopped_agent_on_a_live_host_is_a_warning_after_ten_minutes(make_fleet: Make) -> None:
+    """The host answers, so it is not down."""
+    fleet = make_fleet(5)
+    fleet.prober.answers["h1"] = True
+    fleet.silent = {"h1"}
+    assert fleet.live(10 * MINUTE - 1) == []
+    assert told(fleet.live(1)) == [("h1", "firing", "warning", "agent_stopped")]
+
+
+def test_the_verdict_changes_while_it_fires_once_it_is_seen_twice(make_fleet: Make) -> None:
+    """A single lost echo makes no critical alert; a host that went down for good does."""
+    fleet = make_fleet(5)
+    fleet.prober.answers["h1"] = True
+    fleet.silent = {"h1"}
+    fleet.live(11 * MINUTE)
+    fleet.prober.answers["h1"] = False
+    fleet.live(5)
+    fleet.prober.answers["h1"] = True
+    assert fleet.live(MINUTE) == []
+    fleet.prober.answers["h1"] = False
+    assert told(fleet.live(MINUTE)) == [("h1", "firing", "critical", "host_down")]
+    fleet.prober.answers["h1"] = True
+    (firing,) = fleet.live(MINUTE)
+    assert told([firing]) == [("h1", "firing", "warning", "agent_stopped")]
+    assert firing.started_ms == fleet.conditions[0].started_ms
+
+
+def test_a_host_that_answers_again_before_that_is_due_stays_told_as_it_was(
+    make_fleet: Make,
+) -> None:
+    """It boots; its agent may start any moment, and until then it is silent as before."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1"}
+    fleet.live(4 * MINUTE)
+    fleet.prober.answers["h1"] = True
+    assert fleet.live(5 * MINUTE) == []
+    assert told(fleet.live(MINUTE)) == [("h1", "firing", "warning", "agent_stopped")]
+
+
+def test_a_rule_about_hosts_that_are_down_ends_when_the_host_answers(make_fleet: Make) -> None:
+    """It has no level for a stopped agent."""
+    fleet = make_fleet(5, rule(levels=[Level("critical", ("host_down",), 60_000)]))
+    fleet.silent = {"h1"}
+    assert told(fleet.live(MINUTE)) == [("h1", "firing", "critical", "host_down")]
+    fleet.prober.answers["h1"] = True
+    assert told(fleet.live(MINUTE)) == [("h1", "resolved", "critical", "cleared")]
+
+
+def test_refused_requests_are_a_broken_path_as_long_as_they_come(make_fleet: Make) -> None:
+    """The reason is that of the refusal; when none comes any more the host is judged anew."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1"}
+    for _ in range(11):
+        fleet.liveness.refused("h1", "its key was\nrevoked", fleet.clock.ms)
+        found = fleet.live(MINUTE)
+        if found:
+            break
+    assert told(found) == [("h1", "firing", "warning", "path_broken")]
+    assert found[0].text.startswith(
+        "The samples of h1 reach hostpulse and are refused: its key was revoked; last sample"
+    )
+    assert any("its requests are refused: its key was revoked" in s for s in found[0].evidence)
+    assert told(fleet.live(3 * MINUTE)) == [("h1", "firing", "critical", "host_down")]
+
+
+def test_without_an_address_the_verdict_is_silent(make_fleet: Make) -> None:
+    """Nobody can be asked, and nobody is."""
+    fleet = make_fleet(5)
+    fleet.add("n1", address=None)
+    fleet.live(20)
+    fleet.silent = {"n1"}
+    (firing,) = fleet.live(3 * MINUTE)
+    assert told([firing]) == [("n1", "firing", "critical", "silent")]
+    assert "no address is registered for it" in firing.evidence
+    assert fleet.prober.asked == []
+
+
+@pytest.mark.parametrize("is_mute", [True, False])
+def test_when_asking_leads_to_nothing_silence_is_told_all_the_same(
+    make_fleet: Make, *, is_mute: bool
+) -> None:
+    """Be it that the name does not resolve, or that the prober has too much to do."""
+    fleet = make_fleet(5)
+    fleet.prober.is_mute = is_mute
+    fleet.prober.answers["h1"] = None
+    fleet.silent = {"h1"}
+    assert told(fleet.live(4 * MINUTE)) == [("h1", "firing", "critical", "silent")]
+
+
+def test_only_hosts_silent_for_half_the_time_are_asked(make_fleet: Make) -> None:
+    """Probing everybody all the time would be a scanner."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1"}
+    fleet.live(89)
+    assert fleet.prober.asked == []
+    fleet.live(20)
+    assert set(fleet.prober.asked) == {"h1"}
+
+
+@pytest.mark.parametrize(("reason", "minutes"), [("restart", 3), ("shutdown", 10), ("remove", 10)])
+def test_a_clean_stop_buys_time_and_is_told_then(
+    make_fleet: Make, reason: str, minutes: int
+) -> None:
+    """Later of its grace and the rule's own time, with the stop in the text."""
+    fleet = make_fleet(5)
+    fleet.liveness.event("h1", "stopping", reason, fleet.clock.ms)
+    fleet.silent = {"h1"}
+    assert fleet.live(minutes * MINUTE - 1) == []
+    (firing,) = fleet.live(1)
+    assert told([firing]) == [("h1", "firing", "critical", "host_down")]
+    assert "; it stopped cleanly at 08:00:20 UTC; last sample" in firing.text
+    assert f"stopped cleanly at 08:00:20 UTC ({reason})" in firing.evidence
+
+
+def test_an_agent_that_reports_after_its_stop_has_no_grace_left(make_fleet: Make) -> None:
+    """The stop is over with the next sample."""
+    fleet = make_fleet(5)
+    fleet.liveness.event("h1", "stopping", "shutdown", fleet.clock.ms)
+    fleet.live(20)
+    fleet.silent = {"h1"}
+    (firing,) = fleet.live(3 * MINUTE)
+    assert "stopped cleanly" not in firing.text
+
+
+def test_a_registered_host_that_never_reported_counts_from_its_registration(
+    make_fleet: Make,
+) -> None:
+    """And from the engine's start where that was later."""
+    fleet = make_fleet(3)
+    fleet.silent = {"new", "old"}
+    fleet.add("new")
+    fleet.add("old", created_ms=fleet.start_ms - 86_400_000)
+    assert told(fleet.live(3 * MINUTE - 20)) == [("old", "firing", "critical", "host_down")]
+    (firing,) = fleet.live(20)
+    assert told([firing]) == [("new", "firing", "critical", "host_down")]
+    assert "never reported since it was registered at 08:00:20 UTC" in firing.text
+    assert "registered at 2027-01-14 08:00:00 UTC" in fleet.conditions[0].text
+
+
+def test_a_host_known_from_before_is_not_called_never_reported(make_fleet: Make) -> None:
+    """It has told its agent's version, when nobody watched yet."""
+    fleet = make_fleet(3)
+    fleet.silent = {"old"}
+    fleet.add("old", created_ms=1, agent_version="0.1.0")
+    (firing,) = fleet.live(3 * MINUTE)
+    assert "never" not in firing.text
+    assert "no sample since 08:00:00 UTC" in firing.text
+
+
+def test_a_disabled_host_is_a_planned_stop(make_fleet: Make) -> None:
+    """Its alert ends, and after it was enabled its time begins anew."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1"}
+    fleet.live(4 * MINUTE)
+    fleet.change("h1", disabled=True)
+    assert told(fleet.live(10)) == [("h1", "resolved", "critical", "disabled")]
+    assert fleet.live(600) == []
+    fleet.change("h1", disabled=False)
+    fleet.live(10)
+    assert "h1" in fleet.liveness.changed()
+    fleet.restart()
+    assert fleet.live(3 * MINUTE - 10) == []
+    assert told(fleet.live(20)) == [("h1", "firing", "critical", "host_down")]
+
+
+def test_a_removed_host_ends_its_alert(make_fleet: Make) -> None:
+    """Nothing is remembered of it."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1"}
+    fleet.live(4 * MINUTE)
+    fleet.liveness.changed()
+    fleet.servers = [one for one in fleet.servers if one.id != "h1"]
+    assert told(fleet.live(10)) == [("h1", "resolved", "critical", "server_removed")]
+    assert fleet.liveness.changed() == set()
+    assert fleet.liveness.dump("h1") == (0, {})
+
+
+def test_a_host_that_sends_each_five_minutes_is_not_silent_between(make_fleet: Make) -> None:
+    """Two and a half intervals are the least."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1"}
+    for _ in range(5):
+        fleet.liveness.heard("h1", fleet.clock.ms, 300_000)
+        assert fleet.live(5 * MINUTE) == []
+    assert fleet.live(7.5 * MINUTE - 1) == []
+    assert told(fleet.live(1)) == [("h1", "firing", "critical", "host_down")]
+
+
+def test_several_rules_and_overrides_each_say_their_own(make_fleet: Make) -> None:
+    """A label makes build hosts wait longer, a second rule wakes somebody sooner."""
+    slow = rule(levels=[Level("warning", ("host_down",), 1_200_000)])
+    first = rule(overrides=(Override({"label.env": "dev"}, slow),))
+    second = rule("quick", [Level("info", ("host_down", "silent"), 60_000)])
+    fleet = make_fleet(5, first, second)
+    fleet.change("h2", labels={"env": "dev"})
+    fleet.silent = {"h1", "h2"}
+    found = fleet.live(21 * MINUTE)
+    assert [(one.identity.rule, *told([one])[0][:3]) for one in found] == [
+        ("quick", "h1", "firing", "info"),
+        ("quick", "h2", "firing", "info"),
+        ("liveness", "h1", "firing", "critical"),
+        ("liveness", "h2", "firing", "warning"),
+    ]
+
+
+def test_new_rules_end_what_has_no_rule_any_more_and_leave_the_rest(make_fleet: Make) -> None:
+    """A longer time does not take back what was told."""
+    fleet = make_fleet(5, rule(), rule("other"))
+    fleet.silent = {"h1"}
+    fleet.live(4 * MINUTE)
+    later = rule(levels=[Level("critical", ("host_down",), 3_600_000)])
+    fleet.rules = type(fleet.rules)({"liveness": later})
+    (ended,) = fleet.liveness.reload(fleet.rules)
+    assert (ended.identity.rule, ended.reason) == ("other", "rule_removed")
+    assert fleet.live(600) == []
+    off = type(fleet.rules)({"liveness": rule(enabled=False)})
+    (ended,) = fleet.liveness.reload(off)
+    assert (ended.identity.rule, ended.reason) == ("liveness", "disabled")
+    assert fleet.live(600) == []
+
+
+def test_three_hosts_of_a_network_that_all_fall_silent_are_a_broken_path(
+    make_fleet: Make,
+) -> None:
+    """One of them back means that the others are down by themselves."""
+    fleet = make_fleet(5)
+    rack = {"r1", "r2", "r3"}
+    for number, server_id in enumerate(sorted(rack)):
+        fleet.add(server_id, address=f"192.0.2.{number + 1}")
+    fleet.live(20)
+    fleet.silent = set(rack)
+    assert fleet.live(10 * MINUTE - 1) == []
+    found = fleet.live(1)
+    assert set(told(found)) == {(one, "firing", "warning", "path_broken") for one in rack}
+    assert "neither it nor the 2 other hosts of 192.0.2.0/24" in found[0].text
+    fleet.silent = {"r1", "r2"}
+    found = fleet.live(MINUTE)
+    assert told(found)[0] == ("r3", "resolved", "warning", "cleared")
+    assert set(told(found)[1:]) == {
+        (one, "firing", "critical", "host_down") for one in fleet.silent
+    }
+
+
+def test_a_neighbour_that_was_switched_off_says_nothing_about_the_network(
+    make_fleet: Make,
+) -> None:
+    """Two others must be silent without a reason."""
+    fleet = make_fleet(5)
+    for number, server_id in enumerate(("r1", "r2", "r3")):
+        fleet.add(server_id, address=f"2001:db8::{number + 1}")
+    fleet.live(20)
+    fleet.liveness.event("r3", "stopping", "shutdown", fleet.clock.ms)
+    fleet.silent = {"r1", "r2", "r3"}
+    assert set(told(fleet.live(4 * MINUTE))) == {
+        ("r1", "firing", "critical", "host_down"),
+        ("r2", "firing", "critical", "host_down"),
+    }
+
+
+def test_nothing_is_concluded_before_the_engine_has_caught_up(make_fleet: Make) -> None:
+    """What arrived long ago is still in the journal; then it is judged as it stands."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1", "h2"}
+    fleet.live(4 * MINUTE)
+    start_ms = fleet.clock.ms
+    fleet.ingest = Ingest(is_working=True, since_ms=fleet.start_ms, is_caught_up=False)
+    fleet.silent |= {"h3"}
+    assert fleet.live(10 * MINUTE) == []
+    # h1 came and went meanwhile, h2 is back
+    fleet.liveness.heard("h1", start_ms + 60_000, 10_000)
+    fleet.report(["h2"])
+    fleet.silent -= {"h2"}
+    fleet.ingest = None
+    assert set(told(fleet.live(1))) == {
+        ("h2", "resolved", "critical", "cleared"),
+        ("h3", "firing", "critical", "host_down"),
+    }
+
+
+def test_a_restart_changes_nothing(make_fleet: Make) -> None:
+    """Neither is anything told again nor does the time begin anew."""
+    fleet = make_fleet(6)
+    fleet.liveness.event("h3", "stopping", "shutdown", fleet.clock.ms)
+    fleet.silent = {"h1", "h3"}
+    fleet.live(MINUTE)
+    fleet.silent.add("h2")
+    fleet.live(2 * MINUTE)
+    fleet.restart()
+    assert told(fleet.live(MINUTE)) == [("h2", "firing", "critical", "host_down")]
+    fleet.restart()
+    fleet.silent = {"h3"}
+    assert sorted(told(fleet.live(10))) == [
+        (one, "resolved", "critical", "cleared") for one in ("h1", "h2")
+    ]
+    fleet.restart()
+    (firing,) = fleet.live(6 * MINUTE)
+    assert firing.at_ms == fleet.start_ms + 20_000 + 600_000
+    assert "stopped cleanly" in firing.text
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_wall_clock_that_is_set_makes_nobody_silent(make_fleet: Make, hours: int) -> None:
+    """Nor does it hide who is."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1"}
+    fleet.live(MINUTE)
+    # only the wall clock moves: the monotonic one goes on as it was
+    step_ms = hours * 3_600_000
+    plain = fleet.clock.monotonic
+    fleet.clock.monotonic = lambda: plain() - step_ms / 1000  # type: ignore[method-assign]
+    fleet.clock.ms += step_ms
+    assert fleet.turn() == []
+    assert fleet.live(2 * MINUTE - 1) == []
+    assert told(fleet.live(1)) == [("h1", "firing", "critical", "host_down")]
