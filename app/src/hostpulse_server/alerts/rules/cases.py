@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from hostpulse_server.alerts.model import SEVERITIES, Severity
 from hostpulse_server.alerts.rules.model import Rule
-from hostpulse_server.alerts.rules.series import Missing, Step, parse_series
+from hostpulse_server.alerts.rules.series import Missing, Step, duration, parse_series
 from hostpulse_server.config import values
-from hostpulse_server.store.planning import as_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,13 +38,12 @@ class Transition(NamedTuple):
     def __str__(self) -> str:
         """Return it as a line for people, such as ``5m firing warning``."""
         severity = f" {self.severity}" if self.severity else ""
-        return f"{as_duration(self.at_ms) if self.at_ms else '0s'} {self.state}{severity}"
+        return f"{duration(self.at_ms)} {self.state}{severity}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a rules file writes it."""
-        at = as_duration(self.at_ms) if self.at_ms else "0s"
         severity = {"severity": self.severity} if self.severity else {}
-        return {"at": at, "state": self.state, **severity}
+        return {"at": duration(self.at_ms), "state": self.state, **severity}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.alerts.model import NO_SERVER
 from hostpulse_server.alerts.rules.backtest import only_in
+from hostpulse_server.alerts.rules.series import duration
 from hostpulse_server.alerts.rules.summary import figure
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 HEAD: Final = ("SERVER", "TAGS", "SEVERITY", "FROM", "LASTED", "WORST")
 _MOST_NAMED: Final = 5
-_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 Row = tuple[str, ...]
 
@@ -102,16 +102,6 @@ def when(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def lasted(duration_ms: int) -> str:
-    """Return a duration for people, in its two largest units."""
-    seconds, parts = duration_ms // 1000, []
-    for size, unit in _UNITS:
-        if seconds >= size:
-            parts.append(f"{seconds // size}{unit}")
-            seconds %= size
-    return "".join(parts[:2]) or "0s"
-
-
 def _times(spells: Sequence[Spell]) -> str:
     servers = Counter(spell.identity.server_id for spell in spells)
     named = [f"{_host(name)} ({count})" for name, count in servers.most_common(_MOST_NAMED)]
@@ -133,7 +123,7 @@ def _row(spell: Spell) -> Row:
         ", ".join(f"{name}={value}" for name, value in identity.tags) or "-",
         spell.severity,
         when(spell.from_ms),
-        "to the end" if spell.until_ms is None else lasted(spell.until_ms - spell.from_ms),
+        "to the end" if spell.until_ms is None else duration(spell.until_ms - spell.from_ms, 2),
         "-" if spell.worst is None else figure(spell.worst),
     )
 
