@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hostpulse_server.alerts.evaluation import memory
+from hostpulse_server.alerts.evaluation.host import Host
+from hostpulse_server.alerts.evaluation.plans import Compiler
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from hostpulse_server.alerts.evaluation.plans import Plan, Watch
     from hostpulse_server.alerts.model import Condition, Reason
     from hostpulse_server.alerts.rules import RuleSet
+    from hostpulse_server.store.base import Tags
 
 
 class Evaluator:
     """Holds the state of every threshold rule on every series; knows no clock and no database.
 
-    ``labels`` gives the labels of a server, none for one that is not known.
+    ``labels`` gives the labels of a server, none for one that is not known. Samples of different
+    origins of a server are evaluated apart from each other. What ends without a sample (a rule is
+    removed, a server forgotten) ends at the time of the newest sample.
     """
 
     def __init__(self, rules: RuleSet, labels: Callable[[str], Mapping[str, str]]) -> None:
-        self._rules = rules
+        self._compiler = Compiler(rules)
         self._labels = labels
+        self._servers: dict[str, dict[str, Host]] = {}
+        # found by a change of labels, told with the next samples
+        self._ended: dict[str, list[Condition]] = {}
 
     def feed(
         self,
@@ -29,31 +40,97 @@ class Evaluator:
         interval_ms: int,
         points: Sequence[Mapping[str, Any]],
     ) -> bool:
-        """Evaluate a sample; return False for one that is not newer than the last of its origin."""
-        raise NotImplementedError
+        """Evaluate a sample; return False for one that is not newer than the last of its origin.
+
+        ``points`` are as agents send them, checked: ``measurement``, ``fields``, maybe ``tags``.
+        """
+
+        def compiled(series: Sequence[Mapping[str, Any]]) -> Plan:
+            return self._compiler.plan(server_id, series, self._labels(server_id))
+
+        host = self._host(server_id, origin)
+        return host.feed(time_ms, interval_ms, points, compiled)
 
     def settle(self, server_id: str, *, is_fresh: bool) -> list[Condition]:
-        """Return what differs from what was last settled; nothing while not fresh."""
-        raise NotImplementedError
+        """Return what differs from what was last settled; nothing while not fresh.
+
+        An alert that has ended and fired again since is none; one that has ended and waits again
+        is two conditions, in this order.
+        """
+        if not is_fresh:
+            return []
+        found = self._ended.pop(server_id, None) or []
+        for host in self._servers.get(server_id, {}).values():
+            if host.standing.changed:
+                found += host.settle()
+        return found
 
     def dump(self, server_id: str, origin: str) -> tuple[int, dict[str, Any]]:
-        """Return the time of the newest sample, and as JSON what ``restore`` needs to go on."""
-        raise NotImplementedError
+        """Return the time of the newest sample, and as JSON what ``restore`` needs to go on.
+
+        Trends are not in it.
+        """
+        host = self._host(server_id, origin)
+        return host.time_ms, memory.dump(host)
 
     def restore(
         self, server_id: str, origin: str, time_ms: int, document: Mapping[str, Any]
     ) -> None:
-        """Take over what was dumped, also under rules that have changed since."""
-        raise NotImplementedError
+        """Take over what was dumped, also under rules that have changed since.
+
+        A series of which nothing was remembered is taken for one that was in the last sample, if
+        it comes within five.
+        """
+        host = Host(server_id)
+        labels = self._labels(server_id)
+
+        def find(name: str, tags: Tags) -> Watch | None:
+            return self._compiler.watch(name, server_id, tags, labels)
+
+        memory.restore(host, document, find)
+        host.time_ms = time_ms
+        self._servers.setdefault(server_id, {})[origin] = host
 
     def reload(self, rules: RuleSet) -> list[Condition]:
-        """Evaluate by these rules from now on; return the ends of what no longer has a rule."""
-        raise NotImplementedError
+        """Evaluate by these rules from now on; return the ends of what no longer has a rule.
+
+        Clocks go on where their threshold is the same. What fires under another one is judged by
+        the next sample, without its ``for``. Trends begin anew.
+        """
+        self._compiler = Compiler(rules)
+        return [one for server_id in self._servers for one in self._adopt(server_id)]
 
     def relabel(self, server_id: str) -> None:
         """Resolve the overrides of a server anew, whose labels have changed."""
-        raise NotImplementedError
+        if server_id in self._servers:
+            self._ended.setdefault(server_id, []).extend(self._adopt(server_id))
 
     def forget(self, server_id: str, reason: Reason) -> list[Condition]:
         """Forget a server; return the ends of its alerts."""
-        raise NotImplementedError
+        found = self._ended.pop(server_id, None) or []
+        for host in self._servers.pop(server_id, {}).values():
+            found += host.finish(reason)
+        return found
+
+    def _host(self, server_id: str, origin: str) -> Host:
+        hosts = self._servers.get(server_id)
+        if hosts is None:
+            hosts = self._servers[server_id] = {}
+        host = hosts.get(origin)
+        if host is None:
+            host = hosts[origin] = Host(server_id)
+        return host
+
+    def _adopt(self, server_id: str) -> list[Condition]:
+        labels = self._labels(server_id)
+
+        def successor(watch: Watch) -> Watch | Reason:
+            name = watch.rule.name
+            found = self._compiler.watch(name, server_id, watch.tags, labels)
+            return found or ("disabled" if self._compiler.knows(name) else "rule_removed")
+
+        return [
+            condition
+            for host in self._servers[server_id].values()
+            for condition in host.adopt(successor)
+        ]

@@ -1,0 +1,1 @@
+"""What the evaluator is made of; ``alerts.evaluator`` is the way in."""

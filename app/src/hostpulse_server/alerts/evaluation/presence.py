@@ -1,0 +1,127 @@
+"""Which series a host reports, how far apart, and which have stayed away.
+
+Counted in the host's samples, so that a host that is silent takes nothing from its series. The
+spacing of a series is how many samples of the host it lay apart last: slow collectors have series
+in every sixth, say. Until its second sample it is not known, and taken for what that shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from hostpulse_server.alerts.evaluation.plans import Watch
+
+GONE_AFTER: Final = 5  # of its intervals
+UNKNOWN: Final = 0
+_NEVER: Final = 2**62
+
+
+class Seen(NamedTuple):
+    """How many samples of the host ago a series came last, and its spacing."""
+
+    away: int
+    spacing: int
+
+
+class Presence:
+    """Only what is not ordinary takes memory: an ordinary series is in every sample."""
+
+    __slots__ = ("_absent", "_due", "_recent", "_restored", "_spacing", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._absent: dict[Watch, int] = {}  # → the count of its last sample
+        self._spacing: dict[Watch, int] = {}  # other than 1
+        self._recent: set[Watch] = set()  # in the last sample, but not in the one before
+        self._restored = False
+        self._due = _NEVER
+
+    @property
+    def is_watchful(self) -> bool:
+        """Whether the next sample has to be looked at though it has the series of this one."""
+        return bool(self._recent)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a series has stayed away for too long."""
+        return self.count >= self._due
+
+    def spacing(self, watch: Watch) -> int:
+        """Return in every how many samples the series comes."""
+        return self._spacing.get(watch, 1) or 1
+
+    def update(self, before: set[Watch], now: set[Watch]) -> Callable[[Watch], int]:
+        """Take the series of the last sample and of this one.
+
+        Return what gives the spacing by which the gap before this one is judged.
+        """
+        judged: dict[Watch, int] = {}
+        for watch in self._recent & now & before:
+            judged[watch] = self._spacing.pop(watch, 1) or 1
+        self._recent = set()
+        for watch in before - now:
+            self._absent[watch] = self.count - 1
+        for watch in now - before:
+            self._return(watch, judged)
+        self._plan_ahead()
+        return lambda watch: judged.get(watch) or self.spacing(watch)
+
+    def parted(self) -> list[Watch]:
+        """Forget the series that have stayed away for too long, and return them."""
+        found = [watch for watch in self._absent if self.count >= self._limit(watch)]
+        for watch in found:
+            del self._absent[watch]
+            self._spacing.pop(watch, None)
+        self._plan_ahead()
+        return found
+
+    def extraordinary(self) -> Iterator[tuple[Watch, Seen]]:
+        """Yield what has to be remembered."""
+        for watch, seen in self._absent.items():
+            yield watch, Seen(self.count - seen, self._spacing.get(watch, 1))
+        for watch, spacing in self._spacing.items():
+            if watch not in self._absent:
+                yield watch, Seen(0, spacing)
+
+    def restore(self, remembered: Iterable[tuple[Watch, Seen]]) -> None:
+        """Take over what was ``extraordinary``."""
+        self._restored = True
+        for watch, seen in remembered:
+            if seen.spacing != 1:
+                self._spacing[watch] = seen.spacing
+                if not seen.away:
+                    self._recent.add(watch)
+            if seen.away:
+                self._absent[watch] = -seen.away
+        self._plan_ahead()
+
+    def replace(self, others: dict[Watch, Watch]) -> None:
+        """Put other watches in the place of these; forget those that are not named."""
+        self._absent = {others[one]: n for one, n in self._absent.items() if one in others}
+        self._spacing = {others[one]: n for one, n in self._spacing.items() if one in others}
+        self._recent = {others[one] for one in self._recent if one in others}
+        self._plan_ahead()
+
+    def _return(self, watch: Watch, judged: dict[Watch, int]) -> None:
+        seen = self._absent.pop(watch, None)
+        if seen is None and self._restored and self.count <= GONE_AFTER:
+            # nothing was remembered of it, so it was in the last sample before
+            seen = 0
+        if seen is None:
+            self._spacing[watch] = UNKNOWN
+            self._recent.add(watch)
+            return
+        spacing = self.count - seen
+        judged[watch] = self._spacing.pop(watch, 1) or spacing
+        if spacing != 1:
+            self._spacing[watch] = spacing
+            self._recent.add(watch)
+
+    def _limit(self, watch: Watch) -> int:
+        return self._absent[watch] + GONE_AFTER * self.spacing(watch)
+
+    def _plan_ahead(self) -> None:
+        self._due = min(map(self._limit, self._absent), default=_NEVER)
