@@ -49,8 +49,7 @@ class Liveness:
         """Note samples, however old they are themselves, that arrived at ``received_ms``."""
         known = self._roll.of(server_id)
         known.hear(received_ms, interval_ms)
-        if known.stop and received_ms > known.stop.at_ms:
-            known.stop = None
+        known.stop = None
 
     def event(self, server_id: str, kind: str, reason: str, received_ms: int) -> None:
         """Note what an agent said about itself; that it says anything means that it is there."""
@@ -129,8 +128,9 @@ class Liveness:
     def _welcome(self, server_id: str, known: Known, now_ms: int) -> list[Condition]:
         known.is_back = False
         self._prober.forget(server_id)
-        if not known.told or self._silence(known, now_ms) >= known.for_ms:
-            return []  # heard while the engine caught up, and silent again since
+        begun_ms = now_ms - self._silence(known, now_ms)
+        if not known.told or _due(known, begun_ms)[0] <= now_ms:
+            return []  # heard while the engine caught up, and silent for long again since
         self._roll.changed.add(server_id)
         return [
             ending(rule, server_id, known, "cleared", known.heard_ms) for rule in list(known.told)
@@ -216,7 +216,7 @@ class Liveness:
 def _due(known: Known, from_ms: int) -> list[int]:
     """Return when silence since ``from_ms`` is to be told of, level by level."""
     due = {from_ms + known.due_ms(level) for rule in known.rules for level in rule.liveness}
-    if known.stop and not known.told:
+    if known.stop:
         over_ms = known.stop.at_ms + GRACE_MS.get(known.stop.text, RESTART_MS)
         due = {max(over_ms, at_ms) for at_ms in due}
     return sorted(due) or [from_ms]
