@@ -109,6 +109,8 @@ class _Writing:
         self._conditions = conditions
         self._context = context
         self._changes: list[Change] = []
+        self._events: list[tuple[AlertRow, AlertEventRow]] = []
+        self._closed: set[str] = set()
         prints = {condition.identity.fingerprint for condition in conditions}
         self._active = {row.fingerprint: row for row in _active(session, prints)}
 
@@ -122,6 +124,10 @@ class _Writing:
                 self._fire(condition, row)
             elif row is not None:
                 self._end(condition, row)
+        self._session.flush()  # now all rows have their ids, many by one statement
+        for row, event in self._events:
+            event.alert_id = row.id
+            self._session.add(event)
         self._session.flush()
         return self._changes
 
@@ -151,7 +157,9 @@ class _Writing:
 
     def _end(self, condition: Condition, row: AlertRow) -> None:
         del self._active[row.fingerprint]
+        self._closed.add(row.fingerprint)
         if row.state == "pending":
+            self._session.flush()
             self._session.delete(row)
             self._changes.append(Change("dropped", row, condition))
             return
@@ -161,9 +169,9 @@ class _Writing:
         self._note("resolved", row, condition, {"reason": row.reason, **_figures(condition)})
 
     def _insert(self, condition: Condition, state: str) -> AlertRow:
-        # what ended just now must be written first: the index knows no order within a flush
-        self._session.flush()
         identity = condition.identity
+        if identity.fingerprint in self._closed:
+            self._session.flush()  # which would insert before it updates, against the index
         row = AlertRow(
             fingerprint=identity.fingerprint,
             rule=identity.rule,
@@ -224,10 +232,8 @@ class _Writing:
         condition: Condition,
         document: dict[str, Any],
     ) -> None:
-        self._session.flush()
-        self._session.add(
-            AlertEventRow(alert_id=row.id, at_ms=condition.at_ms, kind=kind, document=document)
-        )
+        event = AlertEventRow(at_ms=condition.at_ms, kind=kind, document=document)
+        self._events.append((row, event))
         self._changes.append(Change(kind, row, condition))
 
 

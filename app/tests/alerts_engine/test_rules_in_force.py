@@ -1,0 +1,158 @@
+"""Which rules are in force: read at the start, again when a file changes, never broken ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.tests.alerts_engine.conftest import RULES, Site, cpu, disk
+
+from hostpulse_server.alerts.engine.rules_watch import RulesWatch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+BROKEN = "rules:\n  - name: cpu_usage\n    levels: 7\n"
+
+
+def notices(site: Site) -> list[str]:
+    """Return the kinds of messages about ourselves."""
+    return [row["document"] for row in site.rows("outbox") if row["kind"] == "notice"]
+
+
+def test_a_changed_threshold_holds_within_seconds(site: Site) -> None:
+    """Without a restart; what goes on for the same alert goes on."""
+    site.cpu("web-01", *[85] * 4)
+    site.write_rules("rules: [{name: cpu_usage, levels: {warning: {above: 90}}}]", "z.yml")
+    site.run(3)
+    site.cpu("web-01", 85)
+    assert site.events() == ["firing", "resolved"]
+
+
+def test_a_rule_taken_away_ends_its_alerts(site: Site) -> None:
+    """With the reason, and so does one that is disabled; no host needs to report for it."""
+    site.send("web-01", [disk("/", 99.0)])
+    site.cpu("web-02", *[85] * 4)
+    site.write_rules(RULES.split("  - name: disk_usage")[0])
+    site.run(3)
+    assert [(row["rule"], row["reason"]) for row in site.rows("alerts")] == [
+        ("disk_usage", "rule_removed"),
+        ("cpu_usage", ""),
+    ]
+    site.write_rules("rules: [{name: cpu_usage, enabled: false}]", "z.yml")
+    site.run(3)
+    assert [row["reason"] for row in site.rows("alerts")] == ["rule_removed", "disabled"]
+
+
+def test_a_rule_taken_away_while_no_engine_runs_ends_its_alerts(site: Site) -> None:
+    """The next engine finds alerts that no rule stands behind."""
+    site.cpu("web-01", *[85] * 4)
+    site.run(2)
+    site.write_rules("rules: []")
+    site.restart()
+    site.run(3)
+    (row,) = site.rows("alerts")
+    assert (row["state"], row["reason"]) == ("resolved", "rule_removed")
+
+
+def test_a_broken_file_keeps_the_rules_and_is_told_once(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until it is mended; then the new ones hold."""
+    site.cpu("web-01", 85)
+    site.write_rules(BROKEN)
+    site.run(10)
+    site.cpu("web-01", *[85] * 3)
+    assert site.alerts() == [("web-01", "cpu_usage", "firing", "warning")]
+    assert "site.yml" in site.cursor()["rules_fault"]
+    (notice,) = notices(site)
+    assert "site.yml" in notice
+    assert len([one for one in caplog.records if "rules files are wrong" in one.message]) == 1
+    site.restart()
+    site.write_rules(RULES)
+    site.run(5)
+    assert site.cursor()["rules_fault"] == ""
+    assert len(notices(site)) == 1
+    site.write_rules(BROKEN)
+    site.run(5)
+    assert len(notices(site)) == 2
+
+
+def test_an_engine_that_starts_with_a_broken_file_waits_for_a_right_one(site: Site) -> None:
+    """It says so, touches no alert and forgets nothing; then it goes on where it was."""
+    site.cpu("web-01", *[85] * 4)
+    site.run(2)
+    site.write_rules(BROKEN)
+    site.restart()
+    site.send("web-01", [disk("/", 99.0)])
+    site.run(5)
+    assert site.alerts() == [("web-01", "cpu_usage", "firing", "warning")]
+    assert site.cursor()["rules"] == 0
+    assert len(notices(site)) == 1
+    site.restart()
+    site.run(5)
+    assert len(notices(site)) == 1
+    site.write_rules(RULES)
+    site.run(5)
+    assert site.alerts()[1:] == [("web-01", "disk_usage", "firing", "warning")]
+    assert site.events() == ["firing", "firing"]
+
+
+def test_without_any_rules_everything_goes_on(site: Site) -> None:
+    """An empty folder is no fault."""
+    (site.folder / "rules" / "site.yml").unlink()
+    site.restart()
+    site.send("web-01", [cpu(99)])
+    site.run(3)
+    cursor = site.cursor()
+    assert (cursor["rules"], cursor["rules_fault"]) == (0, "")
+    assert cursor["position"] == 1
+
+
+def test_labels_changed_in_the_registry_choose_the_override(site: Site) -> None:
+    """Within seconds."""
+    site.write_rules(
+        RULES + "    overrides: [{match: {label.env: test}, levels: {warning: {above: 99}}}]\n"
+    )
+    site.run(3)
+    site.send("web-02", [disk("/", 90.0)])
+    site.run(2)
+    assert site.alerts() == [("web-02", "disk_usage", "firing", "warning")]
+    site.registry.patch("web-02", {"labels": {"env": "test"}})
+    site.run(3)
+    site.send("web-02", [disk("/", 90.0)])
+    site.run(2)
+    assert site.alerts() == [("web-02", "disk_usage", "resolved", "warning")]
+
+
+def test_files_are_read_again_only_when_they_changed_or_somebody_asks(
+    site: Site, tmp_path: Path
+) -> None:
+    """A new file, another content, a file gone; looked at every two seconds."""
+    read: list[int] = []
+    folder = tmp_path / "more"
+    folder.mkdir()
+
+    def load(_patterns: object) -> object:
+        read.append(1)
+        return site.rules.rules
+
+    site.drain()
+    watch = RulesWatch([f"{folder}/*.yml"], site.clock, load)  # type: ignore[arg-type]
+
+    def look() -> int:
+        site.clock.move(2)
+        watch.turn()
+        watch.turn()
+        return len(read)
+
+    assert look() == look() == 1
+    (folder / "a.yml").write_text("a")
+    assert look() == look() == 2
+    (folder / "a.yml").write_text("bc")
+    assert look() == look() == 3
+    (folder / "a.yml").unlink()
+    assert look() == look() == 4
+    watch.ask()
+    assert look() == look() == 5
