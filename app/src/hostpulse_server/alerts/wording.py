@@ -13,7 +13,7 @@ def zone(name: str) -> tzinfo:
     """Return a time zone by its name; UTC for one that this machine does not know."""
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):  # no such file, or no name of one
+    except (OSError, KeyError, ValueError):  # no such zone, or no name of one
         return UTC
 
 

@@ -1,0 +1,92 @@
+"""Times, durations and numbers as people read them, and what docs and logs say of alerts."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hostpulse_server import logs
+from hostpulse_server.alerts import wording
+from hostpulse_server.api.alert_schemas import AlertView
+
+if TYPE_CHECKING:
+    from app.tests.alerts_api.conftest import Desk
+
+DOCS = Path(__file__).parents[3] / "docs" / "api.md"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (-5, "0 s"),
+        (999, "0 s"),
+        (59_000, "59 s"),
+        (60_000, "1 min"),
+        (61_000, "1 min 1 s"),
+        (3_600_000, "1 h"),
+        (3_659_000, "1 h"),
+        (7_500_000, "2 h 5 min"),
+        (86_400_000, "1 d"),
+        (90_061_000, "1 d 1 h"),
+    ],
+)
+def test_a_duration_has_two_units_at_most(milliseconds: int, text: str) -> None:
+    """Those that count."""
+    assert wording.duration(milliseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(91.5, "91.5"), (0.00421, "0.00421"), (12345.6, "12346"), (100.0, "100"), (-250.4, "-250")],
+)
+def test_a_number_has_what_matters_of_it(value: float, text: str) -> None:
+    """Three digits, and never an exponent for what is large."""
+    assert wording.number(value) == text
+
+
+def test_a_moment_is_told_in_the_zone_of_the_site() -> None:
+    """With its name; a zone that nobody knows is UTC."""
+    zone = wording.zone("Europe/Berlin")
+    assert wording.moment(1_800_000_000_000, zone) == "2027-01-15 09:00:00 CET"
+    for name in ("Middle/Earth", "", "../../etc/passwd", "\0"):
+        assert wording.zone(name) is UTC
+
+
+def test_the_documents_name_every_path_and_field_of_alerts(desk: Desk) -> None:
+    """The page that people read agrees with the description that is made from the code."""
+    text = DOCS.read_text(encoding="utf-8")
+    document = desk.api.app.test_client().get("/openapi.json").get_json()
+    for path in document["paths"]:
+        if "/alerts" in path or "/silences" in path:
+            assert re.sub(r"\{\w+\}", "ID", path) in text, path
+    found = re.search(r'^    (\{"id": 7.*?\})\n\n', text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    example: dict[str, Any] = json.loads(found[1])
+    assert list(example) == list(AlertView().fields)
+    acknowledged = document["components"]["schemas"]["AcknowledgementView"]["properties"]
+    assert set(example["acknowledged"]) == set(acknowledged)
+
+
+def test_the_log_of_a_refused_link_does_not_hold_it(desk: Desk) -> None:
+    """Nor would that of all requests."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.Formatter())
+    log = logging.getLogger("hostpulse_server")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        token = "VG9rZW4tb2YtYS1saW5rLXRoYXQtYWN0cw"
+        assert desk.api.app.test_client().get(f"/act/{token}").status_code == 403
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
+    assert '"status": 403' in stream.getvalue()
+    assert token not in stream.getvalue()
