@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.alerts.model import SEVERITIES, Identity
 from hostpulse_server.alerts.rules.replay import Replay
+from hostpulse_server.errors import QueryError
 from hostpulse_server.store.base import Query
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from hostpulse_server.alerts.rules.telling import Told
     from hostpulse_server.store.base import Store, Tags
 
-PAGE_MS: Final = 4 * 3_600_000
+PAGE_MS: Final = 12 * 3_600_000
+_SHORTEST_MS: Final = 60_000
 DEFAULT_INTERVAL_MS: Final = 10_000
 # in every sample, so that a series that stays away is told from a host that is silent
 _PRESENCE: Final = ("system", "uptime_seconds")
@@ -120,6 +122,7 @@ class History:
         self._start_ms = start_ms
         self._end_ms = end_ms
         self._fields: dict[str, set[str]] = defaultdict(set)
+        self._fields[_PRESENCE[0]].add(_PRESENCE[1])
         for rule in rules:
             self._fields[rule.measurement] |= {rule.field, *(one.field for one in rule.only_if)}
 
@@ -129,10 +132,17 @@ class History:
             yield from self._page(server_id, low, min(low + PAGE_MS, self._end_ms))
 
     def _page(self, server_id: str, low: int, high: int) -> list[tuple[int, Points]]:
-        wanted = {name: set(fields) for name, fields in self._fields.items()}
-        wanted.setdefault(_PRESENCE[0], set()).add(_PRESENCE[1])
+        try:
+            return self._read(server_id, low, high)
+        except QueryError:  # more values than one answer holds
+            middle = (low + high) // 2
+            if middle - low < _SHORTEST_MS:
+                raise
+            return self._page(server_id, low, middle) + self._page(server_id, middle, high)
+
+    def _read(self, server_id: str, low: int, high: int) -> list[tuple[int, Points]]:
         samples: dict[int, Points] = {}
-        for measurement, fields in wanted.items():
+        for measurement, fields in self._fields.items():
             query = Query(
                 server_ids=(server_id,),
                 measurement=measurement,
