@@ -1,0 +1,121 @@
+"""``rules check`` and ``rules test`` as an operator, or CI, runs them: no configuration."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hostpulse_server.cli import root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RIGHT = """\
+rules:
+  - {name: a, measurement: m, field: f, levels: {warning: {above: 1}}}
+  - {name: b, measurement: m, field: f, levels: {warning: {above: 1}}}
+tests:
+  - rule: a
+    name: above
+    series: {interval: 10s, values: "0 2 1"}
+    expect: [{at: 10s, state: firing, severity: warning}, {at: 20s, state: resolved}]
+"""
+WRONG = "rules:\n  - {name: a, measurement: m, levels: {warning: {above: x}}}\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what runs ``rules`` in a folder with right.yml, wrong.yml and failing.yml."""
+    (tmp_path / "right.yml").write_text(RIGHT)
+    (tmp_path / "wrong.yml").write_text(WRONG)
+    (tmp_path / "failing.yml").write_text(RIGHT.replace("20s", "30s"))
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(root, ["rules", *arguments], catch_exceptions=False)
+
+    return invoke
+
+
+def test_check_counts_what_is_right_and_warns_of_rules_without_a_test(run: Any) -> None:
+    """Exit status 0: a warning is no error."""
+    result = run("check", "right.yml")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "warning: rule b has no test\nok: 2 rules, 1 test in 1 file\n",
+    )
+    found = json.loads(run("check", "right.yml", "--json").stdout)
+    assert found == {
+        "ok": True,
+        "faults": [],
+        "files": ["right.yml"],
+        "rules": 2,
+        "tests": 1,
+        "untested": ["b"],
+    }
+
+
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_faults_are_lines_that_editors_understand(run: Any, command: str) -> None:
+    """FILE:LINE: …, nothing before it, and exit status 1."""
+    result = run(command, "wrong.yml")
+    assert result.exit_code == 1
+    assert result.stdout == (
+        "wrong.yml:2: rule a: field: is missing; name one of the measurement's fields, such as "
+        "usage_percent\n"
+        "wrong.yml:2: rule a: levels.warning.above: must be a number, not 'x'\n"
+    )
+    found = json.loads(run(command, "wrong.yml", "--json").stdout)
+    assert (found["ok"], len(found["faults"])) == (False, 2)
+
+
+def test_a_file_that_is_not_there_is_a_fault(run: Any) -> None:
+    """A glob may match nothing; a name may not."""
+    result = run("check", "right.yml", "none.yml")
+    assert (result.exit_code, result.stdout) == (
+        1,
+        "none.yml: cannot be read: No such file or directory\n",
+    )
+    assert run("check", "*.yaml").stdout == "ok: 0 rules, 0 tests in 0 files\n"
+
+
+def test_tests_are_a_line_each_and_failures_show_both_sides(run: Any) -> None:
+    """Exit status 1 as soon as one fails."""
+    passed = run("test", "right.yml")
+    assert (passed.exit_code, passed.stdout) == (
+        0,
+        "ok    right.yml:5 a (above)\n1 test, 0 failed\n",
+    )
+    failed = run("test", "failing.yml")
+    assert failed.exit_code == 1
+    assert failed.stdout.splitlines() == [
+        "FAIL  failing.yml:5 a (above)",
+        "        expected            found",
+        "        10s firing warning  10s firing warning",
+        "      ! 30s resolved        20s resolved",
+        "1 test, 1 failed",
+    ]
+
+
+def test_the_outcome_of_tests_is_there_for_programs(run: Any) -> None:
+    """With what was found, as a rules file writes it."""
+    result = run("test", "failing.yml", "--json")
+    assert result.exit_code == 1
+    firing = {"at": "10s", "state": "firing", "severity": "warning"}
+    assert json.loads(result.stdout) == {
+        "failed": 1,
+        "tests": [
+            {
+                "file": "failing.yml",
+                "line": 5,
+                "rule": "a",
+                "name": "above",
+                "passed": False,
+                "expected": [firing, {"at": "30s", "state": "resolved"}],
+                "found": [firing, {"at": "20s", "state": "resolved"}],
+            }
+        ],
+    }
