@@ -17,7 +17,6 @@ from hostpulse_server.api import (
     plumbing,
     problems,
     queries,
-    refusals,
     servers,
     silences,
     telemetry,
@@ -64,7 +63,6 @@ def create_app(  # each part can be replaced
     telemetry.register(app, parts)
     cors.register(app, config.api.cors_origins)
     limits.register(app, config.api)
-    refusals.register(app, clock)
     api = openapi.make(app)
     for module in (ingest, queries, servers, alerts, silences):
         api.register_blueprint(module.blueprint)
