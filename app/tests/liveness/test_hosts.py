@@ -353,6 +353,22 @@ def test_a_restart_changes_nothing(make_fleet: Make) -> None:
     assert "stopped cleanly" in firing.text
 
 
+def test_after_a_restart_one_answer_to_the_contrary_changes_nothing(make_fleet: Make) -> None:
+    """What was told rests on more than that."""
+    fleet = make_fleet(5)
+    fleet.prober.answers["h1"] = True
+    fleet.silent = {"h1"}
+    fleet.live(11 * MINUTE)
+    fleet.prober.answers["h1"] = False
+    fleet.restart()
+    assert fleet.live(1) == []
+    assert fleet.liveness.dump("h1")[1]["told"] == {
+        "liveness": ["warning", "agent_stopped", fleet.start_ms + 20_000]
+    }
+    fleet.prober.answers["h1"] = True
+    assert fleet.live(MINUTE) == []
+
+
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_wall_clock_that_is_set_makes_nobody_silent(make_fleet: Make, hours: int) -> None:
     """Nor does it hide who is."""

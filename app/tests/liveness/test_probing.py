@@ -179,10 +179,11 @@ def test_sixteen_are_asked_at_once_and_the_rest_wait() -> None:
 
 def test_an_answer_that_comes_after_the_host_was_forgotten_is_dropped() -> None:
     """It belongs to a silence that is over."""
-    gate, done = threading.Event(), threading.Event()
+    began, gate, done = threading.Event(), threading.Event(), threading.Event()
 
     def ask(address: str) -> Reach:
         if address == "first":
+            began.set()
             gate.wait(DEADLINE)
         else:
             done.set()
@@ -190,6 +191,7 @@ def test_an_answer_that_comes_after_the_host_was_forgotten_is_dropped() -> None:
 
     prober = HostProber(ManualClock(), ask=ask, at_once=1)
     prober.ask("h1", "first")
+    assert began.wait(DEADLINE)
     prober.forget("h1")
     prober.ask("h2", "second")
     gate.set()
