@@ -1,0 +1,214 @@
+"""A day of a fleet, lived by the real engine, rules, liveness and dispatcher on a clock of our own.
+
+Only three parts stand in: the journal, which is a list (a real one would wait for the disk
+half a million times), the answer of the api and the hosts' answers to probes. Messages count when
+they are in the outbox; a channel that always works confirms them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from app.tests.clock import ManualClock
+from hostpulse_server.alerts.dispatch import Dispatcher
+from tests.rules.fleet import DAY_S, INTERVAL_S, Fleet, Incident, body
+
+from hostpulse_server import state
+from hostpulse_server.alerts.engine.ingest_watch import IngestWatch
+from hostpulse_server.alerts.engine.loop import Engine
+from hostpulse_server.alerts.engine.roster import Roster
+from hostpulse_server.alerts.engine.rules_watch import RulesWatch
+from hostpulse_server.alerts.links import Links
+from hostpulse_server.alerts.liveness import Liveness, Probe
+from hostpulse_server.alerts.rules import RuleSet
+from hostpulse_server.config import load
+from hostpulse_server.journal import Entry, JournalStats
+from hostpulse_server.journal.records import KIND
+from hostpulse_server.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine as Database
+
+PACK = Path(__file__).parents[2] / "roles/hostpulse_server/files/rules/hostpulse.yml"
+_CONFIG = """\
+data_dir = "{folder}"
+[journal]
+min_free_bytes = "0B"
+[alerts]
+rules = ["{pack}"]
+[channels.mail]
+kind = "email"
+host = "127.0.0.1"
+from = "hostpulse@example.org"
+to = ["ops@example.org"]
+"""
+
+
+class ListJournal:
+    """As much of a journal as the engine asks for."""
+
+    epoch = "day"
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._entries: deque[Entry] = deque()
+        self._last = 0
+
+    def append(self, entry: bytes, kind: str, received_ms: int) -> int:
+        """Keep an entry until it is read."""
+        self._last += 1
+        self._entries.append(Entry(self._last, kind, received_ms, entry))
+        return self._last
+
+    def read(self, after: int, limit: int, max_bytes: int) -> list[Entry]:
+        """Return what is newer; what is older was read and is let go."""
+        del max_bytes
+        while self._entries and self._entries[0].id <= after:
+            self._entries.popleft()
+        return [self._entries[i] for i in range(min(limit, len(self._entries)))]
+
+    def last_id(self) -> int:
+        """Return the newest id."""
+        return self._last
+
+    def waiting_seconds(self, after: int) -> float:
+        """Return the age of the oldest entry above ``after``."""
+        waiting = next((entry for entry in self._entries if entry.id > after), None)
+        return (self._clock.ms - waiting.received_ms) / 1000 if waiting else 0.0
+
+    def stats(self) -> JournalStats:
+        """Return that there is room."""
+        return JournalStats(0, 0, 0, self._last, None)
+
+    def hint(self, consumer: str, position: int) -> None:
+        """Take a hint and do nothing with it."""
+
+    def wait(self, after: int, timeout: float) -> bool:
+        """Return at once: time does not pass by itself here."""
+        del timeout
+        return self._last > after
+
+
+@dataclass(frozen=True)
+class Told:
+    """A message: its kind, and which alerts (rule, server, state) it tells of."""
+
+    time_s: int
+    kind: str
+    note: str
+    alerts: tuple[tuple[str, str, str], ...]
+
+
+class _Answers:
+    """A prober whose hosts answer as the fleet says."""
+
+    def __init__(self, fleet: Fleet, now_s: dict[str, int], clock: ManualClock) -> None:
+        self._fleet = fleet
+        self._now_s = now_s
+        self._clock = clock
+        self._numbers = {host.name: host.number for host in fleet.hosts}
+        self._answers: dict[str, Probe] = {}
+
+    def ask(self, server_id: str, address: str) -> None:
+        """Ask the fleet."""
+        answers = self._fleet.answers(self._numbers[server_id], self._now_s["now"])
+        text = f"{address} answers" if answers else f"no answer from {address}"
+        self._answers[server_id] = Probe(self._clock.ms, answers, (text,))
+
+    def answer(self, server_id: str) -> Probe | None:
+        """Return what came of it."""
+        return self._answers.get(server_id)
+
+    def forget(self, server_id: str) -> None:
+        """Drop it."""
+        self._answers.pop(server_id, None)
+
+
+def live(size: int, incidents: tuple[Incident, ...], hours: float = 24.0) -> list[Told]:
+    """Return all messages of a day."""
+    fleet = Fleet(size, incidents)
+    clock = ManualClock()
+    start_ms = clock.ms
+    now_s = {"now": 0}
+    with _site(fleet, clock) as (folder, database):
+        config = load(folder / "server.toml", {})
+        journal: Any = ListJournal(clock)
+        roster = Roster(Registry(database, clock), clock)
+        engine = Engine(
+            journal=journal,
+            database=database,
+            roster=roster,
+            rules=RulesWatch(config.alerts.rules, clock),
+            liveness=Liveness(RuleSet({}), clock, _Answers(fleet, now_s, clock)),
+            ingest=IngestWatch(
+                config, journal, clock, ask=lambda _: None, start=lambda action: action()
+            ),
+            dispatcher=Dispatcher(config, clock, Links(config, clock), roster.server),
+            clock=clock,
+            stop=threading.Event(),
+            idle_seconds=0,
+        )
+        streams = {host.number: f"stream-{host.number}" for host in fleet.hosts}
+        told: list[Told] = []
+        for time_s in range(0, int(hours * DAY_S / 24), INTERVAL_S):
+            now_s["now"] = time_s
+            clock.ms = start_ms + time_s * 1000
+            for said in fleet.at(time_s):
+                name = fleet.hosts[said.host].name
+                entry = body(
+                    said, name, streams[said.host], INTERVAL_S, lambda at: start_ms + at * 1000
+                )
+                journal.append(entry, KIND, clock.ms)
+            engine.turn()
+            told += _confirm(database, clock.ms, time_s)
+        return told
+
+
+@contextmanager
+def _site(fleet: Fleet, clock: ManualClock) -> Iterator[tuple[Path, Database]]:
+    """Yield a data directory, in memory where the machine lets us, and its state database."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory, prefix="hostpulse-") as name:
+        folder = Path(name)
+        (folder / "server.toml").write_text(_CONFIG.format(folder=folder, pack=PACK))
+        database = state.open_engine(f"sqlite:///{folder / 'state.db'}")
+        state.upgrade(database)
+        registry = Registry(database, clock)
+        for host in fleet.hosts:
+            # each in a network of its own: no two are cut off together
+            registry.add({"id": host.name, "address": f"10.0.{host.number}.1"})
+        yield folder, database
+        database.dispose()
+
+
+def _confirm(database: Database, now_ms: int, time_s: int) -> list[Told]:
+    """Take what waits in the outbox, as a channel that always works does."""
+    with state.reading(database) as session:
+        waiting = session.execute(
+            sa.text("SELECT id, document FROM outbox WHERE state = 'waiting' ORDER BY id")
+        ).all()
+    if not waiting:
+        return []
+    with state.writing(database) as session:
+        session.execute(
+            sa.text("UPDATE outbox SET state = 'sent', done_ms = :now WHERE state = 'waiting'"),
+            {"now": now_ms},
+        )
+    return [_told(document, time_s) for _, document in waiting]
+
+
+def _told(document: str, time_s: int) -> Told:
+    said = json.loads(document)
+    alerts = tuple((one["rule"], one["server_id"], one["state"]) for one in said["alerts"])
+    return Told(time_s, said["kind"], said["note"], alerts)
