@@ -54,12 +54,17 @@ class Report:
     sides: tuple[Side, ...]
 
     def sections(self) -> Iterator[tuple[str, list[Row]]]:
-        """Yield sentences, each with the rows (as ``HEAD``) that belong below it."""
-        for side in self.sides:
+        """Yield sentences, each with the rows (as ``HEAD``) that belong below it.
+
+        Of the second side, which is there to be compared, only what differs has rows; these begin
+        with the rule's name.
+        """
+        for number, side in enumerate(self.sides):
             fired = side.fired()
             yield f"{side.name}, {when(self.start_ms)} to {when(self.end_ms)}:", []
             for name, spells in fired.items():
-                yield f"{name}: would have fired {_times(spells)}", [_row(one) for one in spells]
+                rows = [] if number else [_row(one) for one in spells]
+                yield f"{name}: would have fired {_times(spells)}", rows
             quiet = [name for name in side.rules if name not in fired]
             if quiet:
                 yield f"would not have fired: {', '.join(quiet)}", []
