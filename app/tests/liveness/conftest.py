@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ class Fleet:
     prober: FakeProber = field(init=False)
     liveness: Liveness = field(init=False)
     conditions: list[Condition] = field(default_factory=list)
+    dumped: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the parts."""
@@ -128,13 +130,13 @@ class Fleet:
         return found
 
     def restart(self) -> None:
-        """Begin anew with what was dumped."""
-        dumped = {one.id: self.liveness.dump(one.id) for one in self.servers}
-        dumped[""] = self.liveness.dump("")
+        """Begin anew with what was dumped, of those that have changed since the last time."""
+        for server_id in self.liveness.changed():
+            self.dumped[server_id] = self.liveness.dump(server_id)
         self.prober = FakeProber(self.clock, self.prober.answers, self.prober.is_mute)
         self.liveness = Liveness(self.rules, self.clock, self.prober)
-        for server_id, (time_ms, document) in dumped.items():
-            self.liveness.restore(server_id, "liveness", time_ms, document)
+        for server_id, (time_ms, document) in self.dumped.items():
+            self.liveness.restore(server_id, "liveness", time_ms, json.loads(json.dumps(document)))
 
 
 @pytest.fixture

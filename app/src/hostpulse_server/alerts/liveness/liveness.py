@@ -47,20 +47,20 @@ class Liveness:
 
     def heard(self, server_id: str, received_ms: int, interval_ms: int) -> None:
         """Note samples, however old they are themselves, that arrived at ``received_ms``."""
-        known = self._roll.of(server_id)
+        known = self._known(server_id)
         known.hear(received_ms, interval_ms)
         known.stop = None
 
     def event(self, server_id: str, kind: str, reason: str, received_ms: int) -> None:
         """Note what an agent said about itself; that it says anything means that it is there."""
-        known = self._roll.of(server_id)
+        known = self._known(server_id)
         known.hear(received_ms)
         if kind == _STOPPING:
             known.stop = Said(_clip(reason), received_ms)
 
     def refused(self, server_id: str, reason: str, at_ms: int) -> None:
         """Note that a request of this server reached us and was refused."""
-        known = self._roll.of(server_id)
+        known = self._known(server_id)
         known.refusal = Said(_clip(reason), at_ms)
         known.look_ms = 0
 
@@ -82,7 +82,7 @@ class Liveness:
         return conditions
 
     def changed(self) -> set[str]:
-        """Return the servers whose ``dump`` differs because of turns since the last call.
+        """Return the servers whose ``dump`` differs from what it was at the last call.
 
         ``NO_SERVER`` is among them when it is about ourselves.
         """
@@ -113,6 +113,11 @@ class Liveness:
         """Judge by other rules from now on; return the ends of alerts that have none any more."""
         now_ms = self._clock.now_ms()
         return self._roll.reload(rules, now_ms) + self._ourselves.choose(rules, now_ms)
+
+    def _known(self, server_id: str) -> Known:
+        """Return what is known of a server, to be changed."""
+        self._roll.changed.add(server_id)
+        return self._roll.of(server_id)
 
     def _look(self, conditions: list[Condition], now_ms: int) -> list[str]:
         """End the alerts of those that are back; return those that are silent for long."""

@@ -201,7 +201,7 @@ def _find(fleet: Iterable[tuple[str, Known]], floor_ms: int, now_ms: int) -> Out
     """Look among servers that have reported, and whose silence nothing explains yet."""
     silent, reporting = [], 0
     for server_id, known in fleet:
-        if known.server is None or not known.heard_ms or known.told or known.stop:
+        if not known.rules or not known.heard_ms or known.told or known.stop:
             continue
         from_ms = max(known.from_ms, floor_ms)
         if now_ms - from_ms >= _late_ms(known):

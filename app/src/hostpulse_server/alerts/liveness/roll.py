@@ -92,7 +92,7 @@ class Roll:
             found = seen[name] = verdicts.surroundings(
                 name, [known if is_silent(known) else None for known in hosts]
             )
-        return found
+        return found if self.active[server_id].from_ms >= found.since_ms else None
 
     def _rules_of(self, server: Server) -> tuple[Rule, ...]:
         found = [

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 REFUSAL_MS: Final = 180_000
 # one host that does not answer is a host; with so many neighbours it is what lies before them
 NEIGHBOURS: Final = 2
+# and within this time of each other
+TOGETHER_MS: Final = 600_000
 _PREFIX: Final = {4: 24, 6: 64}
 
 Network = Literal["fine", "silent", "unknown"]
@@ -26,11 +28,15 @@ Network = Literal["fine", "silent", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """A host's network: its name, how it is, and how many other hosts of it were asked."""
+    """A network: its name, how it is, and how many hosts of it a host has beside itself there.
+
+    Hosts that had fallen silent before ``since_ms`` are not counted.
+    """
 
     name: str
     state: Network
     others: int
+    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,12 @@ def subnets(servers: Iterable[Server]) -> dict[str, str]:
 def surroundings(name: str, silent: Iterable[Known | None]) -> Surroundings:
     """Judge a network by its hosts, each ``None`` unless it is silent."""
     hosts = list(silent)
-    # a host that was switched off says nothing about its network
-    unexplained = [known for known in hosts if known is None or known.stop is None]
+    newest_ms = max((known.from_ms for known in hosts if known), default=0)
+    since_ms = newest_ms - TOGETHER_MS
+    # a host that was switched off, or died long ago, says nothing about its network now
+    unexplained = [
+        known for known in hosts if not known or (not known.stop and known.from_ms >= since_ms)
+    ]
     others = len(unexplained) - 1
     state: Network = "silent"
     if others < NEIGHBOURS or None in unexplained:
@@ -76,7 +86,7 @@ def surroundings(name: str, silent: Iterable[Known | None]) -> Surroundings:
             state = "fine"
         elif not all(one.is_known for one in steady):
             state = "unknown"
-    return Surroundings(name, state, others)
+    return Surroundings(name, state, others, since_ms)
 
 
 def find(
