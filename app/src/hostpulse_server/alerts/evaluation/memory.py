@@ -16,8 +16,9 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from hostpulse_server.alerts.evaluation.levels import LevelState, fit, marks
 from hostpulse_server.alerts.evaluation.presence import Seen
-from hostpulse_server.alerts.machine import LevelState, Machine, Told, fit, marks
+from hostpulse_server.alerts.machine import Machine, Told
 from hostpulse_server.alerts.windows import Window
 
 if TYPE_CHECKING:

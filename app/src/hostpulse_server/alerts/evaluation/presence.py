@@ -29,14 +29,15 @@ class Seen(NamedTuple):
 class Presence:
     """Only what is not ordinary takes memory: an ordinary series is in every sample."""
 
-    __slots__ = ("_absent", "_due", "_recent", "_restored", "_spacing", "count")
+    __slots__ = ("_absent", "_due", "_recent", "_remembered", "_spacing", "count")
 
     def __init__(self) -> None:
         self.count = 0
         self._absent: dict[Watch, int] = {}  # → the count of its last sample
         self._spacing: dict[Watch, int] = {}  # other than 1
         self._recent: set[Watch] = set()  # in the last sample, but not in the one before
-        self._restored = False
+        # after a restart, until it does not matter any more: those that were not ordinary
+        self._remembered: frozenset[Watch] | None = None
         self._due = _NEVER
 
     @property
@@ -59,6 +60,8 @@ class Presence:
         Return what gives the spacing by which the gap before this one is judged.
         """
         judged: dict[Watch, int] = {}
+        if self.count > GONE_AFTER:
+            self._remembered = None
         for watch in self._recent & now & before:
             judged[watch] = self._spacing.pop(watch, 1) or 1
         self._recent = set()
@@ -88,8 +91,9 @@ class Presence:
 
     def restore(self, remembered: Iterable[tuple[Watch, Seen]]) -> None:
         """Take over what was ``extraordinary``."""
-        self._restored = True
-        for watch, seen in remembered:
+        known = dict(remembered)
+        self._remembered = frozenset(known)
+        for watch, seen in known.items():
             if seen.spacing != 1:
                 self._spacing[watch] = seen.spacing
                 if not seen.away:
@@ -103,13 +107,14 @@ class Presence:
         self._absent = {others[one]: n for one, n in self._absent.items() if one in others}
         self._spacing = {others[one]: n for one, n in self._spacing.items() if one in others}
         self._recent = {others[one] for one in self._recent if one in others}
+        if self._remembered is not None:
+            self._remembered = frozenset(others[one] for one in self._remembered if one in others)
         self._plan_ahead()
 
     def _return(self, watch: Watch, judged: dict[Watch, int]) -> None:
         seen = self._absent.pop(watch, None)
-        if seen is None and self._restored and self.count <= GONE_AFTER:
-            # nothing was remembered of it, so it was in the last sample before
-            seen = 0
+        if seen is None and self._remembered is not None and watch not in self._remembered:
+            seen = 0  # an ordinary one, so it was in the last sample before
         if seen is None:
             self._spacing[watch] = UNKNOWN
             self._recent.add(watch)

@@ -1,0 +1,333 @@
+"""The rules' meaning, computed anew from the whole history at each look: slow, but plain to see.
+
+Nothing is carried from one sample to the next but the history itself. A time is given by the
+index of the host's sample.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hostpulse_server.alerts.model import SEVERITIES, Condition, Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hostpulse_server.alerts.rules import Level, Rule, RuleSet
+
+SERVER = "web-01"
+INTERVAL_MS = 10_000
+
+
+class Taken(NamedTuple):
+    """A sample that was evaluated, each series once."""
+
+    time_ms: int
+    interval_ms: int
+    fields: Mapping[tuple[str, str], Mapping[str, float]]
+
+
+class Standing(NamedTuple):
+    """How an alert stands."""
+
+    phase: str
+    severity: str
+    started_ms: int
+
+
+NOTHING = Standing("", "", 0)
+
+
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Spare computing what a life at its last sample, which later ones do not change, gave."""
+
+    @wraps(function)
+    def lookup(self: Life, *arguments: Any) -> Any:
+        *others, life = arguments
+        key = (function.__name__, *map(repr, others), len(life), life[-1])
+        if key not in self.known:
+            self.known[key] = function(self, *arguments)
+        return self.known[key]
+
+    return lookup
+
+
+class Reference:
+    """Same door as the evaluator's, for one server and origin."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.rules = rules
+        self.history: list[Taken] = []
+        self.restarts: list[int] = []  # indexes of the last sample before each
+        self.told: dict[Identity, Standing] = {}
+        self.known: dict[Any, dict[tuple[Any, ...], Any]] = {}
+
+    def feed(self, time_ms: int, interval_ms: int, points: Sequence[Mapping[str, Any]]) -> bool:
+        """Take a sample into the history unless it is late."""
+        if self.history and time_ms <= self.history[-1].time_ms:
+            return False
+        fields: dict[tuple[str, str], dict[str, float]] = {}
+        for point in points:
+            key = point["measurement"], json.dumps(point.get("tags") or {}, sort_keys=True)
+            fields[key] = {**fields.get(key, {}), **point["fields"]}
+        self.history.append(Taken(time_ms, interval_ms, fields))
+        return True
+
+    def restart(self) -> None:
+        """Note that everything went through a document here."""
+        if self.history:
+            self.restarts.append(len(self.history) - 1)
+
+    def settle(self) -> list[Condition]:
+        """Return what differs from what was told last."""
+        found: list[Condition] = []
+        for name in sorted(self.rules.rules):
+            keys = {key for taken in self.history for key in taken.fields}
+            for measurement, text in sorted(keys):
+                if measurement == self.rules.rules[name].measurement:
+                    found += self._settle(name, json.loads(text), (measurement, text))
+        return found
+
+    def _settle(self, name: str, tags: dict[str, str], key: tuple[str, str]) -> list[Condition]:
+        rule = self.rules.effective(name, SERVER, tags, {})
+        if rule is None:
+            return []
+        known = self.known.setdefault((name, key), {})
+        life = Life(rule, self.history, self.restarts, key, known)
+        identity = Identity(name, SERVER, tuple(sorted(tags.items())))
+        told, now = self.told.get(identity, NOTHING), life.standings[-1]
+        if told.phase == now.phase == "firing":
+            now = now._replace(started_ms=told.started_ms)
+        if told == now:
+            return []
+        self.told[identity] = now
+        found = []
+        if told.phase == "firing" != now.phase or (told.phase and not now.phase):
+            at, reason = life.last_end
+            found.append(
+                Condition(
+                    identity=identity,
+                    phase="resolved" if told.phase == "firing" else "dropped",
+                    severity=told.severity,  # type: ignore[arg-type]
+                    value=None if reason == "gone" else float(life.last_value),
+                    threshold=_threshold(rule, told.severity),
+                    started_ms=told.started_ms,
+                    at_ms=at,
+                    reason=reason,  # type: ignore[arg-type]
+                )
+            )
+        if now.phase:
+            found.append(
+                Condition(
+                    identity=identity,
+                    phase=now.phase,  # type: ignore[arg-type]
+                    severity=now.severity,  # type: ignore[arg-type]
+                    value=float(life.last_value),
+                    threshold=_threshold(rule, now.severity),
+                    started_ms=now.started_ms,
+                    at_ms=life.last_change,
+                )
+            )
+        return found
+
+
+@dataclass
+class Life:
+    """One rule on one series over the whole history."""
+
+    rule: Rule
+    history: Sequence[Taken]
+    restarts: Sequence[int]
+    key: tuple[str, str]
+    known: dict[tuple[Any, ...], Any]
+
+    def raw(self, n: int) -> float | None:
+        """Return the value in a sample."""
+        return self.history[n].fields.get(self.key, {}).get(self.rule.field)
+
+    @cached_property
+    def lives(self) -> list[list[int]]:
+        """Indexes of the samples that have the series, cut where it was gone.
+
+        A restart makes one that is not there be taken for one seen just before: a negative index
+        -1 - n stands for that.
+        """
+        lives: list[list[int]] = []
+        for n in range(len(self.history)):
+            if lives and n > self._limit(lives[-1]):
+                lives.append([])
+            if n - 1 in self.restarts:
+                is_there = lives and lives[-1] and lives[-1][-1] >= 0
+                if not is_there or n - 1 >= self._limit(lives[-1]):
+                    lives.append([-n])
+            if self.raw(n) is not None:
+                if not lives:
+                    lives.append([])
+                lives[-1].append(n)
+        return lives
+
+    def _limit(self, life: Sequence[int]) -> int:
+        """Return the index at which a life ends if the series is not in that sample."""
+        if not life:
+            return len(self.history)
+        return _place(life[-1]) + 5 * (self._spacing(life, len(life) - 1) or 1)
+
+    def _spacing(self, life: Sequence[int], position: int) -> int | None:
+        """Return the spacing known after the sample at a position of its life."""
+        if life[position] < 0:
+            return 1
+        return None if position == 0 else life[position] - _place(life[position - 1])
+
+    def life_at(self, n: int) -> list[int]:
+        """Return the indexes of the series' life at ``n`` up to there; none if it is gone."""
+        lives = ([one for one in life if _place(one) <= n] for life in reversed(self.lives))
+        until = next((life for life in lives if life), [])
+        return until if n in until or (until and n < self._limit(until)) else []
+
+    @remembered
+    def compared(self, life: Sequence[int]) -> float:
+        """Return what is compared at the end of a life."""
+        rule, end = self.rule, self.history[life[-1]].time_ms
+        values = []
+        for n in life:
+            value = self.raw(n) if n >= 0 else None
+            is_inside = n == life[-1] or (n >= 0 and self.history[n].time_ms > end - rule.over_ms)
+            if value is not None and is_inside:
+                values.append(abs(value) if rule.abs else value)
+        if rule.aggregate == "mean":
+            return float(sum(map(Fraction, values)) / len(values))
+        return min(values) if rule.aggregate == "min" else max(values)
+
+    def is_looked_at(self, n: int) -> bool:
+        """Tell whether the rule's other conditions are met."""
+        fields = self.history[n].fields[self.key]
+        for one in self.rule.only_if:
+            other = fields.get(one.field)
+            if other is None:
+                return False
+            if not (other > one.threshold if one.direction == "above" else other < one.threshold):
+                return False
+        return True
+
+    @remembered
+    def is_beyond(self, level: Level, life: list[int]) -> bool:
+        """Tell whether the last value of a life is beyond the threshold."""
+        value, sign = self.compared(life), 1 if level.direction == "above" else -1
+        return self.is_looked_at(life[-1]) and sign * value > sign * level.threshold
+
+    @remembered
+    def is_cleared(self, level: Level, life: Sequence[int]) -> bool:
+        """Tell whether the last value of a life speaks for an end."""
+        if not self.is_looked_at(life[-1]) or level.clear is None:
+            return not self.is_beyond(level, life)
+        sign = 1 if level.direction == "above" else -1
+        return sign * self.compared(life) < sign * level.clear
+
+    @remembered
+    def is_broken(self, life: Sequence[int]) -> bool:
+        """Tell whether no run reaches over the gap before the last sample of a life."""
+        if len(life) == 1 or life[-2] < 0:
+            return True
+        spacing = self._spacing(life, len(life) - 2) or life[-1] - life[-2]
+        last = self.history[life[-1]]
+        allowed = self.rule.max_gap_ms
+        if allowed is None:
+            allowed = max(25_000, int(2.5 * spacing * last.interval_ms))
+        return last.time_ms - self.history[life[-2]].time_ms > allowed
+
+    @remembered
+    def run(self, test: str, level: Level, life: Sequence[int]) -> int | None:
+        """Return when the unbroken run of samples that pass a test began, ``None`` without one."""
+        begun = None
+        for end in range(len(life), 0, -1):
+            if life[end - 1] < 0 or not getattr(self, test)(level, life[:end]):
+                break
+            begun = self.history[life[end - 1]].time_ms
+            if self.is_broken(life[:end]):
+                break
+        return begun
+
+    @remembered
+    def is_on(self, level: Level, life: Sequence[int]) -> bool:
+        """Tell whether a level holds: it has begun, and nothing has ended it since."""
+        for end in range(len(life), 0, -1):
+            if life[end - 1] < 0:
+                return False
+            until, now = life[:end], self.history[life[end - 1]].time_ms
+            begun = self.run("is_beyond", level, until)
+            if begun is not None and now - begun >= level.for_ms:
+                return True
+            cleared = self.run("is_cleared", level, until)
+            if cleared is not None and now - cleared >= self.rule.keep_firing_ms:
+                return False
+        return False
+
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """How the alert stood after each sample of the host."""
+        found: list[Standing] = []
+        for n in range(len(self.history)):
+            before = found[-1] if found else NOTHING
+            life = self.life_at(n)
+            if not life or life[-1] < 0:
+                found.append(NOTHING)
+            elif life[-1] != n:
+                found.append(before)
+            else:
+                found.append(self._standing(life, before))
+        return found
+
+    def _standing(self, life: Sequence[int], before: Standing) -> Standing:
+        begun = {one.severity: self.run("is_beyond", one, life) for one in self.rule.levels}
+        runs = {severity: at for severity, at in begun.items() if at is not None}
+        holding = [one.severity for one in self.rule.levels if self.is_on(one, life)]
+        if holding and before.phase == "firing":
+            return Standing("firing", _highest(holding), before.started_ms)
+        if holding or runs:
+            phase = "firing" if holding else "pending"
+            return Standing(phase, _highest(holding or list(runs)), min(runs.values()))
+        return NOTHING
+
+    @property
+    def last_end(self) -> tuple[int, str]:
+        """When an alert, or one that waited, ended last, and why."""
+        for n in range(len(self.standings) - 1, 0, -1):
+            before, now = self.standings[n - 1].phase, self.standings[n].phase
+            if (before == "firing" != now) or (before and not now):
+                is_gone = self.raw(n) is None
+                return self.history[n].time_ms, "gone" if is_gone else "cleared"
+        raise AssertionError("it never ended")
+
+    @property
+    def last_change(self) -> int:
+        """When the alert came to stand as it does."""
+        n = len(self.standings) - 1
+        while n and self.standings[n - 1] == self.standings[n]:
+            n -= 1
+        return self.history[n].time_ms
+
+    @property
+    def last_value(self) -> float:
+        """What was compared last."""
+        for n in range(len(self.history) - 1, -1, -1):
+            life = self.life_at(n)
+            if life and life[-1] == n:
+                return self.compared(life)
+        raise AssertionError("nothing was ever compared")
+
+
+def _place(index: int) -> int:
+    """Return the sample that an index of a life stands for."""
+    return index if index >= 0 else -1 - index
+
+
+def _highest(severities: Sequence[str]) -> str:
+    return next(one for one in reversed(SEVERITIES) if one in severities)
+
+
+def _threshold(rule: Rule, severity: str) -> float | None:
+    return next((one.threshold for one in rule.levels if one.severity == severity), None)

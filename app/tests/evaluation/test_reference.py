@@ -1,0 +1,195 @@
+"""The evaluator says what the slow, obvious reference says, whatever comes."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.tests.evaluation.reference import INTERVAL_MS, SERVER, Reference
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hostpulse_server.alerts.evaluator import Evaluator
+from hostpulse_server.alerts.rules import Comparison, Level, Override, Rule, RuleSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hostpulse_server.alerts.model import Condition
+
+LONG = os.environ.get("HOSTPULSE_TRIALS") == "long"
+ORIGIN = "samples"
+RECOVERY = 5
+START_MS = 1_800_000_000_000
+SECOND = 1000
+SERIES: tuple[dict[str, str], ...] = ({}, {"mount": "/"}, {"mount": "/srv"})
+
+seconds = st.sampled_from((0, 0, 10, 20, 30, 60))
+
+
+@st.composite
+def levels(draw: st.DrawFn) -> tuple[Level, ...]:
+    """Draw levels that rules files allow."""
+    direction = draw(st.sampled_from(("above", "above", "below")))
+    sign = 1 if direction == "above" else -1
+    limits = sorted(draw(st.lists(st.integers(1, 6), min_size=1, max_size=3)))
+    if direction == "below":
+        limits.reverse()
+    names = draw(st.permutations(("info", "warning", "critical")))[: len(limits)]
+    found = []
+    for severity, limit in zip(("info", "warning", "critical"), limits, strict=False):
+        clear = draw(st.none() | st.integers(0, 2))
+        found.append(
+            Level(
+                severity=severity,
+                direction=direction,
+                threshold=limit,
+                clear=None if clear is None else limit - sign * clear,
+                for_ms=draw(seconds) * SECOND,
+            )
+        )
+    return tuple(one for one in found if one.severity in names)
+
+
+@st.composite
+def rules(draw: st.DrawFn, name: str) -> Rule:
+    """Draw a rule, maybe with an override."""
+
+    def plain() -> Rule:
+        return Rule(
+            name=name,
+            kind="threshold",
+            summary="",
+            runbook="",
+            measurement="disk",
+            field=draw(st.sampled_from(("used", "used", "other"))),
+            where=draw(st.sampled_from(({}, {}, {"mount": "*"}, {"mount": "/"}))),
+            over_ms=draw(st.sampled_from((0, 0, 20, 25, 60))) * SECOND,
+            aggregate=draw(st.sampled_from(("mean", "min", "max"))),
+            only_if=draw(
+                st.sampled_from(((), (), (), (Comparison("other", "above", 3),)))
+                | st.just((Comparison("other", "below", 5), Comparison("used", "above", 1)))
+            ),
+            abs=draw(st.booleans()),
+            max_gap_ms=draw(st.sampled_from((None, None, 10, 25, 60))),
+            keep_firing_ms=draw(seconds) * SECOND,
+            levels=draw(levels()),
+        )
+
+    rule = plain()
+    if rule.max_gap_ms:
+        rule = replaced(rule, max_gap_ms=rule.max_gap_ms * SECOND)
+    if draw(st.booleans()):
+        other = replaced(
+            rule, levels=draw(levels()), enabled=draw(st.sampled_from((True, True, False)))
+        )
+        rule = replaced(rule, overrides=(Override({"mount": "/s*"}, other),))
+    return rule
+
+
+def replaced(rule: Rule, **changes: Any) -> Rule:
+    """Return the rule with these changes."""
+    values = {name: getattr(rule, name) for name in Rule.__slots__}
+    return Rule(**{**values, **changes})
+
+
+class Block(NamedTuple):
+    """Some samples alike, and what is done after each: settle (fresh or not), or restart."""
+
+    count: int
+    gap_ms: int
+    used: tuple[float | None, ...]
+    other: float | None
+    is_twice: bool
+    doing: str
+
+
+values = st.sampled_from((None, 0, 1, 2, 2.5, 3, 4, 4, 5, 6, 7, 7, 9, -4, -9))
+blocks = st.builds(
+    Block,
+    count=st.sampled_from((1, 1, 2, 3, 5, 8)),
+    gap_ms=st.sampled_from((10_000,) * 6 + (10_001, 20_000, 25_000, 25_001, 60_000, 0, -20_000)),
+    used=st.tuples(values, values, values),
+    other=st.sampled_from((None, 0, 4, 4, 4, 9)),
+    is_twice=st.sampled_from((False,) * 7 + (True,)),
+    doing=st.sampled_from(("settle",) * 5 + ("nothing", "stale", "restart", "restart")),
+)
+
+
+def points(block: Block, every: Sequence[int], number: int) -> list[dict[str, Any]]:
+    """Return the points of the host's sample of this number."""
+    found = []
+    for tags, used, spacing in zip(SERIES, block.used, every, strict=True):
+        fields = {"used": used, "other": block.other}
+        known = {name: value for name, value in fields.items() if value is not None}
+        if known and number % spacing == 0:
+            found.append({"measurement": "disk", "tags": tags, "fields": known})
+    if block.is_twice and found:
+        found.append({**found[0], "fields": {"used": 5}})
+    return [{"measurement": "cpu", "fields": {"used": 9}}, *found]
+
+
+def plain(conditions: Sequence[Condition]) -> list[Any]:
+    """Return conditions without trends, by identity."""
+    found = [
+        (
+            *one.identity,
+            one.phase,
+            one.severity,
+            one.value,
+            one.threshold,
+            one.started_ms,
+            one.at_ms,
+            one.reason,
+        )
+        for one in conditions
+    ]
+    return sorted(found, key=lambda one: one[:3])
+
+
+@settings(
+    max_examples=10_000 if LONG else 300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(
+    one=rules("first"),
+    two=rules("second"),
+    every=st.tuples(*(st.sampled_from((1, 1, 1, 2, 6)) for _ in SERIES)),
+    history=st.lists(blocks, min_size=3, max_size=14),
+)
+def test_the_evaluator_agrees_with_the_reference(
+    one: Rule, two: Rule, every: tuple[int, ...], history: list[Block]
+) -> None:
+    """Over random rules, series, gaps, reorderings, duplicates, restarts and settle points."""
+    rule_set = RuleSet({"first": one, "second": two})
+    evaluator, reference = Evaluator(rule_set, lambda _: {}), Reference(rule_set)
+    time_ms, number, last_restart = START_MS, 0, -RECOVERY
+    for block in history:
+        for _ in range(block.count):
+            time_ms, number = time_ms + block.gap_ms, number + 1
+            sample = points(block, every, number)
+            assert evaluator.feed(SERVER, ORIGIN, time_ms, INTERVAL_MS, sample) == reference.feed(
+                time_ms, INTERVAL_MS, sample
+            )
+            # what was ordinary before a restart is known again five samples later
+            if block.doing == "restart" and len(reference.history) > last_restart + RECOVERY:
+                last_restart = len(reference.history)
+                evaluator = restarted(evaluator, rule_set)
+                reference.restart()
+            if block.doing == "stale":
+                assert evaluator.settle(SERVER, is_fresh=False) == []
+            elif block.doing != "nothing":
+                told = plain(evaluator.settle(SERVER, is_fresh=True))
+                assert told == plain(reference.settle())
+    assert plain(evaluator.settle(SERVER, is_fresh=True)) == plain(reference.settle())
+    assert evaluator.settle(SERVER, is_fresh=True) == []
+
+
+def restarted(evaluator: Evaluator, rule_set: RuleSet) -> Evaluator:
+    """Return another evaluator that knows what this one's document says."""
+    time_ms, document = evaluator.dump(SERVER, ORIGIN)
+    other = Evaluator(rule_set, lambda _: {})
+    other.restore(SERVER, ORIGIN, time_ms, json.loads(json.dumps(document)))
+    return other
