@@ -8,6 +8,7 @@ import pytest
 from app.tests.liveness.conftest import Fleet, rule
 
 from hostpulse_server.alerts.liveness import Ingest
+from hostpulse_server.alerts.liveness.verdicts import subnet_name, subnets
 from hostpulse_server.alerts.rules import Liveness as Level
 from hostpulse_server.alerts.rules import Override
 
@@ -302,6 +303,8 @@ def test_a_neighbour_that_was_switched_off_says_nothing_about_the_network(
     fleet = make_fleet(5)
     for number, server_id in enumerate(("r1", "r2", "r3")):
         fleet.add(server_id, address=f"2001:db8::{number + 1}")
+    assert subnets(fleet.servers)[b"\x20\x01\x0d\xb8" + bytes(4)] == ["r1", "r2", "r3"]
+    assert subnet_name(b"\x20\x01\x0d\xb8" + bytes(4)) == "2001:db8::/64"
     fleet.live(20)
     fleet.liveness.event("r3", "stopping", "shutdown", fleet.clock.ms)
     fleet.silent = {"r1", "r2", "r3"}

@@ -76,7 +76,7 @@ class Liveness:
                 self._ourselves.count(self._roll.active, self._floor_ms, now_ms)
             conditions += self._tell_of_ourselves(now_ms)
             if not self._ourselves.is_holding(now_ms):
-                seen: dict[str, verdicts.Surroundings] = {}
+                seen: dict[bytes, verdicts.Surroundings] = {}
                 for server_id in silent:
                     conditions += self._judge(server_id, seen, now_ms)
         return conditions
@@ -142,7 +142,7 @@ class Liveness:
         ]
 
     def _judge(
-        self, server_id: str, seen: dict[str, verdicts.Surroundings], now_ms: int
+        self, server_id: str, seen: dict[bytes, verdicts.Surroundings], now_ms: int
     ) -> list[Condition]:
         """Judge a server that is silent for long, if it is time to look at it."""
         known = self._roll.active[server_id]

@@ -29,8 +29,8 @@ class Roll:
         self._rules = rules
         self._servers: list[Server] | None = None
         self._disabled: set[str] = set()
-        self._net_of: dict[str, str] = {}
-        self._hosts_of: dict[str, list[str]] = {}
+        self._net_of: dict[str, bytes] = {}
+        self._hosts_of: dict[bytes, list[str]] = {}
 
     def of(self, server_id: str) -> Known:
         """Return what is known of a server."""
@@ -72,25 +72,25 @@ class Roll:
         self._disabled = disabled
         self.changed &= self.known.keys()
         self.active = {server_id: self.known[server_id] for server_id in present}
-        self._net_of = verdicts.subnets(present.values())
-        self._hosts_of = verdicts.group(self._net_of)
+        self._hosts_of = verdicts.subnets(present.values())
+        self._net_of = {one: net for net, hosts in self._hosts_of.items() for one in hosts}
         return conditions
 
     def around(
         self,
         server_id: str,
         is_silent: Callable[[Known], bool],
-        seen: dict[str, verdicts.Surroundings],
+        seen: dict[bytes, verdicts.Surroundings],
     ) -> verdicts.Surroundings | None:
         """Return how a server's network is; ``seen`` are those that were judged in this turn."""
-        name = self._net_of.get(server_id)
-        if name is None:
+        net = self._net_of.get(server_id)
+        if net is None:
             return None
-        found = seen.get(name)
+        found = seen.get(net)
         if found is None:
-            hosts = [self.active[one] for one in self._hosts_of[name]]
-            found = seen[name] = verdicts.surroundings(
-                name, [known if is_silent(known) else None for known in hosts]
+            hosts = [self.active[one] for one in self._hosts_of[net]]
+            found = seen[net] = verdicts.surroundings(
+                verdicts.subnet_name(net), [known if is_silent(known) else None for known in hosts]
             )
         return found if self.active[server_id].from_ms >= found.since_ms else None
 

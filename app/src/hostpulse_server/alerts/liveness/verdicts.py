@@ -21,7 +21,7 @@ REFUSAL_MS: Final = 180_000
 NEIGHBOURS: Final = 2
 # and within this time of each other
 TOGETHER_MS: Final = 600_000
-_PREFIX: Final = {4: 24, 6: 64}
+_BYTES: Final = {4: 3, 6: 8}
 
 Network = Literal["fine", "silent", "unknown"]
 
@@ -54,17 +54,22 @@ class Finding:
     is_asked: bool = True
 
 
-def subnets(servers: Iterable[Server]) -> dict[str, str]:
-    """Return the /24 or /64 of each server whose registered address is a literal one."""
-    found = {}
+def subnets(servers: Iterable[Server]) -> dict[bytes, list[str]]:
+    """Return server ids by the first bytes of their /24 or /64, of registered literal addresses."""
+    found: defaultdict[bytes, list[str]] = defaultdict(list)
     for server in servers:
         try:
             address = ipaddress.ip_address(server.address or "")
         except ValueError:
             continue
-        size = _PREFIX[address.version]
-        found[server.id] = str(ipaddress.ip_network(f"{address}/{size}", strict=False))
-    return found
+        found[address.packed[: _BYTES[address.version]]].append(server.id)
+    return dict(found)
+
+
+def subnet_name(first: bytes) -> str:
+    """Return ``10.0.0.0/24`` for its first bytes."""
+    address = first.ljust(4 if len(first) == _BYTES[4] else 16, b"\0")
+    return f"{ipaddress.ip_address(address)}/{8 * len(first)}"
 
 
 def surroundings(name: str, silent: Iterable[Known | None]) -> Surroundings:
@@ -177,11 +182,3 @@ def _finding(
         lines.append(f"its requests are refused: {known.refusal.text} (at {at})")
     lines.extend((*known.steadiness.lines, *more))
     return Finding(verdict, last.at_ms, f"{text}; {last.text}", tuple(lines))
-
-
-def group(nets: dict[str, str]) -> dict[str, list[str]]:
-    """Return the server ids of each network."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for server_id, net in nets.items():
-        found[net].append(server_id)
-    return dict(found)
