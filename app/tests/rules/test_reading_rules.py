@@ -234,6 +234,13 @@ def test_a_file_that_is_no_rules_file_is_refused_at_once(name: str) -> None:
     assert expected in faults(text)[0]  # type: ignore[arg-type]
 
 
+def test_a_fault_is_one_line_whatever_the_key_is_made_of() -> None:
+    """Nothing of a file moves the cursor of whoever checks it, or fills the screen."""
+    found = faults('"a\\e[31m\\nb": 1\n', f"{'x' * 5000}: 1\n")
+    assert found[0].startswith(r"a.yml:1: a\x1b[31m\nb: unknown key")
+    assert len(found[1]) == 1000
+
+
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "rules: []", "rules:\ntests:\n"])
 def test_a_file_may_hold_nothing(text: str) -> None:
     """A site's file starts empty."""

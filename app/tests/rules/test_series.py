@@ -37,7 +37,9 @@ def test_any_other_text_is_refused_with_a_reason(text: str) -> None:
         assert 0 < len(found) <= MAX_SAMPLES
 
 
-@pytest.mark.parametrize("text", ["", "90y3", "90x", "90x0", "x3", "1e999", "nan", f"1x{10**9}"])
+@pytest.mark.parametrize(
+    "text", ["", "90y3", "90x", "90x0", "x3", "1e999", "nan", "1x50001 1x50000"]
+)
 def test_what_is_no_series_is_refused(text: str) -> None:
     """None of them is taken for something else."""
     with pytest.raises(ValueError, match=r"series|empty|finite|samples"):
