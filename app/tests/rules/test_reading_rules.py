@@ -236,7 +236,7 @@ def test_a_file_that_is_no_rules_file_is_refused_at_once(name: str) -> None:
 
 def test_a_fault_is_one_line_whatever_the_key_is_made_of() -> None:
     """Nothing of a file moves the cursor of whoever checks it, or fills the screen."""
-    found = faults('"a\\e[31m\\nb": 1\n', f"{'x' * 5000}: 1\n")
+    found = faults('"a\\e[31m\\nb": 1\n', f"? {'x' * 5000}\n: 1\n")
     assert found[0].startswith(r"a.yml:1: a\x1b[31m\nb: unknown key")
     assert len(found[1]) == 1000
 
