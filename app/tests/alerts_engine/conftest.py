@@ -179,7 +179,9 @@ class Site:
             **sample,
         }
         agent = {"version": "0.1.0", "stream": "s"}
-        record = SamplesRecord(server_id, self.clock.ms, agent, [taken], events=list(events))
+        record = SamplesRecord(
+            server_id, self.clock.ms, agent, [taken], events=[dict(one) for one in events]
+        )
         self.journal.append(record.encode(), KIND, self.clock.ms)
 
     def cpu(self, server_id: str, *values: float) -> None:
@@ -202,7 +204,7 @@ class Site:
     def alerts(self) -> list[tuple[str, str, str, str]]:
         """Return server, rule, state and severity of all alerts, the oldest first."""
         names = ("server_id", "rule", "state", "severity")
-        return [tuple(row[name] for name in names) for row in self.rows("alerts")]  # type: ignore[misc]
+        return [tuple(row[name] for name in names) for row in self.rows("alerts")]
 
     def events(self) -> list[str]:
         """Return what befell the alerts."""

@@ -44,7 +44,7 @@ class Intake:
         self._roster = roster
         # (server, origin) → time and interval of the newest sample evaluated
         self._newest: dict[tuple[str, str], tuple[int, int]] = {}
-        self._touched: set[str] = set()
+        self._touched: dict[str, None] = {}  # in the order of their samples
         # origins whose last samples were not settled, because they were old by then
         self._unsettled: defaultdict[str, set[str]] = defaultdict(set)
         self._processes: dict[str, dict[int, Sequence[Mapping[str, Any]]]] = {}
@@ -108,7 +108,7 @@ class Intake:
         """Forget a server."""
         self._processes.pop(server_id, None)
         self._unsettled.pop(server_id, None)
-        self._touched.discard(server_id)
+        self._touched.pop(server_id, None)
         for origin in (SAMPLES, INTERNAL, LIVENESS):
             self._newest.pop((server_id, origin), None)
             self._dirty.discard((server_id, origin))
@@ -168,7 +168,7 @@ class Intake:
             return False
         if is_new:
             self._newest[server_id, origin] = (time_ms, interval_ms)
-            self._touched.add(server_id)
+            self._touched[server_id] = None
             self._unsettled[server_id].add(origin)
             self._dirty.add((server_id, origin))
         return is_new

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hostpulse_server.alerts.liveness import Liveness
     from hostpulse_server.alerts.model import Condition
     from hostpulse_server.clock import Clock
-    from hostpulse_server.journal import Journal
+    from hostpulse_server.journal import Entry, Journal
     from hostpulse_server.store.base import StorePoint
 
 CONSUMER = "alerts"
@@ -206,19 +206,30 @@ class Engine:
 
     def _consume(self) -> int:
         """Read entries and evaluate them; return how many there were."""
-        entries = self._journal.read(self._cursor.position, READ_ENTRIES, READ_BYTES)
-        upcoming = entries[0].id if entries else self._journal.last_id() + 1
-        self._note_gap(upcoming - self._cursor.position - 1)
-        self._cursor.position = max(self._cursor.position, upcoming - 1)
-        if entries:
-            self._intake.take(entries)
-            self._cursor.position = entries[-1].id
-            self._conditions += self._intake.settle(self._clock.now_ms())
+        entries = self._read()
+        if not entries:
+            last_id = self._journal.last_id()
+            if last_id <= self._cursor.position:
+                return 0
+            entries = self._read()  # it may have come since
+            if not entries:
+                self._note_gap(last_id + 1)
+                return 0
+        self._note_gap(entries[0].id)
+        self._intake.take(entries)
+        self._cursor.position = entries[-1].id
+        self._conditions += self._intake.settle(self._clock.now_ms())
         return len(entries)
 
-    def _note_gap(self, missed: int) -> None:
+    def _read(self) -> Sequence[Entry]:
+        return self._journal.read(self._cursor.position, READ_ENTRIES, READ_BYTES)
+
+    def _note_gap(self, upcoming: int) -> None:
+        """Count what is missing before the entry that comes next, and tell people."""
+        missed = upcoming - self._cursor.position - 1
+        self._cursor.position = upcoming - 1
         is_first, self._is_new_journal = self._is_new_journal, False
-        if missed <= 0 or is_first:
+        if missed == 0 or is_first:
             return
         self._cursor.skipped += missed
         text = (

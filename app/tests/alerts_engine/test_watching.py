@@ -1,0 +1,193 @@
+"""What the engine watches beside samples: ingest, hosts' own words, itself from outside."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from app.tests.alerts_engine.conftest import RULES, Site, cpu
+
+from hostpulse_server.alerts.engine.errands import Errand
+from hostpulse_server.alerts.engine.heartbeat import Heartbeat
+from hostpulse_server.alerts.engine.ingest_watch import IngestWatch
+from hostpulse_server.errors import NotReadyError
+from hostpulse_server.journal.records import REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hostpulse_server.config import ServerConfig
+
+LIVENESS = """\
+  - name: host_silent
+    summary: "{{ server_name }} is silent"
+    kind: liveness
+    levels:
+      critical: {verdicts: [host_down, silent], for: 3m}
+      warning: {verdicts: [agent_stopped, path_broken], for: 10m}
+"""
+
+
+class Api:
+    """What a test has the api answer."""
+
+    fault = ""
+
+    def ask(self, _config: ServerConfig) -> None:
+        """Answer."""
+        if self.fault:
+            raise NotReadyError(self.fault)
+
+
+def watch(site: Site, api: Api) -> IngestWatch:
+    """Return a watch over this api."""
+    return IngestWatch(
+        site.config, site.journal, site.clock, ask=api.ask, start=lambda action: action()
+    )
+
+
+def test_ingest_works_since_the_api_answers_and_the_journal_has_room(site: Site) -> None:
+    """A break begins it anew."""
+    api = Api()
+    made = watch(site, api)
+    made.turn()
+    since = site.clock.ms
+    site.clock.move(60)
+    made.turn()
+    state = made.state(is_caught_up=True)
+    assert (state.is_working, state.since_ms, state.reason) == (True, since, "")
+    api.fault = "connection refused"
+    site.clock.move(5)
+    made.turn()
+    state = made.state(is_caught_up=True)
+    assert (state.is_working, state.reason) == (False, "connection refused")
+    api.fault = ""
+    site.clock.move(5)
+    made.turn()
+    assert made.since_ms == site.clock.ms
+
+
+@pytest.mark.parametrize(("away", "is_kept"), [(59, True), (61, False)])
+def test_a_restart_interrupts_it_only_if_it_takes_long(
+    site: Site, away: int, *, is_kept: bool
+) -> None:
+    """Nobody knows what was within the time that no engine ran."""
+    began = site.clock.ms
+    site.run(30)
+    assert site.cursor()["ingest_since_ms"] == pytest.approx(began, abs=1000)
+    before = site.cursor()
+    site.clock.ms = before["alive_ms"] + away * 1000 - 1
+    made = watch(site, Api())
+    made.resume(before["ingest_since_ms"], before["alive_ms"])
+    made.turn()
+    assert made.since_ms == (before["ingest_since_ms"] if is_kept else site.clock.ms)
+
+
+def test_a_full_journal_is_no_working_ingest(site: Site) -> None:
+    """Hosts that are refused are not silent by their own doing."""
+    made = watch(site, Api())
+    made._config.journal.__dict__["max_bytes"] = site.journal.stats().bytes + 1000
+    made.turn()
+    assert "full" in made.state(is_caught_up=True).reason
+
+
+def test_silent_hosts_are_told_with_what_they_said(site: Site) -> None:
+    """From samples, events and refusals in the journal; it survives a restart."""
+    site.write_rules(RULES + LIVENESS)
+    for server_id in ("web-02", "web-01"):
+        for number in range(3, 12):
+            if not site.registry.resolve({}, [f"web-{number:02}"]):
+                site.registry.add({"id": f"web-{number:02}"})
+        site.send(server_id, [cpu(1)])
+
+    def everybody_but(quiet: str, seconds: int) -> None:
+        for _ in range(seconds // 10):
+            for number in range(1, 12):
+                if f"web-{number:02}" != quiet:
+                    site.send(f"web-{number:02}", [cpu(1)])
+            site.run(10)
+
+    everybody_but("", 60)
+    assert site.alerts() == []
+    everybody_but("web-01", 100)
+    site.restart()
+    body = json.dumps({"server_id": "web-01", "reason": "unknown key"}).encode()
+    site.journal.append(body, REFUSED, site.clock.ms)
+    everybody_but("web-01", 700)
+    assert [(one[0], one[1], one[2]) for one in site.alerts()] == [
+        ("web-01", "host_silent", "firing")
+    ]
+    everybody_but("", 60)
+    assert [one[2] for one in site.alerts()] == ["resolved"]
+
+
+@contextmanager
+def watcher(*statuses: int) -> Iterator[tuple[str, list[str]]]:
+    """Run a watcher that answers these, the last for ever; yield its address and what came."""
+    came: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
+            self.send_response(statuses[min(len(came), len(statuses) - 1)])
+            self.end_headers()
+            came.append(self.command)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/beat", came
+        server.shutdown()
+
+
+def test_the_heartbeat_goes_out_while_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
+    """As GET, as POST where that is wanted; a streak of failures is a line."""
+    is_well = True
+    caplog.set_level(logging.INFO, "hostpulse_server.alerts")
+    with watcher(200, 405, 200, 500, 500, 200) as (url, came):
+        heart = Heartbeat(url, lambda: is_well)
+        heart.beat()
+        heart.beat()
+        assert came == ["GET", "GET", "POST"]
+        heart.beat()
+        heart.beat()
+        heart.beat()
+        is_well = False
+        heart.beat()
+        assert len(came) == 6
+    words = [record.message.split(":")[0] for record in caplog.records]
+    assert words == ["the heartbeat does not get through", "the heartbeat gets through again"]
+    Heartbeat("", lambda: True).beat()
+
+
+def test_an_errand_is_done_once_at_a_time_and_survives_its_failures(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What takes long does not pile up."""
+    held, done = [], []
+
+    def action() -> None:
+        done.append(1)
+        raise RuntimeError("no")
+
+    errand = Errand(action, 5, site.clock, held.append)
+    for _ in range(10):
+        site.clock.move(5)
+        errand.turn()
+    assert len(held) == 1
+    held.pop()()
+    errand.turn()
+    assert (len(held), len(done)) == (1, 1)
+    assert "errand" in caplog.text
