@@ -55,7 +55,38 @@ def test_check_counts_what_is_right_and_warns_of_rules_without_a_test(run: Any) 
         "rules": 2,
         "tests": 1,
         "untested": ["b"],
+        "warnings": ["rule b has no test"],
     }
+
+
+def test_check_warns_of_tags_that_nothing_has(run: Any, tmp_path: Path) -> None:
+    """A label without ``label.`` before it, and a tag of another measurement, match nothing."""
+    (tmp_path / "tags.yml").write_text(
+        """
+rules:
+  - name: a
+    measurement: cpu
+    field: f
+    where: {cores: total}
+    levels: {warning: {above: 1}}
+    overrides:
+      - {match: {core: total, server_id: a, label.env: b}, for: 1m}
+      - {match: {env: b}, for: 1m}
+  - {name: b, kind: liveness, overrides: [{match: {mount: /}, for: 1m}]}
+  - {name: c, measurement: x_mine, field: f, where: {any: x}, levels: {info: {above: 1}}}
+"""
+    )
+    result = run("check", "tags.yml")
+    assert result.exit_code == 0
+    lines = [line for line in result.stdout.splitlines() if "matches" in line]
+    assert lines[0] == "warning: rule a: where.cores: cpu has no tag cores, so nothing matches"
+    assert [line.partition(", so nothing matches; ")[::2] for line in lines[1:]] == [
+        ("warning: rule a: overrides[2].match.env: cpu has no tag env", "a label is label.env"),
+        (
+            "warning: rule b: overrides[1].match.mount: silence has no tag mount",
+            "a label is label.mount",
+        ),
+    ]
 
 
 @pytest.mark.parametrize("command", ["check", "test"])
@@ -66,7 +97,7 @@ def test_faults_are_lines_that_editors_understand(run: Any, command: str) -> Non
     assert result.stdout == (
         "wrong.yml:2: rule a: field: is missing; name one of the measurement's fields, such as "
         "usage_percent\n"
-        "wrong.yml:2: rule a: levels.warning.above: must be a number, not 'x'\n"
+        "wrong.yml:2: rule a: levels.warning.above: must be a number, not the text 'x'\n"
     )
     found = json.loads(run(command, "wrong.yml", "--json").stdout)
     assert (found["ok"], len(found["faults"])) == (False, 2)

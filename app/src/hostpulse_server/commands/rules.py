@@ -46,9 +46,13 @@ def rules() -> None:
 @click.pass_context
 def check(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
     """Say whether rules files are right, or all that is wrong with them."""
+    from hostpulse_server.alerts.rules.advice import (  # noqa: PLC0415 - keeps ``--help`` fast
+        untested,
+        warnings,
+    )
+
     book = _book(ctx, files, as_json=as_json)
-    tested = {case.rule.name for case in book.cases}
-    untested = [name for name in book.rules.rules if name not in tested]
+    found = warnings(book)
     if as_json:
         print_json(
             {
@@ -57,12 +61,13 @@ def check(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
                 "files": list(book.files),
                 "rules": len(book.rules.rules),
                 "tests": len(book.cases),
-                "untested": untested,
+                "untested": untested(book),
+                "warnings": found,
             }
         )
         return
-    for name in untested:
-        click.echo(f"warning: rule {name} has no test")
+    for text in found:
+        click.echo(f"warning: {text}")
     counts = f"{_many(len(book.rules.rules), 'rule')}, {_many(len(book.cases), 'test')}"
     click.echo(f"ok: {counts} in {_many(len(book.files), 'file')}")
 
@@ -76,7 +81,7 @@ def test(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
 
     A test sees the rules as its own file and those before it make them.
     """
-    from hostpulse_server.alerts.rules.trial import run  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.alerts.rules.trial import run  # noqa: PLC0415 - as above
 
     outcomes = [run(case) for case in _book(ctx, files, as_json=as_json).cases]
     failed = sum(not outcome.is_passed for outcome in outcomes)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from hostpulse_server.alerts.rules.advice import TAGS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,18 +22,6 @@ VARIABLES: Final = (
     *("value", "threshold", "severity", "server_id", "server_name", "rule", "measurement"),
     *("field", "tags", "labels"),
 )
-# of the measurements that agents and the server write; others are reached as tags.NAME
-TAGS: Final[Mapping[str, tuple[str, ...]]] = {
-    "backup": ("kind",),
-    "certificate": ("name",),
-    "cpu": ("core",),
-    "disk": ("mount",),
-    "diskio": ("device",),
-    "network": ("interface",),
-    "pressure": ("resource",),
-    "probe": ("target",),
-    "server": ("env", "group", "agent_version"),
-}
 _TINY: Final = 1e-12
 _HUGE: Final = 1e15
 

@@ -162,4 +162,5 @@ def _shown(node: Node) -> str:
         return "a mapping"
     if isinstance(node.value, list):
         return "a list"
-    return repr(node.raw[:40])
+    # a number in quotes is a text, and looks like a number without them
+    return f"the text {node.raw[:40]!r}" if isinstance(node.value, str) else node.raw[:40]
