@@ -156,8 +156,8 @@ class Site:
     def drain(self) -> None:
         """Have the engine read all there is, as far as it gets."""
         position = -1
-        while position < self.engine._cursor.position:
-            position = self.engine._cursor.position
+        while position < self.engine._reader.cursor.position:
+            position = self.engine._reader.cursor.position
             self.engine.turn()
 
     def send(

@@ -33,6 +33,7 @@ CONTEXT = ledger.Context(
     rules=RuleSet({}),
     name=lambda server_id: server_id,
     labels=lambda _server_id: {},
+    standing=lambda _server_id: None,
     processes=lambda _server_id, _time_ms: (),
     now_ms=NOW,
 )
@@ -93,7 +94,7 @@ def test_a_row_that_somebody_else_inserts_meanwhile_is_taken_for_ours(
     """The unique index tells; only a database with row locks lets it come to that."""
     apply(database, PENDING)
     read = ledger._active
-    blind = iter([[], None])
+    blind: Iterator[list[AlertRow] | None] = iter([[], None])
 
     def active(session: Any, fingerprints: Any) -> Any:
         return found if (found := next(blind)) is not None else read(session, fingerprints)

@@ -19,7 +19,7 @@ from hostpulse_server.errors import NotReadyError
 from hostpulse_server.journal.records import REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hostpulse_server.config import ServerConfig
 
@@ -176,7 +176,8 @@ def test_an_errand_is_done_once_at_a_time_and_survives_its_failures(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What takes long does not pile up."""
-    held, done = [], []
+    held: list[Callable[[], None]] = []
+    done: list[int] = []
 
     def action() -> None:
         done.append(1)

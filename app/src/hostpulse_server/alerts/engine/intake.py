@@ -84,7 +84,9 @@ class Intake:
 
     def dump(self) -> list[Progress]:
         """Return what is remembered of those that have changed since ``saved``."""
-        self._dirty.update((server_id, LIVENESS) for server_id in self._liveness.changed())
+        for server_id in self._liveness.changed():
+            if self._roster.standing(server_id) is None:
+                self._dirty.add((server_id, LIVENESS))
         found = []
         for server_id, origin in sorted(self._dirty):
             part = self._liveness if origin == LIVENESS else self._evaluator
@@ -103,6 +105,14 @@ class Intake:
             for time_ms in sorted(known)[:-1]:
                 del known[time_ms]
         self._dirty.clear()
+
+    def restore(self, remembered: Progress) -> None:
+        """Take over what was dumped; one that cannot be read costs that server its memory."""
+        part = self._liveness if remembered.origin == LIVENESS else self._evaluator
+        try:
+            part.restore(*remembered)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fault("evaluation", remembered.server_id, error)
 
     def forget(self, server_id: str) -> None:
         """Forget a server."""

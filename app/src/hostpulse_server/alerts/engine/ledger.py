@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from hostpulse_server.alerts.engine.roster import Ended
+    from hostpulse_server.alerts.model import Reason, Severity
     from hostpulse_server.alerts.rules import Rule, RuleSet
 
 _PORTION = 500  # bound parameters of one statement
@@ -28,12 +30,14 @@ Kind = Literal["pending", "firing", "severity", "resolved", "dropped"]
 class Context:
     """What rows say beyond their condition; ``now_ms`` is the wall clock.
 
-    ``processes(server_id, time_ms)`` are the heaviest processes of that sample.
+    ``standing`` says why a server does not count; ``processes(server_id, time_ms)`` are the
+    heaviest processes of that sample.
     """
 
     rules: RuleSet
     name: Callable[[str], str]
     labels: Callable[[str], Mapping[str, str]]
+    standing: Callable[[str], Ended | None]
     processes: Callable[[str, int], Sequence[Mapping[str, Any]]]
     now_ms: int
 
@@ -63,36 +67,28 @@ def apply(session: Session, conditions: Sequence[Condition], context: Context) -
             return _Writing(session, conditions, context).write()
 
 
-def orphans(
-    session: Session, rules: RuleSet, labels: Callable[[str], Mapping[str, str]], now_ms: int
-) -> list[Condition]:
-    """Return ends for active alerts whose rule is gone or disabled where they are.
+def orphans(session: Session, context: Context) -> list[Condition]:
+    """Return ends for active alerts whose server or rule is gone or disabled.
 
-    Evaluation knows nothing of these: the rules were changed while no engine ran.
+    Evaluation knows nothing of those that were so while no engine ran.
     """
     found = []
     for row in session.scalars(sa.select(AlertRow).where(AlertRow.resolved_ms.is_(None))):
-        if row.rule not in rules.rules:
-            found.append(ending(row, "rule_removed", now_ms))
-        elif _rule(rules, row.rule, row.server_id, row.tags, labels(row.server_id)) is None:
-            found.append(ending(row, "disabled", now_ms))
+        reason: Reason | None = context.standing(row.server_id)
+        if reason is None and row.rule not in context.rules.rules:
+            reason = "rule_removed"
+        elif reason is None and _rule(context, row.rule, row.server_id, row.tags) is None:
+            reason = "disabled"
+        if reason is not None:
+            found.append(_ending(row, reason, context.now_ms))
     return found
 
 
-def of_servers(
-    session: Session, servers: Mapping[str, Literal["disabled", "server_removed"]], now_ms: int
-) -> list[Condition]:
-    """Return ends for active alerts of these servers, each with its reason."""
-    rows = session.scalars(sa.select(AlertRow).where(AlertRow.resolved_ms.is_(None)))
-    return [ending(row, servers[row.server_id], now_ms) for row in rows if row.server_id in servers]
-
-
-def ending(row: AlertRow, reason: Any, now_ms: int) -> Condition:
-    """Return the condition that ends an active alert."""
+def _ending(row: AlertRow, reason: Reason, now_ms: int) -> Condition:
     return Condition(
         identity=Identity(row.rule, row.server_id, tuple(sorted(row.tags.items()))),
         phase="resolved" if row.state == "firing" else "dropped",
-        severity=row.severity,  # type: ignore[arg-type] # written from a Severity
+        severity=cast("Severity", row.severity),
         value=None,
         threshold=row.threshold,
         started_ms=row.started_ms,
@@ -194,7 +190,7 @@ class _Writing:
         context, identity = self._context, condition.identity
         labels = context.labels(identity.server_id)
         tags = dict(identity.tags)
-        rule = _rule(context.rules, identity.rule, identity.server_id, tags, labels)
+        rule = _rule(context, identity.rule, identity.server_id, tags)
         row.severity = condition.severity
         row.value = condition.value
         row.threshold = condition.threshold
@@ -237,15 +233,12 @@ class _Writing:
         self._changes.append(Change(kind, row, condition))
 
 
-def _rule(
-    rules: RuleSet,
-    name: str,
-    server_id: str,
-    tags: Mapping[str, str],
-    labels: Mapping[str, str],
-) -> Rule | None:
+def _rule(context: Context, name: str, server_id: str, tags: Mapping[str, str]) -> Rule | None:
     """Return the rule as it holds there, ``None`` where it does not or is no more."""
-    return rules.effective(name, server_id, tags, labels) if name in rules.rules else None
+    rules = context.rules
+    if name not in rules.rules:
+        return None
+    return rules.effective(name, server_id, tags, context.labels(server_id))
 
 
 def _figures(condition: Condition) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from hostpulse_server.alerts.engine import ledger, tending
-from hostpulse_server.alerts.engine.intake import LIVENESS, Intake
-from hostpulse_server.alerts.engine.progress import Cursor, load_cursor, load_progress
+from hostpulse_server.alerts.engine.intake import Intake
+from hostpulse_server.alerts.engine.progress import load_progress
+from hostpulse_server.alerts.engine.reader import Reader
 from hostpulse_server.alerts.engine.recorder import Batch, Recorder
 from hostpulse_server.alerts.evaluator import Evaluator
 from hostpulse_server.alerts.rules import RuleSet
@@ -28,23 +29,19 @@ if TYPE_CHECKING:
 
     from hostpulse_server.alerts.dispatch import Dispatcher
     from hostpulse_server.alerts.engine.ingest_watch import IngestWatch
-    from hostpulse_server.alerts.engine.roster import Ended, Roster
+    from hostpulse_server.alerts.engine.roster import Roster
     from hostpulse_server.alerts.engine.rules_watch import RulesWatch
     from hostpulse_server.alerts.liveness import Liveness
     from hostpulse_server.alerts.model import Condition
     from hostpulse_server.clock import Clock
-    from hostpulse_server.journal import Entry, Journal
+    from hostpulse_server.journal import Journal
     from hostpulse_server.store.base import StorePoint
 
-CONSUMER = "alerts"
-READ_ENTRIES = 200
-READ_BYTES = 2**20
 # timers, acknowledgements and silences are looked at this often, and progress is written
 SECOND = 1.0
 ALIVE_MS = 5_000
 # how old an entry may be that is not read yet, for silence to be judged
 BEHIND_SECONDS = 5.0
-SHOWN_FAULTS = 5
 MAX_BACKOFF_SECONDS = 10.0
 _NO_RULES = RuleSet({})
 
@@ -84,16 +81,12 @@ class Engine:
         self._evaluator = Evaluator(_NO_RULES, roster.labels)
         self._intake = Intake(self._evaluator, liveness, roster)
         self._recorder = Recorder(database, dispatcher)
-        self._cursor = Cursor()
+        self._reader = Reader(journal, database, clock)
         self._conditions: list[Condition] = []
         self._notices: list[str] = []
-        self._ended: dict[str, Ended] = {}
-        self._has_new_rules = False
+        self._ended: set[str] = set()
+        self._are_orphans_possible = False
         self._is_restored = False
-        self._is_open = False
-        self._is_new_journal = False
-        self._hinted = -1
-        self._hinted_at = float("-inf")
         self._is_stuck = False
         self._second = float("-inf")
         self._tended = clock.monotonic()
@@ -129,8 +122,9 @@ class Engine:
 
     def _work(self) -> bool:
         """Do a turn's work; return whether there was nothing to read."""
-        if not self._is_open:
-            self._open()
+        if not self._reader.is_open:
+            cursor = self._reader.open()
+            self._ingest.resume(cursor.document.get("ingest_since_ms"), cursor.alive_ms)
         if self._is_stuck:
             self._commit()  # first of all, or what is not written yet would grow without end
         now = self._clock.monotonic()
@@ -152,99 +146,48 @@ class Engine:
         if rules is not None:
             self._conditions += self._evaluator.reload(rules)
             self._conditions += self._liveness.reload(rules)
-            if not self._is_restored:
-                self._restore()
-            self._has_new_rules = True
-        self._tell_fault()
+            self._are_orphans_possible = True
+        if not self._is_restored and self._rules.rules is not None:
+            self._restore()
+        self._notices += self._rules.report(self._reader.cursor.document)
         for server_id in news.relabelled:
             self._evaluator.relabel(server_id)
-            self._has_new_rules = True
         for server_id, reason in news.ended.items():
             self._conditions += self._evaluator.forget(server_id, reason)
             self._intake.forget(server_id)
-            self._ended[server_id] = reason
+            self._ended.add(server_id)
+        if news.relabelled or news.ended:
+            self._are_orphans_possible = True
 
-    def _tell_fault(self) -> None:
-        """Write down what is wrong with the rules files; tell people once until it is mended."""
-        document, fault = self._cursor.document, self._rules.fault
-        if fault and not document.get("rules_fault"):
-            self._notices.append(_about_rules(fault, has_others=self._rules.rules is not None))
-        document["rules_fault"] = fault
-        document["rules"] = len(self._rules.rules.rules) if self._rules.rules else 0
-
-    def _open(self) -> None:
-        """Find where to go on: behind the cursor, or at the oldest entry of a journal unknown."""
-        with reading(self._database) as session:
-            cursor = load_cursor(session) or Cursor()
-        self._ingest.resume(cursor.document.get("ingest_since_ms"), cursor.alive_ms)
-        last_id = self._journal.last_id()
-        self._is_new_journal = cursor.epoch != self._journal.epoch or cursor.position > last_id
-        if self._is_new_journal:
-            if cursor.epoch:
-                log.warning("the journal is another one, evaluation begins at its oldest entry")
-            cursor.epoch, cursor.position = self._journal.epoch, 0
-        self._cursor = cursor
-        self._is_open = True
+    def _consume(self) -> int:
+        """Read entries and evaluate them; return how many there were."""
+        entries = self._reader.read()
+        if entries:
+            self._intake.take(entries)
+            self._conditions += self._intake.settle(self._clock.now_ms())
+        return len(entries)
 
     def _restore(self) -> None:
         """Take over what evaluation remembered; needs the rules it was made with, or newer ones."""
         with reading(self._database) as session:
             remembered = load_progress(session)
         for one in remembered:
-            standing = self._roster.standing(one.server_id)
-            if standing is not None:
-                self._ended[one.server_id] = standing
-                continue
-            part = self._liveness if one.origin == LIVENESS else self._evaluator
-            part.restore(one.server_id, one.origin, one.time_ms, one.document)
+            if self._roster.standing(one.server_id) is None:
+                self._intake.restore(one)
+            else:
+                self._ended.add(one.server_id)
         self._is_restored = True
         log.info(
             "evaluating after entry %d, %d servers remembered",
-            self._cursor.position,
+            self._reader.cursor.position,
             len({one.server_id for one in remembered}),
         )
-
-    def _consume(self) -> int:
-        """Read entries and evaluate them; return how many there were."""
-        entries = self._read()
-        if not entries:
-            last_id = self._journal.last_id()
-            if last_id <= self._cursor.position:
-                return 0
-            entries = self._read()  # it may have come since
-            if not entries:
-                self._note_gap(last_id + 1)
-                return 0
-        self._note_gap(entries[0].id)
-        self._intake.take(entries)
-        self._cursor.position = entries[-1].id
-        self._conditions += self._intake.settle(self._clock.now_ms())
-        return len(entries)
-
-    def _read(self) -> Sequence[Entry]:
-        return self._journal.read(self._cursor.position, READ_ENTRIES, READ_BYTES)
-
-    def _note_gap(self, upcoming: int) -> None:
-        """Count what is missing before the entry that comes next, and tell people."""
-        missed = upcoming - self._cursor.position - 1
-        self._cursor.position = upcoming - 1
-        is_first, self._is_new_journal = self._is_new_journal, False
-        if missed == 0 or is_first:
-            return
-        self._cursor.skipped += missed
-        text = (
-            f"{missed} entries of the journal were dropped before the alert engine had read them: "
-            "it was away or behind for more than an hour. What happened meanwhile raised no alert."
-        )
-        log.error("%s", text)
-        self._notices.append(text)
 
     def _judge_silence(self) -> None:
         """Let liveness find who is silent."""
         self._ingest.turn()
-        self._cursor.document["ingest_since_ms"] = self._ingest.since_ms
-        lag = self._journal.waiting_seconds(self._cursor.position)
-        ingest = self._ingest.state(is_caught_up=lag <= BEHIND_SECONDS)
+        self._reader.cursor.document["ingest_since_ms"] = self._ingest.since_ms
+        ingest = self._ingest.state(is_caught_up=self._reader.lag() <= BEHIND_SECONDS)
         try:
             found = self._liveness.turn(self._clock.now_ms(), self._roster.servers, ingest)
         except Exception as error:  # noqa: BLE001 - what samples say is told all the same
@@ -257,16 +200,19 @@ class Engine:
         self._is_stuck = True
         now_ms, now = self._clock.now_ms(), self._clock.monotonic()
         is_tending = now - self._tended >= tending.SECONDS
-        if now_ms - self._cursor.alive_ms >= ALIVE_MS:
-            self._cursor.alive_ms = now_ms
-        self._cursor.document["faults"] = dict(self._intake.faults)
+        cursor = self._reader.cursor
+        if now_ms - cursor.alive_ms >= ALIVE_MS:
+            cursor.alive_ms = now_ms
+        cursor.document["faults"] = dict(self._intake.faults)
+        self._notices += self._reader.notices()
         outcome = self._recorder.commit(
             Batch(
-                cursor=self._cursor,
+                cursor=cursor,
                 context=ledger.Context(
                     rules=self._rules.rules or _NO_RULES,
                     name=self._roster.name,
                     labels=self._roster.labels,
+                    standing=self._roster.standing,
                     processes=self._intake.processes,
                     now_ms=now_ms,
                 ),
@@ -274,26 +220,19 @@ class Engine:
                 progress=self._intake.dump(),
                 ended=self._ended,
                 notices=self._notices,
-                has_new_rules=self._has_new_rules,
+                are_orphans_possible=self._are_orphans_possible,
                 is_tending=is_tending,
             )
         )
         if outcome.has_queued:
             self._wake()
-        self._is_stuck = self._has_new_rules = False
-        self._conditions, self._notices, self._ended = [], [], {}
+        self._is_stuck = self._are_orphans_possible = False
+        self._conditions, self._notices, self._ended = [], [], set()
         self._intake.saved()
         if is_tending:
             self._tended = now
-        self._release(now)
+        self._reader.release()
         self._measure(outcome.points, now_ms)
-
-    def _release(self, now: float) -> None:
-        """Let the journal forget what is dealt with."""
-        position = self._cursor.position
-        if position != self._hinted and now - self._hinted_at >= SECOND:
-            self._journal.hint(CONSUMER, position)
-            self._hinted, self._hinted_at = position, now
 
     def _measure(self, points: Sequence[StorePoint], now_ms: int) -> None:
         """Have the store keep the transitions; without them only dashboards lack something."""
@@ -310,7 +249,7 @@ class Engine:
         if seconds <= 0:
             return
         if self._is_restored:
-            self._journal.wait(self._cursor.position, seconds)
+            self._reader.wait(seconds)
         else:
             self._stop.wait(seconds)
 
@@ -320,11 +259,3 @@ class Engine:
         if str(error) != self._trouble:
             log.error("alerts wait %.1f s and try again; nothing is lost: %s", seconds, error)
         self._trouble = str(error)
-
-
-def _about_rules(fault: str, *, has_others: bool) -> str:
-    faults = fault.splitlines()
-    shown = "\n".join(faults[:SHOWN_FAULTS])
-    more = f"\nand {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
-    stay = "those read before stay in force" if has_others else "nothing is evaluated"
-    return f"The rules files are wrong, {stay} until they are mended:\n{shown}{more}"

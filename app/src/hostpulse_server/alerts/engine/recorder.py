@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -12,7 +12,7 @@ from hostpulse_server.alerts.engine import ledger, progress, tending, transition
 from hostpulse_server.state import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Engine as Database
     from sqlalchemy.orm import Session
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hostpulse_server.alerts.dispatch import Dispatcher
     from hostpulse_server.alerts.engine.ledger import Change, Context
     from hostpulse_server.alerts.engine.progress import Cursor, Progress
-    from hostpulse_server.alerts.engine.roster import Ended
     from hostpulse_server.alerts.model import Condition
     from hostpulse_server.store.base import StorePoint
 
@@ -31,17 +30,17 @@ log = logging.getLogger(__name__)
 class Batch:
     """What a transaction writes.
 
-    ``ended`` are servers that no longer count; ``has_new_rules`` asks for the ends of alerts that
-    no rule stands behind; ``is_tending`` for a portion of what is long over.
+    ``ended`` are servers that no longer count; ``are_orphans_possible`` asks for the ends of alerts
+    that no rule or server stands behind, ``is_tending`` for a portion of what is long over to go.
     """
 
     cursor: Cursor
     context: Context
     conditions: Sequence[Condition] = ()
     progress: Sequence[Progress] = ()
-    ended: Mapping[str, Ended] = field(default_factory=dict)
+    ended: Collection[str] = ()
     notices: Sequence[str] = ()
-    has_new_rules: bool = False
+    are_orphans_possible: bool = False
     is_tending: bool = False
 
 
@@ -67,7 +66,9 @@ class Recorder:
         has_queued = False
         with writing(self._database) as session:
             changes = _apply(session, batch.conditions, batch.context)
-            changes += _apply(session, _ends(session, batch), batch.context)
+            if batch.are_orphans_possible:
+                orphans = ledger.orphans(session, batch.context)
+                changes += _apply(session, orphans, batch.context)
             progress.forget(session, batch.ended)
             progress.save_progress(session, batch.progress)
             progress.save_cursor(session, batch.cursor)
@@ -96,17 +97,6 @@ class Recorder:
             return False
         self._is_failing = False
         return has_queued
-
-
-def _ends(session: Session, batch: Batch) -> list[Condition]:
-    """Return ends of alerts that evaluation knows nothing of."""
-    context = batch.context
-    found: list[Condition] = []
-    if batch.ended:
-        found += ledger.of_servers(session, batch.ended, context.now_ms)
-    if batch.has_new_rules:
-        found += ledger.orphans(session, context.rules, context.labels, context.now_ms)
-    return found
 
 
 def _apply(session: Session, conditions: Sequence[Condition], context: Context) -> list[Change]:

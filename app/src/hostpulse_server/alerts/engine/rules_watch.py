@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.alerts.rules import RuleSet, load
 from hostpulse_server.errors import RulesError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hostpulse_server.clock import Clock
 
 LOOK_SECONDS = 2.0
+SHOWN_FAULTS = 5
 
 _Files = tuple[tuple[str, int, int, int], ...]
 
@@ -58,6 +59,23 @@ class RulesWatch:
             return None
         self._files, self._asked = files, False
         return self._take_over()
+
+    def report(self, document: dict[str, Any]) -> list[str]:
+        """Write into ``document`` how the rules stand; return what people are to hear of.
+
+        A fault is told once until it is mended, however it changes and whoever restarts.
+        """
+        told = document.get("rules_fault")
+        document["rules_fault"] = self.fault
+        document["rules"] = len(self.rules.rules) if self.rules else 0
+        if not self.fault or told:
+            return []
+        faults = self.fault.splitlines()
+        shown = "\n".join(faults[:SHOWN_FAULTS])
+        if len(faults) > SHOWN_FAULTS:
+            shown += f"\nand {len(faults) - SHOWN_FAULTS} more"
+        stay = "those read before stay in force" if self.rules else "nothing is evaluated"
+        return [f"The rules files are wrong, {stay} until they are mended:\n{shown}"]
 
     def _take_over(self) -> RuleSet | None:
         try:
