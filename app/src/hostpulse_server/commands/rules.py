@@ -32,6 +32,7 @@ _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True)
 
 
 @click.group()
+@config_option
 def rules() -> None:
     """Check, test and try out the rules that alerts are made by.
 
@@ -42,6 +43,7 @@ def rules() -> None:
 
 @rules.command()
 @_FILES
+@config_option
 @json_option
 @click.pass_context
 def check(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
@@ -74,6 +76,7 @@ def check(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
 
 @rules.command()
 @_FILES
+@config_option
 @json_option
 @click.pass_context
 def test(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
