@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # timers, acknowledgements and silences are looked at this often, and progress is written
 SECOND = 1.0
+LEAST_SECONDS = 0.05
 ALIVE_MS = 5_000
 # how old an entry may be that is not read yet, for silence to be judged
 BEHIND_SECONDS = 5.0
@@ -88,6 +89,8 @@ class Engine:
         self._are_orphans_possible = False
         self._is_restored = False
         self._is_stuck = False
+        self._due_ms: int | None = None
+        self._committed = float("-inf")
         self._second = float("-inf")
         self._tended = clock.monotonic()
         self._backoff = Backoff(MAX_BACKOFF_SECONDS)
@@ -135,7 +138,7 @@ class Engine:
         count = self._consume() if self._is_restored else 0
         if is_new_second and self._is_restored:
             self._judge_silence()
-        if self._conditions or is_new_second:
+        if self._conditions or is_new_second or self._until_due() <= 0:
             self._commit()
         return count == 0
 
@@ -224,11 +227,16 @@ class Engine:
                 is_tending=is_tending,
             )
         )
-        if outcome.has_queued:
-            self._wake()
+        self._due_ms = None
+        if outcome.turn is not None:
+            if outcome.turn.has_queued or self._notices:
+                self._wake()
+            self._notices = []
+            self._due_ms = outcome.turn.next_ms
         self._is_stuck = self._are_orphans_possible = False
-        self._conditions, self._notices, self._ended = [], [], set()
+        self._conditions, self._ended = [], set()
         self._intake.saved()
+        self._committed = now
         if is_tending:
             self._tended = now
         self._reader.release()
@@ -245,13 +253,21 @@ class Engine:
 
     def _rest(self) -> None:
         """Wait for an entry, at most until the next second."""
-        seconds = min(self._idle_seconds, self._second + SECOND - self._clock.monotonic())
+        seconds = self._second + SECOND - self._clock.monotonic()
+        seconds = min(self._idle_seconds, seconds, self._until_due())
         if seconds <= 0:
             return
         if self._is_restored:
             self._reader.wait(seconds)
         else:
             self._stop.wait(seconds)
+
+    def _until_due(self) -> float:
+        """Return the seconds until the dispatcher asked for a turn; at most twenty a second."""
+        if self._due_ms is None:
+            return float("inf")
+        due = (self._due_ms - self._clock.now_ms()) / 1000
+        return max(due, self._committed + LEAST_SECONDS - self._clock.monotonic())
 
     def _complain(self, error: Exception) -> None:
         """Log each new trouble once."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine as Database
     from sqlalchemy.orm import Session
 
-    from hostpulse_server.alerts.dispatch import Dispatcher
+    from hostpulse_server.alerts.dispatch import Dispatcher, Turn
     from hostpulse_server.alerts.engine.ledger import Change, Context
     from hostpulse_server.alerts.engine.progress import Cursor, Progress
     from hostpulse_server.alerts.model import Condition
@@ -46,10 +46,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: points of the transitions, and whether a notifier has something to do."""
+    """What came of it: points of the transitions, and what the dispatcher's turn came to.
+
+    ``turn`` is ``None`` if it failed: then the batch's notices are to be written again.
+    """
 
     points: Sequence[StorePoint]
-    has_queued: bool
+    turn: Turn | None
 
 
 class Recorder:
@@ -63,7 +66,6 @@ class Recorder:
     def commit(self, batch: Batch) -> Outcome:
         """Write a batch and let the dispatcher decide who is told."""
         now_ms = batch.context.now_ms
-        has_queued = False
         with writing(self._database) as session:
             changes = _apply(session, batch.conditions, batch.context)
             if batch.are_orphans_possible:
@@ -75,28 +77,24 @@ class Recorder:
             if batch.is_tending:
                 tending.tend(session, now_ms)
             points = transitions.points(changes)
-            has_queued = self._dispatch(session, batch.notices, now_ms)
-        return Outcome(points, has_queued)
+            turn = self._dispatch(session, batch.notices, now_ms)
+        return Outcome(points, turn)
 
-    def _dispatch(self, session: Session, notices: Sequence[str], now_ms: int) -> bool:
+    def _dispatch(self, session: Session, notices: Sequence[str], now_ms: int) -> Turn | None:
         """Let the dispatcher have its turn; its mistakes must not cost what evaluation found."""
-
-        def turn() -> bool:
-            for text in notices:
-                self._dispatcher.notice(session, text, now_ms)
-            return self._dispatcher.turn(session, now_ms).has_queued or bool(notices)
-
         try:
             with session.begin_nested():
-                has_queued = turn()
+                for text in notices:
+                    self._dispatcher.notice(session, text, now_ms)
+                turn = self._dispatcher.turn(session, now_ms)
         except Exception as error:
             _raise_if_unavailable(error)
             if not self._is_failing:
                 log.exception("notifications wait, deciding who is told of what failed")
             self._is_failing = True
-            return False
+            return None
         self._is_failing = False
-        return has_queued
+        return turn
 
 
 def _apply(session: Session, conditions: Sequence[Condition], context: Context) -> list[Change]:
