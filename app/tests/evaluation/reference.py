@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from hostpulse_server.alerts.model import SEVERITIES, Condition, Identity
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SERVER = "web-01"
 INTERVAL_MS = 10_000
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
 
 
 class Taken(NamedTuple):
@@ -42,7 +44,7 @@ class Standing(NamedTuple):
 NOTHING = Standing("", "", 0)
 
 
-def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+def remembered(function: Function) -> Function:
     """Spare computing what a life at its last sample, which later ones do not change, gave."""
 
     @wraps(function)
@@ -53,7 +55,7 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
             self.known[key] = function(self, *arguments)
         return self.known[key]
 
-    return lookup
+    return cast("Function", lookup)
 
 
 class Reference:
@@ -174,7 +176,8 @@ class Life:
         """Return the index at which a life ends if the series is not in that sample."""
         if not life:
             return len(self.history)
-        return _place(life[-1]) + 5 * (self._spacing(life, len(life) - 1) or 1)
+        spacing = self._spacing(life, len(life) - 1)
+        return _place(life[-1]) + (60 if spacing is None else 5 * spacing)
 
     def _spacing(self, life: Sequence[int], position: int) -> int | None:
         """Return the spacing known after the sample at a position of its life."""
@@ -214,7 +217,7 @@ class Life:
         return True
 
     @remembered
-    def is_beyond(self, level: Level, life: list[int]) -> bool:
+    def is_beyond(self, level: Level, life: Sequence[int]) -> bool:
         """Tell whether the last value of a life is beyond the threshold."""
         value, sign = self.compared(life), 1 if level.direction == "above" else -1
         return self.is_looked_at(life[-1]) and sign * value > sign * level.threshold
@@ -227,10 +230,16 @@ class Life:
         sign = 1 if level.direction == "above" else -1
         return sign * self.compared(life) < sign * level.clear
 
+    def is_cut(self, life: Sequence[int]) -> bool:
+        """Tell whether an alert that fired at once ended before the second sample of a life."""
+        if len(life) != 2 or life[0] < 0 or life[1] - life[0] <= 5:
+            return False
+        return any(self.is_on(level, life[:1]) for level in self.rule.levels)
+
     @remembered
     def is_broken(self, life: Sequence[int]) -> bool:
         """Tell whether no run reaches over the gap before the last sample of a life."""
-        if len(life) == 1 or life[-2] < 0:
+        if len(life) == 1 or life[-2] < 0 or self.is_cut(life):
             return True
         spacing = self._spacing(life, len(life) - 2) or life[-1] - life[-2]
         last = self.history[life[-1]]
@@ -264,6 +273,8 @@ class Life:
             cleared = self.run("is_cleared", level, until)
             if cleared is not None and now - cleared >= self.rule.keep_firing_ms:
                 return False
+            if self.is_cut(until):
+                return False
         return False
 
     @cached_property
@@ -276,7 +287,8 @@ class Life:
             if not life or life[-1] < 0:
                 found.append(NOTHING)
             elif life[-1] != n:
-                found.append(before)
+                is_cut = len(life) == 1 and n - life[0] >= 5 and before.phase == "firing"
+                found.append(NOTHING if is_cut else before)
             else:
                 found.append(self._standing(life, before))
         return found

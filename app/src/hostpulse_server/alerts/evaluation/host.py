@@ -67,8 +67,8 @@ class Host:
         lane.write(time_ms, values)
         lane.used = presence.count
         if presence.is_due:
-            for watch in presence.parted():
-                standing.part(watch, time_ms)
+            for watch, is_forgotten in presence.parted():
+                standing.part(watch, time_ms, is_forgotten=is_forgotten)
         self.time_ms = time_ms
         return True
 

@@ -2,7 +2,8 @@
 
 Counted in the host's samples, so that a host that is silent takes nothing from its series. The
 spacing of a series is how many samples of the host it lay apart last: slow collectors have series
-in every sixth, say. Until its second sample it is not known, and taken for what that shows.
+in every sixth, say. Until its second sample it is not known, and taken for what that shows. So
+long it is waited for longer: but for an alert that fires, five samples without it are the end.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 GONE_AFTER: Final = 5  # of its intervals
 UNKNOWN: Final = 0
+FORGOTTEN_AFTER: Final = 60  # samples of the host, where the spacing is not known
 _NEVER: Final = 2**62
 
 
@@ -72,12 +74,16 @@ class Presence:
         self._plan_ahead()
         return lambda watch: judged.get(watch) or self.spacing(watch)
 
-    def parted(self) -> list[Watch]:
-        """Forget the series that have stayed away for too long, and return them."""
-        found = [watch for watch in self._absent if self.count >= self._limit(watch)]
-        for watch in found:
-            del self._absent[watch]
-            self._spacing.pop(watch, None)
+    def parted(self) -> list[tuple[Watch, bool]]:
+        """Return the series that have stayed away for too long, and whether they are forgotten."""
+        found = []
+        for watch in list(self._absent):
+            is_forgotten = self.count >= self._limit(watch)
+            if is_forgotten:
+                del self._absent[watch]
+                self._spacing.pop(watch, None)
+            if is_forgotten or self.count == self._gone(watch):
+                found.append((watch, is_forgotten))
         self._plan_ahead()
         return found
 
@@ -125,8 +131,14 @@ class Presence:
             self._spacing[watch] = spacing
             self._recent.add(watch)
 
-    def _limit(self, watch: Watch) -> int:
+    def _gone(self, watch: Watch) -> int:
         return self._absent[watch] + GONE_AFTER * self.spacing(watch)
 
+    def _limit(self, watch: Watch) -> int:
+        is_known = self._spacing.get(watch, 1) != UNKNOWN
+        return self._gone(watch) if is_known else self._absent[watch] + FORGOTTEN_AFTER
+
     def _plan_ahead(self) -> None:
-        self._due = min(map(self._limit, self._absent), default=_NEVER)
+        # a change of layout plans anew before what is due in the same sample has been looked at
+        times = (at for one in self._absent for at in (self._gone(one), self._limit(one)))
+        self._due = min((at for at in times if at >= self.count), default=_NEVER)

@@ -63,11 +63,12 @@ class Standing:
             if number >= 0 and machines[watch].time_ms != sample.time_ms:
                 self._step(sample, number, values[number])
 
-    def part(self, watch: Watch, time_ms: int) -> None:
-        """End what belongs to a series that has stayed away."""
-        self.windows.pop(watch, None)
+    def part(self, watch: Watch, time_ms: int, *, is_forgotten: bool) -> None:
+        """End what belongs to a series that has stayed away; only what fires if it may return."""
+        if is_forgotten:
+            self.windows.pop(watch, None)
         machine = self.machines.get(watch)
-        if machine is not None:
+        if machine is not None and (is_forgotten or machine.phase == "firing"):
             if machine.end(time_ms, "gone"):
                 self.changed.add(watch)
             self._let_go(watch, machine)
