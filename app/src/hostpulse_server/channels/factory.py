@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from hostpulse_server.channels.email import Email
 from hostpulse_server.channels.http import Poster
+from hostpulse_server.channels.mail_message import Mailbox
 from hostpulse_server.channels.rendering import Templates
 from hostpulse_server.channels.slack import Slack
 from hostpulse_server.channels.webhook import Webhook
@@ -41,6 +42,7 @@ def open_channels(config: ServerConfig, clock: Clock = SYSTEM) -> dict[str, Chan
 def _open(name: str, config: ServerConfig, templates: Templates, clock: Clock) -> Channel:
     settings = config.channels[name]
     if isinstance(settings, EmailChannel):
+        _look_at_addresses(name, settings)
         return Email(name, settings, _password(name, settings, config), templates)
     if isinstance(settings, SlackChannel):
         url = _url(name, "webhook_url_file", settings, config)
@@ -65,6 +67,15 @@ def _url(name: str, key: str, settings: SlackChannel | WebhookChannel, config: S
     if fault:
         raise ConfigError(f"{where}: {fault}")
     return url
+
+
+def _look_at_addresses(name: str, settings: EmailChannel) -> None:
+    for key, addresses in (("from", (settings.sender,)), ("to", settings.to)):
+        for address in addresses:
+            try:
+                Mailbox.parse(address)
+            except ValueError as error:
+                raise ConfigError(f"channels.{name}.{key}: {address!r} {error}") from None
 
 
 def _password(name: str, settings: EmailChannel, config: ServerConfig) -> str:

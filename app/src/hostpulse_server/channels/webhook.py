@@ -1,21 +1,45 @@
-"""Under way."""
+"""Any receiver of JSON: a pager, a chat, a script; the template decides the shape."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from hostpulse_server.channels import story
 
 if TYPE_CHECKING:
     from hostpulse_server.channels.base import Notification
     from hostpulse_server.channels.http import Poster
     from hostpulse_server.channels.rendering import Templates
 
+CONTENT_TYPE: Final = "application/json; charset=utf-8"
+TEMPLATE: Final = "webhook.json"
+
 
 class Webhook:
-    """A channel."""
+    """Posts what the template ``webhook.json`` makes of a notification."""
 
     def __init__(self, name: str, poster: Poster, templates: Templates) -> None:
-        self._name, self._poster, self._templates = name, poster, templates
+        self._name = name
+        self._poster = poster
+        self._templates = templates
 
     def send(self, notification: Notification, *, message_id: str) -> None:
-        """Deliver; raises ChannelError."""
-        raise NotImplementedError
+        """Deliver; raises ChannelError. A repetition has the same ``Idempotency-Key``."""
+        told = story.tell(notification, message_id)
+        rendered = self._templates.render(TEMPLATE, told, _check)
+        if rendered.fault:
+            story.add_note(told, rendered.fault)
+            rendered = self._templates.render(TEMPLATE, told, _check, only_ours=True)
+        headers = {"Content-Type": CONTENT_TYPE, "Idempotency-Key": _token(message_id)}
+        self._poster.post(rendered.text.encode(), headers)
+
+
+def _check(text: str) -> None:
+    document: Any = json.loads(text)
+    if not isinstance(document, dict | list):
+        raise ValueError("it makes no JSON object or array")  # noqa: TRY004 - of a text, not a type
+
+
+def _token(message_id: str) -> str:
+    return "".join(one for one in message_id if one.isascii() and one.isprintable()).strip()
