@@ -27,43 +27,30 @@ Element = dict[str, Any]
 def blocks(story: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the blocks of a message."""
     alerts = story["alerts"]
-    made: list[dict[str, Any]] = [_header(f"{story['icon']} {story['headline']}")]
-    body: list[Element] = []
+    groups: list[list[Element]] = []
     if story["note"]:
-        body.append(_section([_text(story["note"], italic=True)]))
-    if len(alerts) == 1:
-        body += _one(alerts[0])
-        if story["more"]:
-            body.append(_section([_text(story["more"])]))
-    elif alerts:
-        body += _many(story)
-    links = _links(story)
-    if links:
-        body.append(_section(links))
-    if body:
-        made.append({"type": "rich_text", "elements": body})
-    made.append(_context(f"{story['site']} · hostpulse · {story['created']}"))
-    return made
+        groups.append([_section([_text(story["note"])])])
+    groups += _one(alerts[0]) if len(alerts) == 1 else _many(story)
+    groups.append(_sections([[_text(story["more"])] if story["more"] else [], _links(story)]))
+    made = [{"type": "rich_text", "elements": group} for group in groups if group]
+    foot = f"{story['site']} · hostpulse · {story['created']}"
+    return [_header(f"{story['icon']} {story['headline']}"), *made, _context(foot)]
 
 
-def _one(alert: Mapping[str, Any]) -> list[Element]:
+def _one(alert: Mapping[str, Any]) -> list[list[Element]]:
     facts = [
         [_text(f"{fact['label']}: ", bold=True), _text(fact["text"], MAX_FIELD)]
         for fact in alert["facts"]
     ]
     if alert["sparkline"]:
-        facts.append(
-            [
-                _text("Trend: ", bold=True),
-                _text(alert["sparkline"], code=True),
-                _text(f"  {alert['trend_text']}"),
-            ]
-        )
-    made = [_section(_lines(facts))]
-    made += _titled("What it rests on", alert["evidence"])
-    made += _titled(f"Also wrong on {alert['server']}", alert["others"])
-    processes = [_process(process) for process in alert["processes"]]
-    return made + _titled("Heaviest processes", processes)
+        trend = [_text(alert["sparkline"], code=True), _text(f"  {alert['trend_text']}")]
+        facts.append([_text("Trend: ", bold=True), *trend])
+    return [
+        [_section(_lines(facts))],
+        _titled("What it rests on", alert["evidence"]),
+        _titled(f"Also wrong on {alert['server']}", alert["others"]),
+        _titled("Heaviest processes", [_process(process) for process in alert["processes"]]),
+    ]
 
 
 def _process(process: Mapping[str, str]) -> str:
@@ -73,32 +60,28 @@ def _process(process: Mapping[str, str]) -> str:
     return f"{process['name']}{pid}: {shown}" if shown else f"{process['name']}{pid}"
 
 
-def _many(story: Mapping[str, Any]) -> list[Element]:
+def _many(story: Mapping[str, Any]) -> list[list[Element]]:
     """Return a list by server, as long as there is room; what is left out is counted."""
     items: list[list[Element]] = []
     room = _MAX_CHARACTERS
     alerts = [alert for server in story["servers"] for alert in server["alerts"]]
     for alert in alerts:
-        room -= len(alert["sentence"]) + 200
+        room -= len(alert["sentence"]) + len(alert["brief"]) + len(alert["dashboard"]) + 50
         if room < 0:
             break
         items.append(_item(alert))
+    if not items:
+        return []
     left = len(alerts) - len(items)
-    made: list[Element] = [_list(items)]
-    more = [f"and {left} more of these" if left else "", story["more"]]
-    return made + [_section([_text(text)]) for text in more if text]
+    more = [_text(f"{left} more are not shown for want of room")] if left else []
+    return [[_list(items), *_sections([more])]]
 
 
 def _item(alert: Mapping[str, Any]) -> list[Element]:
-    name = alert["server"]
-    head = (
-        _link(alert["dashboard"], name, bold=True) if alert["dashboard"] else _text(name, bold=True)
-    )
-    return [
-        _text(f"{alert['icon']} "),
-        head,
-        _text(f"  {alert['summary']} ({alert['when']})", MAX_FIELD),
-    ]
+    sentence = one_line(alert["sentence"], MAX_FIELD)
+    url = alert["dashboard"]
+    what = _link(url, sentence) if url else _text(sentence)
+    return [_text(f"{alert['icon']} "), what, _text(f"  ({alert['brief']})", MAX_FIELD)]
 
 
 def _links(story: Mapping[str, Any]) -> list[Element]:
@@ -140,6 +123,10 @@ def _context(text: str) -> dict[str, Any]:
 
 def _section(elements: list[Element]) -> Element:
     return {"type": "rich_text_section", "elements": elements}
+
+
+def _sections(rows: Sequence[list[Element]]) -> list[Element]:
+    return [_section(row) for row in rows if row]
 
 
 def _list(items: Iterable[list[Element]]) -> Element:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LINE: Final = 300
 _NOTE: Final = 600
+_SHORT: Final = 100
 
 
 def tell(notification: Notification, message_id: str) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def tell(notification: Notification, message_id: str) -> dict[str, Any]:
     alerts = [story_alert.of(alert, one, zone) for alert in one.alerts]
     status = _status(one)
     environment, site = one_line(one.environment, NAME), one_line(one.site, NAME)
-    place, word, title = environment or site, _word(one, status), _title(one, alerts, site)
+    place, word, title = environment or site, _word(one, status, alerts), _title(one, alerts, site)
     return {
         "kind": one.kind,
         "status": status,
@@ -70,7 +71,9 @@ def _status(one: Notification) -> str:
     return "firing"
 
 
-def _word(one: Notification, status: str) -> str:
+def _word(one: Notification, status: str, alerts: Sequence[Mapping[str, Any]]) -> str:
+    if status == "resolved" and len(alerts) == 1:
+        return f"RESOLVED after {alerts[0]['lasted']}"
     if status != "firing":
         return status.upper()
     severity = one_line(one.severity, NAME).upper()
@@ -78,10 +81,10 @@ def _word(one: Notification, status: str) -> str:
 
 
 def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) -> str:
+    if one.kind == "notice" and one.note:
+        return one_line(one.note, _SHORT)
     if not alerts:
-        return {"test": "a test message from hostpulse", "notice": "about hostpulse itself"}.get(
-            one.kind, f"hostpulse of {site}"
-        )
+        return f"a test message from hostpulse of {site}" if one.kind == "test" else "hostpulse"
     first = alerts[0]
     others = max(one.resolved if one.kind == "resolved" else one.firing, len(alerts)) - 1
     if len(alerts) == 1:

@@ -41,6 +41,9 @@ def of(one: AlertView, message: Notification, zone: tzinfo) -> dict[str, Any]:
     over = one.resolved_ms
     until_ms = message.created_ms if over is None else over
     tags = names(one.tags)
+    # what led to an alert is of no use any more when it is over
+    is_firing = one.state != "resolved"
+    trend = [value for value in one.trend if math.isfinite(value)] if is_firing else []
     values: dict[str, Any] = {
         "id": one.id,
         "dedup_key": _dedup_key(one),
@@ -73,15 +76,15 @@ def of(one: AlertView, message: Notification, zone: tzinfo) -> dict[str, Any]:
         "runbook": one_line(one.runbook, _LONGEST_URL),
         "runbook_url": link(one.runbook),
         "dashboard": link(one.dashboard),
-        "trend": [value for value in one.trend if math.isfinite(value)],
-        "sparkline": sparkline(one.trend, one.threshold, one.comparison),
-        "trend_text": _trend(one),
-        "evidence": _lines(one.evidence),
-        "processes": [_process(process) for process in one.processes[:_MANY]],
+        "trend": trend,
+        "sparkline": sparkline(trend, one.threshold, one.comparison),
+        "trend_text": _trend(trend, one.field),
+        "evidence": _lines(one.evidence if is_firing else ()),
+        "processes": [_process(one) for one in one.processes[:_MANY]] if is_firing else [],
         "others": _lines(one.others),
         "acknowledged_by": one_line(one.acknowledged_by, NAME),
     }
-    return values | {"facts": _facts(one, values), "when": _when(values)}
+    return values | {"facts": _facts(one, values), "when": _when(values), "brief": _brief(values)}
 
 
 def _when(values: Mapping[str, Any]) -> str:
@@ -90,6 +93,14 @@ def _when(values: Mapping[str, Any]) -> str:
         return f"since {values['since']}, for {values['lasted']}"
     why = f": {values['because']}" if values["because"] else ""
     return f"lasted {values['lasted']}, over {values['ended']}{why}"
+
+
+def _brief(values: Mapping[str, Any]) -> str:
+    """Say the same without times of day."""
+    if values["resolved_ms"] is None:
+        return f"for {values['lasted']}"
+    why = f": {values['because']}" if values["because"] else ""
+    return f"lasted {values['lasted']}{why}"
 
 
 def _finite(value: float | None) -> float | None:
@@ -130,11 +141,11 @@ def _value(one: AlertView) -> str:
     )
 
 
-def _trend(one: AlertView) -> str:
+def _trend(trend: Sequence[float], field: str) -> str:
     """Say from where to where the values went."""
-    if len(one.trend) <= 1:
+    if len(trend) <= 1:
         return ""
-    return f"{with_unit(one.trend[0], one.field)} → {with_unit(one.trend[-1], one.field)}"
+    return f"{with_unit(trend[0], field)} → {with_unit(trend[-1], field)}"
 
 
 def _process(process: Mapping[str, Any]) -> dict[str, str]:
