@@ -7,7 +7,10 @@ from tests.policy.estate import ROLES, ROOT, load, task_files
 
 EACH_ROLE = pytest.mark.parametrize("role", ROLES)
 # Said once an inventory and read by several roles.
-SHARED = ("hostpulse_labels", "hostpulse_public_name", "hostpulse_public_port")
+SHARED = (
+    *("hostpulse_labels", "hostpulse_public_name", "hostpulse_public_port"),
+    "hostpulse_thresholds",
+)
 LONGEST = 90  # about 80 is the habit
 
 

@@ -108,7 +108,7 @@ def test_the_server_reads_where_its_store_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("beside", ["", "hostpulse-influxdb.service"])
 def test_each_service_gets_the_one_token_that_it_needs(beside: str) -> None:
-    """The api reads and the shipper writes; beside the store they start after it."""
+    """The api reads and the shipper writes, alerts do neither; beside it they start after it."""
     for service in role_variables("hostpulse_server")["__hostpulse_server_services"]:
         unit = render(
             "hostpulse_server",
@@ -117,10 +117,10 @@ def test_each_service_gets_the_one_token_that_it_needs(beside: str) -> None:
             __hostpulse_influxdb_client={**CLIENT, "unit": beside},
             __hostpulse_server_service=service,
         )
-        purpose = {"hostpulse-api": "query", "hostpulse-shipper": "write"}[service["name"]]
-        name = f"influxdb_{purpose}_token"
+        purposes = {"hostpulse-api": ["query"], "hostpulse-shipper": ["write"]}
+        names = [f"influxdb_{purpose}_token" for purpose in purposes.get(service["name"], [])]
         assert re.findall(r"^LoadCredential=(.*)$", unit, re.MULTILINE) == [
-            f"{name}:/etc/hostpulse/{name}"
+            f"{name}:/etc/hostpulse/{name}" for name in names
         ]
         for key in ("After", "Wants"):
             (units,) = re.findall(rf"^{key}=(.*)$", unit, re.MULTILINE)

@@ -13,6 +13,7 @@ from tests.templates.render import render, role_variables
 if TYPE_CHECKING:
     from pathlib import Path
 
+CHANNELS = {"ops": {"kind": "slack", "webhook_url": "https://hooks.example.org/hush"}}
 UNITS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "hostpulse-agent.service": ("hostpulse_agent", "hostpulse-agent.service.j2", {}),
     "hostpulse-influxdb.service": ("hostpulse_influxdb", "hostpulse-influxdb.service.j2", {}),
@@ -20,7 +21,7 @@ UNITS: dict[str, tuple[str, str, dict[str, Any]]] = {
         f"{service['name']}.service": (
             "hostpulse_server",
             "hostpulse-service.service.j2",
-            {"__hostpulse_server_service": service},
+            {"__hostpulse_server_service": service, "hostpulse_server_channels": CHANNELS},
         )
         for service in role_variables("hostpulse_server")["__hostpulse_server_services"]
     },
@@ -43,7 +44,8 @@ def unit(name: str, directory: Path) -> Path:
 
 def test_the_services_have_their_units() -> None:
     """A renamed template must not leave the checks below without work."""
-    wanted = {f"hostpulse-{name}.service" for name in ("agent", "api", "influxdb", "shipper")}
+    names = ("agent", "alerts", "api", "influxdb", "shipper")
+    wanted = {f"hostpulse-{name}.service" for name in names}
     assert set(UNITS) == wanted
     templates = {path.name for path in ROOT.glob("roles/*/templates/*.service.j2")}
     runs_once = {"hostpulse-backup.service.j2"}  # test_backup_templates.py
@@ -90,5 +92,6 @@ def test_the_service_comes_back_and_reports_ready(name: str, tmp_path: Path) -> 
 def test_no_secret_is_in_the_unit(name: str, tmp_path: Path) -> None:
     """Secrets are credentials or files; the environment is readable in /proc by the same user."""
     text = unit(name, tmp_path).read_text()
+    assert "hush" not in text
     for line in re.findall(r"^Environment=.*|^Exec.*", text, re.MULTILINE):
         assert not re.search(r"hp_|token=|password=|secret=", line, re.IGNORECASE), line

@@ -3,6 +3,7 @@
 #   path:PATH                  path PATH OWNER GROUP MODE, the mode as ls shows it
 #   file:PATH                  file PATH OWNER GROUP MODE SHA256
 #   link:PATH                  link PATH TARGET
+#   folder:PATH                folder PATH NAME/NAME, what is in it; no name if that is nothing, or no folder is there
 #   unit:NAME                  unit NAME ENABLED ACTIVE
 #   leaf:PATH:CA:SECONDS       leaf PATH:CA:SECONDS, if CA signed the certificate and it holds that much longer
 #   clock:SECONDS              clock OFF, seconds that the clock is off the given one
@@ -21,6 +22,7 @@ for thing in "$@"; do
                 echo "$(stat -c "file %n %U %G %a" "$rest") ${sum%% *}"
             ;;
         link) [ -L "$rest" ] && echo "link $rest $(readlink "$rest")" ;;
+        folder) echo "folder $rest $(cd "$rest" 2>/dev/null && ls | LC_ALL=C sort | tr '\n' /)" | sed 's,[ /]$,,' ;;
         unit) echo "unit $rest $(systemctl is-enabled "$rest" 2>/dev/null) $(systemctl is-active "$rest")" ;;
         leaf)
             path=${rest%%:*}
