@@ -50,7 +50,12 @@ def remembered(function: Function) -> Function:
     @wraps(function)
     def lookup(self: Life, *arguments: Any) -> Any:
         *others, life = arguments
-        key = (function.__name__, *map(repr, others), len(life), life[-1])
+        key = (
+            function.__name__,
+            *(getattr(one, "severity", one) for one in others),
+            len(life),
+            life[-1],
+        )
         if key not in self.known:
             self.known[key] = function(self, *arguments)
         return self.known[key]
@@ -187,9 +192,13 @@ class Life:
 
     def life_at(self, n: int) -> list[int]:
         """Return the indexes of the series' life at ``n`` up to there; none if it is gone."""
-        lives = ([one for one in life if _place(one) <= n] for life in reversed(self.lives))
-        until = next((life for life in lives if life), [])
-        return until if n in until or (until and n < self._limit(until)) else []
+        key = ("life", n)
+        if key not in self.known:
+            lives = ([one for one in life if _place(one) <= n] for life in reversed(self.lives))
+            until = next((life for life in lives if life), [])
+            is_there = n in until or (until and n < self._limit(until))
+            self.known[key] = until if is_there else []
+        return cast("list[int]", self.known[key])
 
     @remembered
     def compared(self, life: Sequence[int]) -> float:
@@ -282,16 +291,20 @@ class Life:
         """How the alert stood after each sample of the host."""
         found: list[Standing] = []
         for n in range(len(self.history)):
-            before = found[-1] if found else NOTHING
-            life = self.life_at(n)
-            if not life or life[-1] < 0:
-                found.append(NOTHING)
-            elif life[-1] != n:
-                is_cut = len(life) == 1 and n - life[0] >= 5 and before.phase == "firing"
-                found.append(NOTHING if is_cut else before)
-            else:
-                found.append(self._standing(life, before))
+            key = ("standing", n)
+            if key not in self.known:
+                self.known[key] = self._standing_at(n, found[-1] if found else NOTHING)
+            found.append(self.known[key])
         return found
+
+    def _standing_at(self, n: int, before: Standing) -> Standing:
+        life = self.life_at(n)
+        if not life or life[-1] < 0:
+            return NOTHING
+        if life[-1] == n:
+            return self._standing(life, before)
+        is_cut = len(life) == 1 and n - life[0] >= 5 and before.phase == "firing"
+        return NOTHING if is_cut else before
 
     def _standing(self, life: Sequence[int], before: Standing) -> Standing:
         begun = {one.severity: self.run("is_beyond", one, life) for one in self.rule.levels}

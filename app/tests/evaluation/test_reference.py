@@ -153,7 +153,7 @@ def plain(conditions: Sequence[Condition]) -> list[Any]:
 
 
 @settings(
-    max_examples=10_000 if LONG else 300,
+    max_examples=10_000 if LONG else 250,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
