@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from app.tests.alerts_engine.conftest import cpu, disk
+from app.tests.alerts_engine.conftest import RULES, cpu, disk
 
 from hostpulse_server import state
 from hostpulse_server.shipper.records import INTERNAL, decode
@@ -17,6 +17,8 @@ from hostpulse_server.store.base import StorePoint
 if TYPE_CHECKING:
     import pytest
     from app.tests.alerts_engine.conftest import Site
+
+    from hostpulse_server.journal import Entry
 
 FIRING = ("web-01", "cpu_usage", "firing", "warning")
 
@@ -91,8 +93,11 @@ def test_an_alert_that_cannot_be_committed_is_committed_later(
     with state.writing(site.database) as session:
         session.execute(sa.text("ALTER TABLE alert_events RENAME TO away"))
     site.cpu("web-01", 85)
+    read_to = site.engine._reader.cursor.position
     for _ in range(10):
+        site.send("web-02", [cpu(10)])
         site.run(10)
+    assert site.engine._reader.cursor.position == read_to
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert site.alerts() == [("web-01", "cpu_usage", "pending", "warning")]
     before = site.cursor()["position"]
@@ -120,6 +125,34 @@ def test_transitions_are_points_for_the_store(site: Site) -> None:
     site.run(3)
     assert site.cursor()["position"] == position + len(entries)
     assert site.alerts() == [("web-01", "disk_usage", "firing", "warning")] * 2
+
+
+def test_what_alerts_say_of_themselves_raises_no_alert(site: Site) -> None:
+    """Or one would feed the next for ever."""
+    rule = "{name: loop, summary: s, runbook: r, measurement: alert, field: value,"
+    site.write_rules(f"{RULES}  - {rule} levels: {{warning: {{above: 0}}}}}}\n")
+    site.run(3)
+    site.send("web-01", [disk("/", 99.0)])
+    site.run(5)
+    assert [one[1] for one in site.alerts()] == ["disk_usage"]
+
+
+def test_an_entry_that_comes_while_the_journal_is_read_is_no_gap(site: Site) -> None:
+    """It was not there for the read, and is for the look at the newest id."""
+    site.cpu("web-01", 10)
+    read = site.journal.read
+
+    def late(after: int, limit: int, max_bytes: int) -> list[Entry]:
+        found = read(after, limit, max_bytes)
+        if not found and site.seq == 1:
+            site.send("web-01", [disk("/", 99.0)], time_ms=site.clock.ms + 1)
+        return found
+
+    site.journal.__dict__["read"] = late
+    site.run(2)
+    assert site.seq == 2
+    assert site.cursor()["skipped"] == 0
+    assert [one[1] for one in site.alerts()] == ["disk_usage"]
 
 
 def test_what_the_server_measures_is_evaluated_too(site: Site) -> None:

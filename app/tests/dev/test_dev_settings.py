@@ -25,6 +25,8 @@ def test_without_a_configuration_one_is_made_once(tmp_path: Path) -> None:
     assert config.data_dir == tmp_path / "hostpulse-dev"
     assert config.data_dir.stat().st_mode & 0o777 == 0o700
     assert config.api.bind == dev.DEFAULT_BIND
+    assert config.alerts.rules == (f"{config.data_dir}/rules/*.yml",)
+    assert (config.data_dir / "rules").is_dir()
     made = config.data_dir / "server.toml"
     made.write_text(made.read_text().replace("8080", "8099"))
     assert dev._configure(None, None).api.port == 8099

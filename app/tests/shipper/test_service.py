@@ -16,9 +16,10 @@ import pytest
 
 from hostpulse_server.config import load
 from hostpulse_server.errors import AlreadyRunningError, BooksUnavailableError, ConfigError
-from hostpulse_server.journal.records import KIND, SamplesRecord
+from hostpulse_server.journal.records import KIND, REFUSED, SamplesRecord
 from hostpulse_server.lock import only_one
 from hostpulse_server.shipper.books import Books
+from hostpulse_server.shipper.seen import SeenReader
 from hostpulse_server.shipper.service import ship
 
 if TYPE_CHECKING:
@@ -94,6 +95,17 @@ def test_a_stop_asked_for_before_the_start_ends_at_once(tmp_path: Path) -> None:
         load(None, {"HOSTPULSE_DATA_DIR": str(tmp_path)}), stop, ready=lambda: words.append("ready")
     )
     assert words == ["ready"]
+
+
+def test_what_is_for_the_alert_engine_alone_is_passed_over(bench: Bench) -> None:
+    """A request that was refused is no sample, and nothing for the quarantine."""
+    bench.journal.append(b'{"server_id":"web-01","reason":"disabled"}', REFUSED, T0)
+    bench.send(1)
+    bench.flush(bench.shipper())
+    assert len(bench.stored()["web-01"]) == 1
+    status = SeenReader(bench.directory / "shipper.db").status()
+    assert status is not None
+    assert (status.set_aside, status.quarantine_points) == ({}, 0)
 
 
 def test_a_body_damaged_on_disk_is_set_aside(bench: Bench) -> None:
