@@ -16,7 +16,7 @@ from hostpulse_server.channels.addresses import is_public
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class RefusedError(OSError):
@@ -26,8 +26,11 @@ class RefusedError(OSError):
 class Guard:
     """Opens the sockets of one Poster: looks at the address, and ends what takes too long."""
 
-    def __init__(self, *, allow_private: bool, connect_seconds: float) -> None:
+    def __init__(
+        self, *, allow_private: bool, connect_seconds: float, resolve: Callable[..., Any]
+    ) -> None:
         self._allow_private = allow_private
+        self._resolve = resolve
         self._connect_seconds = connect_seconds
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -40,7 +43,7 @@ class Guard:
         differently the next time gains nothing. Raises OSError.
         """
         deadline = time.monotonic() + self._connect_seconds
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = self._resolve(host, port, type=socket.SOCK_STREAM)
         allowed = [one for one in found if self._allow_private or is_public(str(one[4][0]))]
         if not allowed:
             addresses = ", ".join(sorted({str(one[4][0]) for one in found})[:3])

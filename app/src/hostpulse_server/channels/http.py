@@ -24,7 +24,7 @@ from hostpulse_server.channels.guard import Adapter, Guard, RefusedError
 from hostpulse_server.channels.plain import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hostpulse_server.clock import Clock
 
@@ -37,10 +37,11 @@ _SECRET_LENGTH: Final = 8  # of a part of an address: shorter ones are words suc
 class Poster:
     """Posts to one secret address; used by one thread at a time.
 
-    ``trust`` replaces the authorities that TLS is verified against.
+    ``trust`` replaces the authorities that TLS is verified against, ``limits`` the seconds for
+    connecting and for all of it, ``resolve`` the way from names to addresses.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what tests replace
         self,
         url: str,
         *,
@@ -48,11 +49,12 @@ class Poster:
         clock: Clock,
         trust: ssl.SSLContext | None = None,
         limits: tuple[float, float] = (CONNECT_SECONDS, WHOLE_SECONDS),
+        resolve: Callable[..., Any] = socket.getaddrinfo,
     ) -> None:
         self._url = url
         self._clock = clock
         self._connect_seconds, self._whole_seconds = limits
-        self._guard = Guard(allow_private=allow_private, connect_seconds=limits[0])
+        self._guard = Guard(allow_private=allow_private, connect_seconds=limits[0], resolve=resolve)
         self._secrets = _secrets(url)
         for secret in self._secrets:
             redact.hide(secret)
