@@ -77,7 +77,9 @@ def alert(
         journal = stack.enter_context(closing(open_journal(config, clock)))
         roster = Roster(Registry(database, clock), clock)
         notifiers = Notifiers(config, database, open_channels(config), clock)
-        pulse = Heartbeat(config.alerts.heartbeat_url, lambda: engine.is_well)
+        pulse = Heartbeat(
+            config.alerts.heartbeat_url, lambda: engine.is_well and notifiers.is_alive
+        )
         heartbeat = Errand(pulse.beat, SECONDS, clock)
 
         def alive() -> None:

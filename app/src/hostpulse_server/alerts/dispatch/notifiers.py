@@ -65,6 +65,11 @@ class Notifiers:
         for drain in self._drains:
             drain.wake()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether every thread runs."""
+        return all(drain.is_alive for drain in self._drains)
+
     def stop(self) -> None:
         """Let a send under way end, then return."""
         for drain in self._drains:
@@ -118,6 +123,11 @@ class Drain:
     def wake(self) -> None:
         """Look at the outbox at once."""
         self._event.set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """End after what is under way."""
