@@ -152,6 +152,9 @@ class Intake:
             self._liveness.event(
                 server_id, event["kind"], event.get("reason", ""), entry.received_ms
             )
+        if not record.samples and not record.events:
+            # facts alone say that the host lives, too
+            self._liveness.event(server_id, "facts", "", entry.received_ms)
 
     def _take_internal(self, entry: Entry) -> None:
         samples: defaultdict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
