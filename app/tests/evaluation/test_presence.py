@@ -76,6 +76,13 @@ def test_a_slow_collector_is_neither_gone_nor_broken() -> None:
     assert watched.told == [(0, "pending", "warning"), (300, "firing", "warning")]
 
 
+def test_a_series_that_is_missed_is_no_slow_one() -> None:
+    """Known to come with every sample, it broke off; only what is not known yet may be slow."""
+    watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))
+    watched.run([90, 90, None, None, 90, 90, 90])
+    assert watched.told == [(0, "pending", "warning"), (40, "pending", "warning")]
+
+
 def test_a_slow_series_is_gone_after_five_of_its_own_intervals() -> None:
     """Five minutes, where it came once a minute."""
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))

@@ -43,7 +43,7 @@ def test_a_value_as_old_as_the_window_is_long_is_outside() -> None:
     assert window.add(20_000, 2) == 2
     assert window.add(39_999, 1) == 2
     assert window.add(90_000, 5) == 5
-    assert (window.times, window.values) == ([90_000], [5])
+    assert window.pairs == [(90_000, 5)]
 
 
 def test_after_a_gap_the_window_begins_anew_by_itself() -> None:

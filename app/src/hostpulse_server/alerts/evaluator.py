@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.alerts.evaluation import memory
@@ -28,7 +29,7 @@ class Evaluator:
     def __init__(self, rules: RuleSet, labels: Callable[[str], Mapping[str, str]]) -> None:
         self._compiler = Compiler(rules)
         self._labels = labels
-        self._servers: dict[str, dict[str, Host]] = {}
+        self._hosts: defaultdict[str, dict[str, Host]] = defaultdict(dict)  # by origin, by server
         # found by a change of labels, told with the next samples
         self._ended: dict[str, list[Condition]] = {}
 
@@ -60,8 +61,9 @@ class Evaluator:
         if not is_fresh:
             return []
         found = self._ended.pop(server_id, None) or []
-        for host in self._servers.get(server_id, {}).values():
-            if host.standing.changed:
+        for hosts in self._hosts.values():
+            host = hosts.get(server_id)
+            if host is not None and host.standing.changed:
                 found += host.settle()
         return found
 
@@ -89,7 +91,7 @@ class Evaluator:
 
         memory.restore(host, document, find)
         host.time_ms = time_ms
-        self._servers.setdefault(server_id, {})[origin] = host
+        self._hosts[origin][server_id] = host
 
     def reload(self, rules: RuleSet) -> list[Condition]:
         """Evaluate by these rules from now on; return the ends of what no longer has a rule.
@@ -98,27 +100,29 @@ class Evaluator:
         the next sample, without its ``for``. Trends begin anew.
         """
         self._compiler = Compiler(rules)
-        return [one for server_id in self._servers for one in self._adopt(server_id)]
+        servers = dict.fromkeys(one for hosts in self._hosts.values() for one in hosts)
+        return [one for server_id in servers for one in self._adopt(server_id)]
 
     def relabel(self, server_id: str) -> None:
         """Resolve the overrides of a server anew, whose labels have changed."""
-        if server_id in self._servers:
-            self._ended.setdefault(server_id, []).extend(self._adopt(server_id))
+        found = self._adopt(server_id)
+        if found:
+            self._ended.setdefault(server_id, []).extend(found)
 
     def forget(self, server_id: str, reason: Reason) -> list[Condition]:
         """Forget a server; return the ends of its alerts."""
         found = self._ended.pop(server_id, None) or []
-        for host in self._servers.pop(server_id, {}).values():
-            found += host.finish(reason)
+        for hosts in self._hosts.values():
+            host = hosts.pop(server_id, None)
+            if host is not None:
+                found += host.finish(reason)
         return found
 
     def _host(self, server_id: str, origin: str) -> Host:
-        hosts = self._servers.get(server_id)
-        if hosts is None:
-            hosts = self._servers[server_id] = {}
-        host = hosts.get(origin)
+        hosts = self._hosts[origin]
+        host = hosts.get(server_id)
         if host is None:
-            host = hosts[origin] = Host(server_id)
+            host = hosts[server_id] = Host(server_id)
         return host
 
     def _adopt(self, server_id: str) -> list[Condition]:
@@ -131,6 +135,7 @@ class Evaluator:
 
         return [
             condition
-            for host in self._servers[server_id].values()
-            for condition in host.adopt(successor)
+            for hosts in self._hosts.values()
+            if server_id in hosts
+            for condition in hosts[server_id].adopt(successor)
         ]

@@ -4,7 +4,7 @@ Only what differs from an ordinary quiet series is there::
 
     {"watches": [{"rule": "disk_usage", "tags": {"mount": "/"},
                   "away": 2, "spacing": 6,                            # as Seen, where not 0 and 1
-                  "window": {"mark": "…", "times": […], "values": […]},
+                  "window": {"mark": "…", "values": [[time, value], …]},
                   "machine": {"time": …, "value": …, "phase": "firing", "severity": "warning",
                               "started": …, "at": …, "ended": …, "reason": "cleared",
                               "told": ["firing", "warning", …],
@@ -50,11 +50,7 @@ def dump(host: Host) -> dict[str, Any]:
             row["spacing"] = spacing
         window = host.standing.windows.get(watch)
         if window is not None:
-            row["window"] = {
-                "mark": _mark(watch),
-                "times": list(window.times),
-                "values": list(window.values),
-            }
+            row["window"] = {"mark": _mark(watch), "values": window.pairs}
         machine = host.standing.machines.get(watch)
         if machine is not None:
             row["machine"] = _machine(machine)
@@ -75,7 +71,7 @@ def restore(
         window = row.get("window")
         if window and watch.gathers and window["mark"] == _mark(watch):
             host.standing.windows[watch] = Window(
-                watch.rule.over_ms, watch.rule.aggregate, window["times"], window["values"]
+                watch.rule.over_ms, watch.rule.aggregate, window["values"]
             )
         if "machine" in row:
             machine = host.standing.machines[watch] = _restored(watch.rule, row["machine"])

@@ -53,7 +53,7 @@ class Standing:
             watch, value = watches[number], values[number]
             if value == value:  # noqa: PLR0124 - nan
                 value = values[number] = self._compute(watch, sample.time_ms, value)
-                if watch in machines or not watch.low <= value <= watch.high:
+                if not watch.low <= value <= watch.high:
                     self._step(sample, number, value)
         for number in odd:
             if not watches[number].is_computed:
@@ -104,9 +104,7 @@ class Standing:
         for watch, window in windows.items():
             if watch in others and others[watch].gathers == watch.gathers:
                 rule = others[watch].rule
-                self.windows[others[watch]] = Window(
-                    rule.over_ms, rule.aggregate, window.times, window.values
-                )
+                self.windows[others[watch]] = Window(rule.over_ms, rule.aggregate, window.pairs)
 
     def _compute(self, watch: Watch, time_ms: int, value: float) -> float:
         """Return what is compared in the place of a value."""
