@@ -159,6 +159,7 @@ class AlertTellingRow(Base):
     """What a channel was last told about an alert: its severity, or ``over`` once it had ended."""
 
     __tablename__ = "alert_tellings"
+    __table_args__ = (Index("ix_alert_tellings_over", "over", "told_ms"),)
 
     alert_id: Mapped[int] = mapped_column(
         ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True
@@ -168,15 +169,17 @@ class AlertTellingRow(Base):
         ForeignKey("alert_groups.id", ondelete="CASCADE"), index=True
     )
     severity: Mapped[str] = mapped_column(String(16))
-    over: Mapped[bool] = mapped_column(index=True)
+    over: Mapped[bool]
     told_ms: Mapped[int] = mapped_column(BigInteger)
 
 
 class OutboxRow(Base):
     """A message on its way to a channel.
 
-    ``state``: ``waiting`` (``next_ms`` is when to try), ``sent`` or ``failed`` (for good).
-    ``document`` is a Notification; ``alert_ids`` are the alerts it tells of.
+    ``state``: ``waiting`` (``next_ms`` is when to try), ``sent`` (``next_ms`` is when) or
+    ``failed`` (for good). ``document`` is a Notification, meant for the channel that it names;
+    ``alert_ids`` are the alerts it tells of. ``reported_ms`` is when another channel was told
+    that this one takes nothing.
     """
 
     __tablename__ = "outbox"
@@ -196,6 +199,7 @@ class OutboxRow(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     next_ms: Mapped[int] = mapped_column(BigInteger)
     done_ms: Mapped[int | None] = mapped_column(BigInteger)
+    reported_ms: Mapped[int | None] = mapped_column(BigInteger)
     error: Mapped[str] = mapped_column(Text)
 
 
@@ -208,7 +212,7 @@ class SilenceRow(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     matchers: Mapped[dict[str, str]] = mapped_column(JSON)
     start_ms: Mapped[int] = mapped_column(BigInteger)
-    end_ms: Mapped[int] = mapped_column(BigInteger)
+    end_ms: Mapped[int] = mapped_column(BigInteger, index=True)
     comment: Mapped[str] = mapped_column(Text)
     created_by: Mapped[str] = mapped_column(String(255))
     created_ms: Mapped[int] = mapped_column(BigInteger)

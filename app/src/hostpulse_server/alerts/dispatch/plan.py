@@ -1,272 +1,183 @@
-"""Decides from rows who is told what now; pure: knows no clock, database or channel.
+"""Decides who is told what now. Pure: it knows no clock, no database and no socket.
 
-An incident is a group of alerts that one channel hears of together, from the first message until
-all that was told is over. Times are epoch milliseconds.
+A new group is told ``group_wait`` after its first alert. In an open one, new alerts and ends wait
+until ``group_interval`` after the last message; what becomes more serious, and the end of all that
+was told, goes at once. Never more than ``rate`` messages a minute go to a channel: the gravest
+first, and what does not fit is gathered. New groups that would not fit share one message, the
+storm, and stay together from then on.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from hostpulse_server.alerts.model import SEVERITIES
+from hostpulse_server.alerts.dispatch.book import RANKS, STORM, Group, Plan
+from hostpulse_server.alerts.dispatch.members import Members, due_ms, fold, message
+from hostpulse_server.alerts.dispatch.mutes import Mutes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MINUTE_MS = 60_000
+    from hostpulse_server.alerts.dispatch.book import Alert, Book, Settings, Telling
 
-Kind = Literal["firing", "update", "repeat", "resolved"]
-Place = tuple[str, str]  # a channel and the key of a group
-
-
-class Settings(NamedTuple):
-    """``[alerts]``, in milliseconds; ``rate`` is messages a minute and channel."""
-
-    wait_ms: int
-    interval_ms: int
-    repeat_ms: int
-    rate: int
+# how soon to look again when a channel has had its share of messages
+BUSY_MS: Final = 1_000
+_ORDER: Final = {"firing": 0, "update": 0, "resolved": 1, "repeat": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One alert as it stands; ``channels`` are those that its route names."""
-
-    id: int
-    fingerprint: str
-    severity: str
-    key: str
-    channels: tuple[str, ...]
-    is_firing: bool = True
-    is_muted: bool = False
-    acknowledged_until_ms: int = 0
-
-
-class Telling(NamedTuple):
-    """What a channel was last told of an alert that it does not know to be over."""
-
-    severity: str
-    told_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """An open incident; ``told_ms`` is ``None`` before its first message."""
-
-    wanted_ms: int | None
-    told_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is told now; the lists are ids of alerts.
-
-    ``news`` fire and the channel did not know it, or not how serious; ``ended`` are over; ``still``
-    are told before and fire on. ``is_last``: the incident is over.
-    """
-
-    place: Place
-    kind: Kind
-    severity: str
-    news: tuple[int, ...]
-    ended: tuple[int, ...]
-    still: tuple[int, ...]
-
-    @property
-    def is_last(self) -> bool:
-        """Whether nothing of the incident fires any longer."""
-        return not self.news and not self.still
+def plan(book: Book, settings: Settings) -> Plan:
+    """Return what is to be written now."""
+    found = Plan()
+    firing = [alert for alert in book.alerts if not alert.is_over]
+    mutes = Mutes(firing, book.silences, book.now_ms)
+    routed: defaultdict[str, list[Alert]] = defaultdict(list)
+    for alert in firing:
+        channels = settings.route(alert)
+        if channels and not mutes.is_muted(alert):
+            for channel in channels:
+                routed[channel].append(alert)
+    tellings: defaultdict[str, list[Telling]] = defaultdict(list)
+    for telling in book.tellings:
+        tellings[telling.channel].append(telling)
+    groups: defaultdict[str, dict[int, Group]] = defaultdict(dict)
+    for group in book.groups:
+        groups[group.channel][group.id or 0] = group
+    by_id = {alert.id: alert for alert in book.alerts}
+    for channel in settings.channels:
+        one = _Channel(channel, book, settings, mutes, found)
+        one.gather(groups[channel], tellings[channel], by_id, routed[channel])
+        one.decide()
+    for channel in (groups.keys() | tellings.keys()) - set(settings.channels):
+        found.forgotten += tellings[channel]
+        found.closed += groups[channel].values()
+    for boundary in (time for one in book.silences for time in (one.start_ms, one.end_ms)):
+        if boundary > book.now_ms:
+            found.look_at(boundary)
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """``wanted``: places with something to tell later, and since when; ``idle``: with no longer.
+class _Channel:
+    """The groups of one channel."""
 
-    ``closed``: incidents of which nothing is left. ``next_ms`` is when to plan again at the
-    latest, ``None`` if only a change can bring news.
-    """
+    def __init__(
+        self, name: str, book: Book, settings: Settings, mutes: Mutes, found: Plan
+    ) -> None:
+        self._name = name
+        self._book = book
+        self._settings = settings
+        self._mutes = mutes
+        self._plan = found
+        self._members: list[Members] = []
 
-    messages: Sequence[Message]
-    wanted: Mapping[Place, int]
-    idle: Sequence[Place]
-    closed: Sequence[Place]
-    next_ms: int | None
-
-
-@dataclass(slots=True)
-class _Members:
-    """The alerts of one place, sorted by what there is to say about them."""
-
-    new: list[Standing] = field(default_factory=list)
-    worse: list[Standing] = field(default_factory=list)
-    ended: list[Standing] = field(default_factory=list)
-    still: list[Standing] = field(default_factory=list)
-    told_ms: int = 0
-
-    @property
-    def has_news(self) -> bool:
-        return bool(self.new or self.worse or self.ended)
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """All that the planner looks at.
-
-    ``alerts``: those that fire, and those that ended while a channel does not know it.
-    ``tellings``: (alert id, channel) → what it was told. ``returns``: (channel, fingerprint) →
-    when the end of an earlier alert of that identity was told. ``sent``: channel → times of its
-    messages within the last minute, ascending.
-    """
-
-    alerts: Sequence[Standing]
-    tellings: Mapping[tuple[int, str], Telling]
-    groups: Mapping[Place, Group]
-    returns: Mapping[tuple[str, str], int]
-    sent: Mapping[str, Sequence[int]]
-
-
-def rank(severity: str) -> int:
-    """Return how serious a severity is."""
-    return SEVERITIES.index(severity) if severity in SEVERITIES else 0
-
-
-def plan(now_ms: int, world: World, settings: Settings) -> Plan:
-    """Return what to tell at ``now_ms``."""
-    places = _sort(world)
-    due: list[tuple[int, int, Message]] = []
-    wanted: dict[Place, int] = {}
-    idle: list[Place] = []
-    times: list[int] = []
-    for place, members in places.items():
-        group = world.groups.get(place)
-        if not members.has_news:
-            if group is not None and group.wanted_ms is not None:
-                idle.append(place)
-            repeat_ms = _repeat_at(members, settings)
-            if repeat_ms is None:
+    def gather(
+        self,
+        groups: Mapping[int, Group],
+        tellings: Sequence[Telling],
+        alerts: Mapping[int, Alert],
+        routed: Sequence[Alert],
+    ) -> None:
+        """Find what belongs to each group."""
+        by_id = {group_id: Members(group) for group_id, group in groups.items()}
+        speaking = {alert.id for alert in routed}
+        known = set()
+        for telling in tellings:
+            alert, members = alerts.get(telling.alert_id), by_id.get(telling.group_id)
+            if alert is None or members is None:
+                self._plan.forgotten.append(telling)
                 continue
-            if repeat_ms > now_ms:
-                times.append(repeat_ms)
+            known.add(alert.id)
+            self._place(alert, telling, members, is_speaking=alert.id in speaking)
+        by_key = {members.group.key: members for members in by_id.values()}
+        for alert in routed:
+            if alert.id not in known:
+                self._add(alert, by_key)
+        self._members = list(by_key.values())
+
+    def _place(
+        self, alert: Alert, telling: Telling, members: Members, *, is_speaking: bool
+    ) -> None:
+        if alert.is_over:
+            is_quiet = self._mutes.is_silenced(alert)
+            (members.quiet_ends if is_quiet else members.ended).append((alert, telling))
+            return
+        members.told.append((alert, telling))
+        if not is_speaking:
+            return
+        members.speaking.append((alert, telling))
+        until_ms = alert.acknowledged_until_ms
+        if until_ms > self._book.now_ms:
+            self._plan.look_at(until_ms)
+            return
+        least_ms = self._settings.interval_ms
+        if self._mutes.silenced_until(alert, telling.told_ms, least_ms) is not None:
+            members.reminders.append(alert)
+
+    def _add(self, alert: Alert, by_key: dict[str, Members]) -> None:
+        """Put an alert that was not told into its group, a new one if there is none."""
+        key = self._settings.key(alert)
+        members = by_key.get(key)
+        if members is None:
+            group = Group(self._name, key, wanted_ms=self._book.now_ms)
+            members = by_key[key] = Members(group)
+        members.new.append(alert)
+        back = self._book.returns.get((self._name, alert.fingerprint))
+        if back and alert.rank <= RANKS.get(back.severity, 0):
+            members.hold[alert.id] = back.told_ms + self._settings.interval_ms
+
+    def decide(self) -> None:
+        """Choose what goes out now."""
+        now_ms, due = self._book.now_ms, []
+        for members in self._members:
+            if self._is_dead(members):
                 continue
-            due.append((repeat_ms, -1, _message(place, members, "repeat")))
-            continue
-        since_ms = now_ms if group is None or group.wanted_ms is None else group.wanted_ms
-        wanted[place] = since_ms
-        at_ms = _due_at(place, members, group, since_ms, world, settings)
-        if at_ms > now_ms:
-            times.append(at_ms)
-        else:
-            message = _message(place, members, _kind(members, group))
-            due.append((since_ms, rank(message.severity), message))
-    messages, later_ms = _within_rate(now_ms, due, world.sent, settings.rate)
-    for message in messages:
-        wanted.pop(message.place, None)
-    closed = [place for place in world.groups if place not in places]
-    times += later_ms
-    return Plan(messages, wanted, idle, closed, min(times, default=None))
-
-
-def _sort(world: World) -> dict[Place, _Members]:
-    """Return what there is to say, by channel and group."""
-    places: dict[Place, _Members] = defaultdict(_Members)
-    channels_told: dict[int, list[str]] = defaultdict(list)
-    for alert_id, channel in world.tellings:
-        channels_told[alert_id].append(channel)
-    for alert in world.alerts:
-        told = channels_told.get(alert.id, ())
-        for channel in dict.fromkeys((*alert.channels, *told)):
-            telling = world.tellings.get((alert.id, channel))
-            if telling is None:
-                if alert.is_firing and not alert.is_muted:
-                    places[channel, alert.key].new.append(alert)
+            time_ms = due_ms(members, self._settings, now_ms)
+            if time_ms is not None and time_ms <= now_ms:
+                due.append(members)
                 continue
-            members = places[channel, alert.key]
-            if not alert.is_firing:
-                members.ended.append(alert)
-            elif rank(alert.severity) > rank(telling.severity) and not alert.is_muted:
-                members.worse.append(alert)
-            else:
-                members.still.append(alert)
-            members.told_ms = max(members.told_ms, telling.told_ms)
-    return places
+            if time_ms is not None:
+                self._plan.look_at(time_ms)
+            self._keep(members)
+        room = max(0, self._settings.rate - self._book.spent.get(self._name, 0))
+        chosen, waiting = self._choose(due, room)
+        for members in chosen:
+            self._plan.messages.append(message(members, self._settings, now_ms))
+        for members in waiting:
+            self._plan.look_at(now_ms + BUSY_MS)
+            self._keep(members)
 
+    def _keep(self, members: Members) -> None:
+        """Remember since when a group waits."""
+        if members.group.id is None:
+            self._plan.opened.append(members.group)
 
-def _due_at(
-    place: Place,
-    members: _Members,
-    group: Group | None,
-    since_ms: int,
-    world: World,
-    settings: Settings,
-) -> int:
-    """Return when the news of a place may go."""
-    channel = place[0]
-    times = []
-    if members.worse:
-        times.append(since_ms)
-    if members.ended:
-        # the end of all goes at once, of some with the next message
-        is_all = not (members.new or members.worse or members.still)
-        told_ms = group.told_ms if group and group.told_ms is not None else since_ms
-        times.append(since_ms if is_all else told_ms + settings.interval_ms)
-    for alert in members.new:
-        if group is not None and group.told_ms is not None:
-            times.append(group.told_ms + settings.interval_ms)
-            continue
-        at_ms = since_ms + settings.wait_ms
-        before_ms = world.returns.get((channel, alert.fingerprint))
-        if before_ms is not None:
-            at_ms = max(at_ms, before_ms + settings.interval_ms)
-        times.append(at_ms)
-    return min(times)
+    def _is_dead(self, members: Members) -> bool:
+        """Close a group without a word if nothing is left of it."""
+        if members.group.told_ms is None:
+            is_dead = not members.new
+            if is_dead:
+                self._plan.dropped.append(members.group)
+            return is_dead
+        if members.is_empty:
+            self._plan.closed.append(members.group)
+        return members.is_empty
 
+    def _choose(self, due: list[Members], room: int) -> tuple[Sequence[Members], Sequence[Members]]:
+        """Return which groups are told now and which have to wait."""
+        due.sort(key=self._order)
+        if len(due) <= room or room == 0:
+            return due[:room], due[room:]
+        first, rest = due[: room - 1], due[room - 1 :]
+        folded = [one for one in rest if one.group.told_ms is None]
+        storm = next((one for one in self._members if one.group.key == STORM), None)
+        if not folded or (len(folded) == 1 and storm is None) or storm in first:
+            return due[:room], due[room:]
+        self._plan.dropped += [one.group for one in folded if one.group.id is not None]
+        group = storm.group if storm else Group(self._name, STORM, wanted_ms=self._book.now_ms)
+        left = [one for one in rest if one.group.told_ms is not None and one is not storm]
+        return [*first, fold(group, folded, storm)], left
 
-def _repeat_at(members: _Members, settings: Settings) -> int | None:
-    """Return when to say again that something fires, ``None`` if there is nobody to be told."""
-    heard = [alert.acknowledged_until_ms for alert in members.still if not alert.is_muted]
-    return max(members.told_ms + settings.repeat_ms, min(heard)) if heard else None
-
-
-def _kind(members: _Members, group: Group | None) -> Kind:
-    if not (members.new or members.worse or members.still):
-        return "resolved"
-    return "firing" if group is None or group.told_ms is None else "update"
-
-
-def _message(place: Place, members: _Members, kind: Kind) -> Message:
-    said = [*members.new, *members.worse, *members.ended]
-    if kind == "repeat":
-        said = [alert for alert in members.still if not alert.is_muted]
-    return Message(
-        place=place,
-        kind=kind,
-        severity=max((alert.severity for alert in said), key=rank),
-        news=tuple(alert.id for alert in (*members.new, *members.worse)),
-        ended=tuple(alert.id for alert in members.ended),
-        still=tuple(alert.id for alert in members.still),
-    )
-
-
-def _within_rate(
-    now_ms: int,
-    due: list[tuple[int, int, Message]],
-    sent: Mapping[str, Sequence[int]],
-    rate: int,
-) -> tuple[list[Message], list[int]]:
-    """Return the messages that each channel may take now, and when it may take more."""
-    left = {
-        channel: rate - sum(at > now_ms - MINUTE_MS for at in times)
-        for channel, times in sent.items()
-    }
-    messages, later = [], []
-    for _, _, message in sorted(due, key=lambda one: (-one[1], one[0])):
-        channel = message.place[0]
-        if left.setdefault(channel, rate) > 0:
-            left[channel] -= 1
-            messages.append(message)
-        else:
-            recent = [at for at in sent.get(channel, ()) if at > now_ms - MINUTE_MS]
-            later.append((recent[0] if recent else now_ms) + MINUTE_MS)
-    return messages, later
+    def _order(self, members: Members) -> tuple[int, int, int]:
+        one = message(members, self._settings, self._book.now_ms)
+        since_ms = members.group.told_ms or members.group.wanted_ms
+        return _ORDER[one.kind], -one.rank, since_ms

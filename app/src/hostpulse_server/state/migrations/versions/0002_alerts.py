@@ -145,7 +145,7 @@ def _create_notifications() -> None:
         sa.PrimaryKeyConstraint("alert_id", "channel", name="pk_alert_tellings"),
     )
     op.create_index("ix_alert_tellings_group_id", "alert_tellings", ["group_id"], unique=False)
-    op.create_index("ix_alert_tellings_over", "alert_tellings", ["over"], unique=False)
+    op.create_index("ix_alert_tellings_over", "alert_tellings", ["over", "told_ms"], unique=False)
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -159,6 +159,7 @@ def _create_notifications() -> None:
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("next_ms", sa.BigInteger(), nullable=False),
         sa.Column("done_ms", sa.BigInteger(), nullable=True),
+        sa.Column("reported_ms", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["group_id"], ["alert_groups.id"], name="fk_outbox_group_id", ondelete="SET NULL"
@@ -179,6 +180,7 @@ def _create_notifications() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_silences"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_silences_end_ms", "silences", ["end_ms"], unique=False)
 
 
 def downgrade() -> None:

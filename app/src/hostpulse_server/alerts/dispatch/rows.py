@@ -1,0 +1,182 @@
+"""Reads from the state database what the planner decides on; no more than what is open."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from hostpulse_server.alerts.dispatch.book import (
+    Alert,
+    Book,
+    Group,
+    Quiet,
+    Return,
+    Telling,
+)
+from hostpulse_server.state.alert_models import (
+    AlertEventRow,
+    AlertGroupRow,
+    AlertRow,
+    AlertTellingRow,
+    OutboxRow,
+    SilenceRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy.orm import Session
+
+MINUTE_MS: Final = 60_000
+_PORTION: Final = 500  # bound parameters of one statement
+_COLUMNS: Final = (
+    AlertRow.id,
+    AlertRow.fingerprint,
+    AlertRow.rule,
+    AlertRow.server_id,
+    AlertRow.severity,
+    AlertRow.tags,
+    AlertRow.labels,
+    AlertRow.measurement,
+    AlertRow.field,
+    AlertRow.evidence["facts"]["verdict"].as_string().label("verdict"),
+    AlertRow.state,
+    AlertRow.acknowledged_until_ms,
+)
+
+
+def stamp(session: Session, now_ms: int) -> tuple[Any, ...]:
+    """Return what differs once an alert, an acknowledgement or a silence has changed."""
+    newest = session.scalar(sa.select(sa.func.max(AlertEventRow.id)))
+    silences = session.execute(
+        sa.select(
+            sa.func.count(),
+            sa.func.max(SilenceRow.id),
+            sa.func.sum(SilenceRow.start_ms),
+            sa.func.sum(SilenceRow.end_ms),
+        ).where(SilenceRow.end_ms > now_ms - MINUTE_MS)
+    ).one()
+    return newest, *silences
+
+
+def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: int) -> Book:
+    """Return the book as it stands."""
+    tellings = [
+        Telling(*row)
+        for row in session.execute(
+            sa.select(
+                AlertTellingRow.alert_id,
+                AlertTellingRow.channel,
+                AlertTellingRow.group_id,
+                AlertTellingRow.severity,
+                AlertTellingRow.told_ms,
+            ).where(AlertTellingRow.over.is_(False))
+        )
+    ]
+    alerts = [
+        _alert(row)
+        for row in session.execute(sa.select(*_COLUMNS).where(AlertRow.state == "firing"))
+    ]
+    missing = {one.alert_id for one in tellings} - {one.id for one in alerts}
+    alerts += [_alert(row) for row in _by_id(session, missing)]
+    since_ms = min((one.told_ms for one in tellings), default=now_ms)
+    return Book(
+        now_ms=now_ms,
+        alerts=alerts,
+        tellings=tellings,
+        groups=_groups(session),
+        returns=_returns(session, now_ms - interval_ms) if alerts else {},
+        silences=_silences(session, min(since_ms, now_ms)),
+        spent={name: spent(session, name, now_ms) for name in channels},
+    )
+
+
+def spent(session: Session, channel: str, now_ms: int) -> int:
+    """Return how many messages of a channel wait or were sent within the last minute."""
+    mine = OutboxRow.channel == channel
+    waiting = sa.select(sa.func.count()).where(mine, OutboxRow.state == "waiting")
+    return (session.scalar(waiting) or 0) + sent_lately(session, channel, now_ms)
+
+
+def sent_lately(session: Session, channel: str, now_ms: int) -> int:
+    """Return how many messages a channel took within the last minute.
+
+    Of a message that was sent ``next_ms`` is when: so an index finds it.
+    """
+    statement = sa.select(sa.func.count()).where(
+        OutboxRow.channel == channel,
+        OutboxRow.state == "sent",
+        OutboxRow.next_ms > now_ms - MINUTE_MS,
+    )
+    return session.scalar(statement) or 0
+
+
+def _alert(row: Any) -> Alert:
+    series = None
+    if row.measurement:
+        tags = json.dumps(row.tags, sort_keys=True)
+        series = (row.server_id, row.measurement, row.field, tags)
+    return Alert(
+        id=row.id,
+        fingerprint=row.fingerprint,
+        rule=row.rule,
+        server_id=row.server_id,
+        severity=row.severity,
+        tags=row.tags,
+        labels=row.labels,
+        series=series,
+        verdict=row.verdict or "",
+        is_over=row.state == "resolved",
+        acknowledged_until_ms=row.acknowledged_until_ms or 0,
+    )
+
+
+def _by_id(session: Session, ids: Iterable[int]) -> Iterator[Any]:
+    for portion in portions(sorted(ids)):
+        yield from session.execute(sa.select(*_COLUMNS).where(AlertRow.id.in_(portion)))
+
+
+def portions(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield ids in as many as one statement takes."""
+    for first in range(0, len(ids), _PORTION):
+        yield ids[first : first + _PORTION]
+
+
+def _groups(session: Session) -> list[Group]:
+    statement = sa.select(
+        AlertGroupRow.channel,
+        AlertGroupRow.key,
+        AlertGroupRow.id,
+        AlertGroupRow.wanted_ms,
+        AlertGroupRow.told_ms,
+        AlertGroupRow.opened_ms,
+    ).where(AlertGroupRow.closed_ms.is_(None))
+    return [
+        Group(row.channel, row.key, row.id, row.wanted_ms or row.opened_ms, row.told_ms)
+        for row in session.execute(statement)
+    ]
+
+
+def _returns(session: Session, since_ms: int) -> dict[tuple[str, str], Return]:
+    statement = (
+        sa.select(
+            AlertTellingRow.channel,
+            AlertRow.fingerprint,
+            AlertTellingRow.severity,
+            AlertTellingRow.told_ms,
+        )
+        .join(AlertRow, AlertRow.id == AlertTellingRow.alert_id)
+        .where(AlertTellingRow.over.is_(True), AlertTellingRow.told_ms > since_ms)
+        .order_by(AlertTellingRow.told_ms)
+    )
+    return {
+        (row.channel, row.fingerprint): Return(row.severity, row.told_ms)
+        for row in session.execute(statement)
+    }
+
+
+def _silences(session: Session, since_ms: int) -> list[Quiet]:
+    statement = sa.select(SilenceRow.matchers, SilenceRow.start_ms, SilenceRow.end_ms)
+    return [Quiet(*row) for row in session.execute(statement.where(SilenceRow.end_ms > since_ms))]
