@@ -41,7 +41,7 @@ class Poster:
     connecting and for all of it, ``resolve`` the way from names to addresses.
     """
 
-    def __init__(  # noqa: PLR0913 - what tests replace
+    def __init__(
         self,
         url: str,
         *,

@@ -1,0 +1,149 @@
+"""Alerts to tell and receivers that are real: HTTP, HTTPS by a private authority, SMTP."""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from agent.tests.conftest import Authority
+from app.tests.clock import ManualClock
+from tests.servers.slack_receiver import SlackReceiver
+
+from hostpulse_server import redact
+from hostpulse_server.channels import AlertView, Notification
+from hostpulse_server.channels.http import Poster
+from hostpulse_server.channels.rendering import Templates
+from hostpulse_server.channels.slack import Slack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+T0 = 1_795_387_200_000
+ALERT = AlertView(
+    id=17,
+    rule="disk_used",
+    server_id="web-01",
+    server_name="web-01.example.org",
+    severity="critical",
+    state="firing",
+    summary="Disk /var is 96.2 % full on web-01",
+    started_ms=T0 - 725_000,
+    fired_ms=T0 - 425_000,
+    value=96.2,
+    threshold=90.0,
+    comparison="above",
+    measurement="disk",
+    field="used_percent",
+    tags={"mount": "/var"},
+    labels={"env": "production", "role": "web"},
+    runbook="https://wiki.example.org/runbooks#disk_used",
+    dashboard="https://grafana.example.org/d/server?var-server=web-01",
+    trend=(71.0, 80.0, 89.0, 91.0, 96.2),
+    processes=({"name": "postgres", "pid": 812, "cpu_percent": 92.13, "rss_bytes": 3_300_000_000},),
+    others=("warning: I/O pressure 41 %, for 3 min",),
+)
+FIRING = Notification(
+    kind="firing",
+    channel="chat",
+    site="example",
+    severity="critical",
+    created_ms=T0,
+    incident="ab12cd",
+    environment="production",
+    alerts=(ALERT,),
+    firing=1,
+    servers=1,
+    act_url="https://monitor.example.org:8443/act/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-_",
+    timezone="Europe/Berlin",
+)
+OVER = dataclasses.replace(
+    ALERT, state="resolved", resolved_ms=T0 + 600_000, reason="cleared", value=71.3
+)
+RESOLVED = dataclasses.replace(
+    FIRING,
+    kind="resolved",
+    number=2,
+    created_ms=T0 + 600_500,
+    alerts=(OVER,),
+    firing=0,
+    resolved=1,
+)
+
+
+def storm(shown: int = 20, firing: int = 1000, servers: int = 970) -> Notification:
+    """Return a message of a group that is too large for it."""
+    alerts = tuple(
+        dataclasses.replace(
+            ALERT,
+            id=i,
+            server_id=f"web-{i:02}",
+            server_name="",
+            summary=f"Disk /var is 96 % full on web-{i:02}",
+            severity="critical" if i < 3 else "warning",
+        )
+        for i in range(shown)
+    )
+    return dataclasses.replace(FIRING, alerts=alerts, firing=firing, servers=servers)
+
+
+def all_texts(item: Any) -> list[str]:
+    """Return every text in JSON-like data, keys included."""
+    if isinstance(item, dict):
+        return [text for pair in item.items() for one in pair for text in all_texts(one)]
+    if isinstance(item, list):
+        return [text for one in item for text in all_texts(one)]
+    return [item] if isinstance(item, str) else []
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test() -> Iterator[None]:
+    """Forget what a test made known as secret."""
+    before = set(redact._known)
+    yield
+    redact._known.clear()
+    redact._known.update(before)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return a private CA."""
+    return Authority(tmp_path_factory.mktemp("authority"), "channels-test-ca")
+
+
+@pytest.fixture(scope="session")
+def trust(authority: Authority) -> ssl.SSLContext:
+    """Return a client's context that trusts the private CA only."""
+    return ssl.create_default_context(cafile=str(authority.ca_file))
+
+
+@pytest.fixture
+def receiver() -> Iterator[SlackReceiver]:
+    """Return a receiver on plain HTTP."""
+    with SlackReceiver() as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Return a clock that stands at T0."""
+    return ManualClock(T0)
+
+
+def poster(url: str, **options: Any) -> Poster:
+    """Return a poster that may speak to the loopback."""
+    return Poster(url, **{"allow_private": True, "clock": ManualClock(T0), **options})
+
+
+def slack(receiver: SlackReceiver, templates: Path | None = None) -> Slack:
+    """Return a channel to a receiver."""
+    return Slack("chat", poster(receiver.url), Templates(templates))
+
+
+def sent(receiver: SlackReceiver, notification: Notification) -> dict[str, Any]:
+    """Send and return what arrived."""
+    slack(receiver).send(notification, message_id="m-1")
+    payload: dict[str, Any] = receiver.await_posts(1)[-1].payload
+    return payload

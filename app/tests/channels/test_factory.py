@@ -1,0 +1,135 @@
+"""Channels from a configuration: faults name channel and key, secrets stay secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hostpulse_server.channels.email import Email
+from hostpulse_server.channels.factory import fault_of_url, open_channels
+from hostpulse_server.channels.slack import Slack
+from hostpulse_server.channels.webhook import Webhook
+from hostpulse_server.config import load
+from hostpulse_server.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hostpulse_server.config import ServerConfig
+
+SLACK = '[channels.chat]\nkind = "slack"\nwebhook_url_file = "chat_url"\n'
+PAGER = '[channels.pager]\nkind = "webhook"\nurl_file = "pager_url"\n'
+MAIL = (
+    '[channels.mail]\nkind = "email"\nhost = "smtp.example.org"\n'
+    'from = "Hostpulse <hostpulse@example.org>"\nto = ["ops@example.org"]\n'
+)
+LOGIN = 'username = "u"\npassword_file = "smtp_password"\n'
+URL = "https://hooks.example.org/services/T0/B0/verysecretverysecret"
+
+
+def configuration(folder: Path, text: str, **secrets: str) -> ServerConfig:
+    """Return a configuration with its secrets beside it."""
+    path = folder / "server.toml"
+    path.write_text(f'data_dir = "{folder}"\n{text}')
+    for name, secret in secrets.items():
+        (folder / name).touch(0o600)
+        (folder / name).write_text(secret)
+    return load(path, {})
+
+
+def test_channels_come_in_the_order_of_the_configuration(tmp_path: Path) -> None:
+    """The first other one is the fallback, so order counts."""
+    config = configuration(
+        tmp_path, PAGER + MAIL + LOGIN + SLACK, pager_url=URL, chat_url=URL, smtp_password="secret"
+    )
+    channels = open_channels(config)
+    assert list(channels) == ["pager", "mail", "chat"]
+    assert [type(one) for one in channels.values()] == [Webhook, Email, Slack]
+
+
+def test_all_faults_are_told_at_once_with_channel_and_key(tmp_path: Path) -> None:
+    """One a line."""
+    config = configuration(tmp_path, SLACK + PAGER + MAIL + LOGIN, chat_url="http://x.example/")
+    with pytest.raises(ConfigError) as caught:
+        open_channels(config)
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "channels.chat.webhook_url_file",
+        "channels.pager.url_file",
+        "channels.mail.password_file",
+    ]
+    assert "https" in lines[0]
+    assert "pager_url" in lines[1]
+
+
+def test_a_secret_that_others_can_read_names_the_channel(tmp_path: Path) -> None:
+    """The fix is told, too."""
+    config = configuration(tmp_path, SLACK, chat_url=URL)
+    (tmp_path / "chat_url").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"channels\.chat\.webhook_url_file: .*chmod 600"):
+        open_channels(config)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example.org/x",
+        "ftp://hooks.example.org/x",
+        "file:///etc/passwd",
+        "hooks.example.org/x",
+        "https://",
+        "https:///path",
+        "https://user:secretsecret@hooks.example.org/x",
+        "https://user@hooks.example.org/x",
+        "https://hooks.example.org:99999/x",
+        "https://hooks.example.org:abc/x",
+        "https://[::1/x",
+        "https://hooks.example.org/a b",
+        "https://hooks.example.org/a\nhttps://two.example/",
+        "https://hooks.examplé.org/x",
+    ],
+)
+def test_addresses_that_cannot_be_used_are_refused_and_not_shown(url: str) -> None:
+    """What is in a secret file is no matter for a terminal, however wrong."""
+    fault = fault_of_url(url, allow_private=False)
+    assert fault
+    assert "hooks" not in fault
+    assert "secretsecret" not in fault
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.7:8080/hook", "http://u:p@relay.internal/x"])
+def test_allow_private_takes_http_and_a_login(url: str) -> None:
+    """For relays of one's own."""
+    assert fault_of_url(url, allow_private=False)
+    assert not fault_of_url(url, allow_private=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ('username = "u"\n', "password_file"),
+        ('password_file = "smtp_password"\n', "username"),
+    ],
+)
+def test_half_a_login_is_a_fault(tmp_path: Path, more: str, key: str) -> None:
+    """A name without a password and the other way round."""
+    config = configuration(tmp_path, MAIL + more, smtp_password="secret")
+    with pytest.raises(ConfigError, match=rf"channels\.mail\.{key}"):
+        open_channels(config)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "ops", "@example.org", "a@b@", "a b@example.org", "a@example.org\\nBcc: x@y.z"]
+)
+def test_a_mail_address_that_is_none_is_a_fault(tmp_path: Path, address: str) -> None:
+    """Also one that would make a header of its own."""
+    text = MAIL.replace('"ops@example.org"', f'"good@example.org", "{address}"')
+    with pytest.raises(ConfigError, match=r"channels\.mail\.to"):
+        open_channels(configuration(tmp_path, text))
+
+
+def test_mail_for_nobody_is_a_fault(tmp_path: Path) -> None:
+    """An empty list."""
+    with pytest.raises(ConfigError, match=r"channels\.mail\.to"):
+        open_channels(configuration(tmp_path, MAIL.replace('"ops@example.org"', "")))
