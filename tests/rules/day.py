@@ -202,7 +202,9 @@ def _confirm(database: Database, now_ms: int, time_s: int) -> list[Told]:
         return []
     with state.writing(database) as session:
         session.execute(
-            sa.text("UPDATE outbox SET state = 'sent', done_ms = :now WHERE state = 'waiting'"),
+            sa.text(
+                "UPDATE outbox SET state = 'sent', done_ms = :now, next_ms = :now WHERE state = 'waiting'"
+            ),
             {"now": now_ms},
         )
     return [_told(document, time_s) for _, document in waiting]

@@ -97,6 +97,7 @@ def test_a_channel_that_takes_nothing_is_named(
         "kind": "firing",
         "document": {},
         "alert_ids": [],
+        "refused_by": [],
         "error": "",
         "state": "waiting",
         "attempts": 1,

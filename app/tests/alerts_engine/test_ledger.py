@@ -137,6 +137,7 @@ def test_what_is_long_over_goes_in_portions(
             kind="firing",
             document={},
             alert_ids=[],
+            refused_by=[],
             state=kind,
             attempts=1,
             created_ms=0,

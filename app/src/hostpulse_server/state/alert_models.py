@@ -178,8 +178,8 @@ class OutboxRow(Base):
 
     ``state``: ``waiting`` (``next_ms`` is when to try), ``sent`` (``next_ms`` is when) or
     ``failed`` (for good). ``document`` is a Notification, meant for the channel that it names;
-    ``alert_ids`` are the alerts it tells of. ``reported_ms`` is when another channel was told
-    that this one takes nothing.
+    ``alert_ids`` are the alerts it tells of, ``refused_by`` the channels that did not take it
+    before. ``reported_ms`` is when another channel was told that this one takes nothing.
     """
 
     __tablename__ = "outbox"
@@ -200,6 +200,7 @@ class OutboxRow(Base):
     next_ms: Mapped[int] = mapped_column(BigInteger)
     done_ms: Mapped[int | None] = mapped_column(BigInteger)
     reported_ms: Mapped[int | None] = mapped_column(BigInteger)
+    refused_by: Mapped[list[str]] = mapped_column(JSON)
     error: Mapped[str] = mapped_column(Text)
 
 

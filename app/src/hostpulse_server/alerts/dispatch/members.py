@@ -12,6 +12,7 @@ from hostpulse_server.alerts.dispatch.book import (
     Alert,
     Group,
     Message,
+    MessageKind,
     Settings,
     Telling,
 )
@@ -98,7 +99,7 @@ def message(members: Members, settings: Settings, now_ms: int) -> Message:
     superseded = [one for one in ends if one.fingerprint in again]
     ends = [one for one in ends if one.fingerprint not in again]
     if news:
-        kind = "firing" if group.told_ms is None else "update"
+        kind: MessageKind = "firing" if group.told_ms is None else "update"
         return Message(group, kind, news, ends, superseded)
     repeated = _repeated(members, settings, now_ms)
     if repeated:

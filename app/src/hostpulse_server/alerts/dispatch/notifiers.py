@@ -5,19 +5,18 @@ A message is sent, then marked. A crash in between sends that one again, under t
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import random
 import threading
 from typing import TYPE_CHECKING, Final
 
-from hostpulse_server.alerts.dispatch import outbox
+from hostpulse_server.alerts.dispatch import fallback, outbox
 from hostpulse_server.channels.base import ChannelError, Notification
 from hostpulse_server.errors import StateUnavailableError
 from hostpulse_server.state import reading, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Engine as Database
     from sqlalchemy.orm import Session
@@ -30,8 +29,10 @@ if TYPE_CHECKING:
 FIRST_SECONDS: Final = 1.0
 MOST_SECONDS: Final = 300.0
 IDLE_SECONDS: Final = 1.0
-# passing errors for so long are worth a word on another channel
+# a message that waits for so long is worth a word on another channel
 WORRY_MS: Final = 600_000
+# a fault of our own is tried so often
+MOST_FAULTS: Final = 10
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Notifiers:
         with writing(self._database) as session:
             for row in outbox.strays(session, names):
                 reason = f"channel {row.channel} is no longer configured"
-                hand_on(session, row, names[0], reason, self._clock.now_ms())
+                fallback.give_up(session, row, names, reason, self._clock.now_ms())
 
 
 class Drain:
@@ -99,21 +100,18 @@ class Drain:
         config: ServerConfig,
         database: Database,
         clock: Clock,
-        wake_all: object,
+        wake_all: Callable[[], None],
     ) -> None:
         self._name = name
         self._channel = channel
         self._names = names
-        self._site = config.site.name
-        self._timezone = config.site.timezone
+        self._config = config
         self._database = database
         self._clock = clock
         self._wake_all = wake_all
         self._event = threading.Event()
         self._is_stopping = False
         self._paused_until_ms = 0
-        self._failing_since_ms: int | None = None
-        self._has_worried = False
         self._thread = threading.Thread(target=self._run, name=f"notify-{name}", daemon=True)
 
     def start(self) -> None:
@@ -162,24 +160,39 @@ class Drain:
             row = outbox.first(session, self._name)
             if row is None:
                 return IDLE_SECONDS
+            due_ms = max(row.next_ms, self._free_ms(session, now_ms))
             session.expunge(row)
-        if row.next_ms > now_ms:
-            return (row.next_ms - now_ms) / 1000
-        notification = Notification.from_document(row.document)
-        incident = notification.incident or notification.kind
+        if due_ms > now_ms:
+            return (due_ms - now_ms) / 1000
+        self._send(row)
+        return 0.0
+
+    def _free_ms(self, session: Session, now_ms: int) -> int:
+        """Return when the channel may have another message."""
+        rate = self._config.alerts.messages_per_minute
+        lately = outbox.sent_lately(session, self._name, now_ms)
+        return lately[-rate] + outbox.MINUTE_MS if len(lately) >= rate else 0
+
+    def _send(self, row: OutboxRow) -> None:
         try:
+            notification = Notification.from_document(row.document)
+            incident = notification.incident or notification.kind
             self._channel.send(notification, message_id=f"{incident}.{row.id}")
         except ChannelError as error:
             self._failed(row, error)
+        except Exception as error:
+            # ours to mend, but it must not hold up the messages after it
+            log.exception("message %d to %s was not sent", row.id, self._name)
+            text = f"unforeseen {type(error).__name__}; the log of the alert engine has more"
+            self._failed(row, ChannelError(text, permanent=row.attempts + 1 >= MOST_FAULTS))
         else:
             self._sent(row)
-        return 0.0
 
     def _sent(self, row: OutboxRow) -> None:
         now_ms = self._clock.now_ms()
-        self._failing_since_ms, self._has_worried = None, False
         with writing(self._database) as session:
-            if outbox.settle(session, row.id, state="sent", done_ms=now_ms):
+            done = {"state": "sent", "done_ms": now_ms, "next_ms": now_ms, "error": ""}
+            if outbox.settle(session, row.id, **done):
                 told = {"channel": self._name, "kind": row.kind, "message": row.id}
                 outbox.note(session, row.alert_ids, "told", now_ms, told)
 
@@ -189,27 +202,10 @@ class Drain:
         log.warning("channel %s, message %d, try %d: %s", self._name, row.id, attempts, error)
         with writing(self._database) as session:
             if error.permanent:
-                self._give_up(session, row, str(error), now_ms)
+                fallback.give_up(session, row, self._names, str(error), now_ms)
             else:
                 self._postpone(session, row, error, now_ms)
-
-    def _give_up(self, session: Session, row: OutboxRow, reason: str, now_ms: int) -> None:
-        if not outbox.settle(
-            session,
-            row.id,
-            state="failed",
-            done_ms=now_ms,
-            attempts=row.attempts + 1,
-            error=reason,
-        ):
-            return
-        failed = {"channel": self._name, "kind": row.kind, "message": row.id, "error": reason}
-        outbox.note(session, row.alert_ids, "failed", now_ms, failed)
-        fallback = self._fallback(row)
-        if fallback:
-            add_handed_on(
-                session, row, fallback, f"{self._name} did not take this: {reason}", now_ms
-            )
+        self._wake_all()
 
     def _postpone(self, session: Session, row: OutboxRow, error: ChannelError, now_ms: int) -> None:
         bound = min(MOST_SECONDS, FIRST_SECONDS * 2 ** min(row.attempts, 16))
@@ -217,57 +213,9 @@ class Drain:
         if error.retry_after is not None:
             seconds += error.retry_after
             self._paused_until_ms = now_ms + int(error.retry_after * 1000)
-        outbox.settle(
-            session,
-            row.id,
-            attempts=row.attempts + 1,
-            next_ms=now_ms + int(seconds * 1000),
-            **({} if outbox.refused_by(row) else {"error": str(error)}),
-        )
-        self._failing_since_ms = self._failing_since_ms or now_ms
-        fallback = self._fallback(row)
-        if now_ms - self._failing_since_ms >= WORRY_MS and fallback and not self._has_worried:
-            self._has_worried = True
-            text = (
-                f"Channel {self._name} has taken no message for "
-                f"{(now_ms - self._failing_since_ms) // 60_000} minutes; they wait and are tried "
-                f"again: {error}"
-            )
-            outbox.add(session, self._notice(fallback, text, now_ms), now_ms)
-
-    def _notice(self, channel: str, text: str, now_ms: int) -> Notification:
-        return Notification(
-            kind="notice",
-            channel=channel,
-            site=self._site,
-            severity="warning",
-            created_ms=now_ms,
-            note=text,
-            timezone=self._timezone,
-        )
-
-    def _fallback(self, row: OutboxRow) -> str:
-        """Return the first other channel that has not refused this message, ``""`` if none."""
-        out = {self._name, *outbox.refused_by(row)}
-        return next((name for name in self._names if name not in out), "")
-
-
-def hand_on(session: Session, row: OutboxRow, channel: str, reason: str, now_ms: int) -> None:
-    """Give a message up where it waits and queue it for another channel."""
-    if outbox.settle(session, row.id, state="failed", done_ms=now_ms, error=reason):
-        add_handed_on(session, row, channel, reason, now_ms)
-
-
-def add_handed_on(session: Session, row: OutboxRow, channel: str, reason: str, now_ms: int) -> None:
-    """Queue a message for another channel, with the reason at its top."""
-    before = Notification.from_document(row.document)
-    note = f"{reason}. {before.note}" if before.note else reason
-    refused = [*outbox.refused_by(row), row.channel]
-    outbox.add(
-        session,
-        dataclasses.replace(before, channel=channel, note=note),
-        now_ms,
-        group_id=row.group_id,
-        alert_ids=row.alert_ids,
-        via=", ".join(refused),
-    )
+        values = {"attempts": row.attempts + 1, "next_ms": now_ms + int(seconds * 1000)}
+        waits_ms = now_ms - row.created_ms
+        if waits_ms >= WORRY_MS and not outbox.is_reported(session, self._name):
+            values["reported_ms"] = now_ms
+            fallback.report(session, self._config, row, self._names, f"{error}", now_ms)
+        outbox.settle(session, row.id, error=str(error), **values)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from hostpulse_server.state.alert_models import AlertEventRow, AlertRow, OutboxRow
 
@@ -15,21 +16,18 @@ if TYPE_CHECKING:
 
     from hostpulse_server.channels.base import Notification
 
-# of the words about hostpulse itself no rate is kept
-_COUNTED = ("firing", "update", "repeat", "resolved")
-_VIA = "instead of "
+MINUTE_MS: Final = 60_000
 
 
 def add(
     session: Session,
     notification: Notification,
-    now_ms: int,
     *,
-    group_id: int | None = None,
     alert_ids: Sequence[int] = (),
-    via: str = "",
+    group_id: int | None = None,
+    refused_by: Sequence[str] = (),
 ) -> None:
-    """Queue a message; ``via`` names the channels that did not take it."""
+    """Put a message into the outbox of the channel that it names, to be sent at once."""
     session.add(
         OutboxRow(
             channel=notification.channel,
@@ -37,38 +35,31 @@ def add(
             kind=notification.kind,
             document=notification.to_document(),
             alert_ids=list(alert_ids),
+            refused_by=list(refused_by),
             state="waiting",
             attempts=0,
-            created_ms=now_ms,
-            next_ms=now_ms,
-            error=_VIA + via if via else "",
+            created_ms=notification.created_ms,
+            next_ms=notification.created_ms,
+            error="",
         )
     )
 
 
-def refused_by(row: OutboxRow) -> list[str]:
-    """Return the channels that did not take this message before."""
-    return row.error.removeprefix(_VIA).split(", ") if row.error.startswith(_VIA) else []
-
-
-def sent_since(session: Session, since_ms: int) -> dict[str, list[int]]:
-    """Return channel → when messages were queued for it, ascending."""
-    rows = session.execute(
-        sa.select(OutboxRow.channel, OutboxRow.created_ms)
-        .where(OutboxRow.created_ms > since_ms, OutboxRow.kind.in_(_COUNTED))
-        .order_by(OutboxRow.id)
-    )
-    found: dict[str, list[int]] = {}
-    for channel, created_ms in rows:
-        found.setdefault(channel, []).append(created_ms)
-    return found
-
-
 def first(session: Session, channel: str) -> OutboxRow | None:
-    """Return the message whose turn is next, whether it is time or not."""
+    """Return the message whose turn is next, whether it is time or not.
+
+    A later message of an incident waits for an earlier one: nobody reads of an end first.
+    """
+    earlier = aliased(OutboxRow)
+    has_earlier = sa.exists().where(
+        earlier.channel == channel,
+        earlier.state == "waiting",
+        earlier.group_id == OutboxRow.group_id,
+        earlier.id < OutboxRow.id,
+    )
     return session.scalars(
         sa.select(OutboxRow)
-        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting")
+        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting", ~has_earlier)
         .order_by(OutboxRow.next_ms, OutboxRow.id)
         .limit(1)
     ).first()
@@ -77,8 +68,48 @@ def first(session: Session, channel: str) -> OutboxRow | None:
 def strays(session: Session, channels: Sequence[str]) -> Sequence[OutboxRow]:
     """Return messages that wait for channels that are no longer configured."""
     return session.scalars(
-        sa.select(OutboxRow).where(OutboxRow.state == "waiting", OutboxRow.channel.not_in(channels))
+        sa.select(OutboxRow)
+        .where(OutboxRow.state == "waiting", OutboxRow.channel.not_in(channels))
+        .order_by(OutboxRow.id)
     ).all()
+
+
+def spent(session: Session, channel: str, now_ms: int) -> int:
+    """Return how many messages of a channel wait or were sent within the last minute."""
+    waiting = sa.select(sa.func.count()).where(
+        OutboxRow.channel == channel, OutboxRow.state == "waiting"
+    )
+    return (session.scalar(waiting) or 0) + len(sent_lately(session, channel, now_ms))
+
+
+def sent_lately(session: Session, channel: str, now_ms: int) -> Sequence[int]:
+    """Return when a channel took messages within the last minute, ascending.
+
+    Of a message that was sent ``next_ms`` is when: so an index finds it.
+    """
+    return session.scalars(
+        sa.select(OutboxRow.next_ms)
+        .where(
+            OutboxRow.channel == channel,
+            OutboxRow.state == "sent",
+            OutboxRow.next_ms > now_ms - MINUTE_MS,
+        )
+        .order_by(OutboxRow.next_ms)
+    ).all()
+
+
+def is_reported(session: Session, channel: str) -> bool:
+    """Tell whether another channel was told that messages of this one wait."""
+    found = session.scalar(
+        sa.select(OutboxRow.id)
+        .where(
+            OutboxRow.channel == channel,
+            OutboxRow.state == "waiting",
+            OutboxRow.reported_ms.is_not(None),
+        )
+        .limit(1)
+    )
+    return found is not None
 
 
 def settle(session: Session, number: int, **values: Any) -> bool:
@@ -96,9 +127,8 @@ def note(
     session: Session, alert_ids: Sequence[int], kind: str, at_ms: int, document: dict[str, Any]
 ) -> None:
     """Write into the history of alerts what became of a message about them."""
-    known = set(session.scalars(sa.select(AlertRow.id).where(AlertRow.id.in_(alert_ids))))
+    known = session.scalars(sa.select(AlertRow.id).where(AlertRow.id.in_(alert_ids)))
     session.add_all(
         AlertEventRow(alert_id=number, at_ms=at_ms, kind=kind, document=document)
-        for number in alert_ids
-        if number in known
+        for number in sorted(known)
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from hostpulse_server.alerts.dispatch import outbox
 from hostpulse_server.alerts.dispatch.book import (
     Alert,
     Book,
@@ -20,7 +21,6 @@ from hostpulse_server.state.alert_models import (
     AlertGroupRow,
     AlertRow,
     AlertTellingRow,
-    OutboxRow,
     SilenceRow,
 )
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-MINUTE_MS: Final = 60_000
+T = TypeVar("T")
 _PORTION: Final = 500  # bound parameters of one statement
 _COLUMNS: Final = (
     AlertRow.id,
@@ -56,7 +56,7 @@ def stamp(session: Session, now_ms: int) -> tuple[Any, ...]:
             sa.func.max(SilenceRow.id),
             sa.func.sum(SilenceRow.start_ms),
             sa.func.sum(SilenceRow.end_ms),
-        ).where(SilenceRow.end_ms > now_ms - MINUTE_MS)
+        ).where(SilenceRow.end_ms > now_ms - outbox.MINUTE_MS)
     ).one()
     return newest, *silences
 
@@ -89,28 +89,8 @@ def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: in
         groups=_groups(session),
         returns=_returns(session, now_ms - interval_ms) if alerts else {},
         silences=_silences(session, min(since_ms, now_ms)),
-        spent={name: spent(session, name, now_ms) for name in channels},
+        spent={name: outbox.spent(session, name, now_ms) for name in channels},
     )
-
-
-def spent(session: Session, channel: str, now_ms: int) -> int:
-    """Return how many messages of a channel wait or were sent within the last minute."""
-    mine = OutboxRow.channel == channel
-    waiting = sa.select(sa.func.count()).where(mine, OutboxRow.state == "waiting")
-    return (session.scalar(waiting) or 0) + sent_lately(session, channel, now_ms)
-
-
-def sent_lately(session: Session, channel: str, now_ms: int) -> int:
-    """Return how many messages a channel took within the last minute.
-
-    Of a message that was sent ``next_ms`` is when: so an index finds it.
-    """
-    statement = sa.select(sa.func.count()).where(
-        OutboxRow.channel == channel,
-        OutboxRow.state == "sent",
-        OutboxRow.next_ms > now_ms - MINUTE_MS,
-    )
-    return session.scalar(statement) or 0
 
 
 def _alert(row: Any) -> Alert:
@@ -138,7 +118,7 @@ def _by_id(session: Session, ids: Iterable[int]) -> Iterator[Any]:
         yield from session.execute(sa.select(*_COLUMNS).where(AlertRow.id.in_(portion)))
 
 
-def portions(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+def portions(ids: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield ids in as many as one statement takes."""
     for first in range(0, len(ids), _PORTION):
         yield ids[first : first + _PORTION]

@@ -160,6 +160,7 @@ def _create_notifications() -> None:
         sa.Column("next_ms", sa.BigInteger(), nullable=False),
         sa.Column("done_ms", sa.BigInteger(), nullable=True),
         sa.Column("reported_ms", sa.BigInteger(), nullable=True),
+        sa.Column("refused_by", sa.JSON(), nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["group_id"], ["alert_groups.id"], name="fk_outbox_group_id", ondelete="SET NULL"
