@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from app.tests.clock import ManualClock
-from hostpulse_server.alerts.dispatch import Dispatcher
 from tests.rules.fleet import DAY_S, INTERVAL_S, Fleet, Incident, body
 
 from hostpulse_server import state
+from hostpulse_server.alerts.dispatch import Dispatcher
 from hostpulse_server.alerts.engine.ingest_watch import IngestWatch
 from hostpulse_server.alerts.engine.loop import Engine
 from hostpulse_server.alerts.engine.roster import Roster
@@ -203,7 +203,8 @@ def _confirm(database: Database, now_ms: int, time_s: int) -> list[Told]:
     with state.writing(database) as session:
         session.execute(
             sa.text(
-                "UPDATE outbox SET state = 'sent', done_ms = :now, next_ms = :now WHERE state = 'waiting'"
+                "UPDATE outbox SET state = 'sent', done_ms = :now, next_ms = :now "
+                "WHERE state = 'waiting'"
             ),
             {"now": now_ms},
         )
