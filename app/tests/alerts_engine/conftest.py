@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from app.tests.clock import ManualClock
-from hostpulse_server.alerts.dispatch import Dispatcher
 
 from hostpulse_server import state
+from hostpulse_server.alerts.dispatch import Dispatcher
 from hostpulse_server.alerts.engine.ingest_watch import IngestWatch
 from hostpulse_server.alerts.engine.loop import Engine
 from hostpulse_server.alerts.engine.roster import Roster

@@ -52,7 +52,7 @@ def route(config: ServerConfig, values: Mapping[str, str]) -> Routing:
     if not config.routes:
         names = tuple(config.channels) if values["severity"] in UNROUTED else ()
         return Routing(None, None, names, ())
-    refusals = []
+    refusals: list[Refusal] = []
     for number, one in enumerate(config.routes, start=1):
         if matches(one.match, values):
             return Routing(number, one, tuple(dict.fromkeys(one.channels)), tuple(refusals))

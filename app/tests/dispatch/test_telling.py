@@ -1,0 +1,312 @@
+"""When something is told, to whom, and when not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hostpulse_server.channels.base import MAX_SHOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.tests.dispatch.desk import Desk, Heard
+
+HOUR = 3600.0
+
+
+def kinds(heard: list[Heard]) -> list[str]:
+    """Return the kinds of messages."""
+    return [one.kind for one in heard]
+
+
+def test_a_group_is_told_after_its_wait(desk: Desk) -> None:
+    """With what joined it meanwhile."""
+    desk.fire("web-01")
+    assert desk.run(9) == []
+    desk.fire("web-02")
+    (one,) = desk.run(2)
+    assert (one.at, one.kind, one.names) == (10.0, "firing", ["web-01", "web-02"])
+    assert (one.message.firing, one.message.servers, one.message.number) == (2, 2, 1)
+
+
+def test_without_a_wait_the_first_goes_at_once(make: Callable[..., Desk]) -> None:
+    """In the turn that wrote it."""
+    desk = make('group_wait = "0s"')
+    desk.fire("web-01")
+    desk.turn()
+    assert kinds(desk.heard) == ["firing"]
+
+
+def test_what_joins_later_waits_for_the_interval(desk: Desk) -> None:
+    """It is an update of the same incident, and says how many there are in all."""
+    desk.fire("web-01")
+    (first,) = desk.run(11)
+    desk.fire("web-02")
+    assert desk.run(298) == []
+    (later,) = desk.run(2)
+    assert (later.at, later.kind, later.names) == (310.0, "update", ["web-02"])
+    assert later.message.incident == first.message.incident
+    assert (later.message.number, later.message.firing, later.message.servers) == (2, 2, 2)
+
+
+def test_the_end_of_all_is_told_at_once(desk: Desk) -> None:
+    """And closes the incident: what fires later is another one."""
+    number = desk.fire("web-01")
+    (first,) = desk.run(20)
+    desk.end(number)
+    (last,) = desk.run(1)
+    assert (last.kind, last.names, last.message.act_url) == ("resolved", ["web-01"], "")
+    assert (last.message.firing, last.message.resolved) == (0, 1)
+    desk.fire("web-02")
+    (other,) = desk.run(11)
+    assert other.message.incident not in {first.message.incident, ""}
+    assert other.message.number == 1
+
+
+def test_the_end_of_one_of_two_waits_for_the_interval(desk: Desk) -> None:
+    """The other still fires."""
+    number = desk.fire("web-01")
+    desk.fire("web-02")
+    desk.run(11)
+    desk.end(number)
+    assert desk.run(298) == []
+    (one,) = desk.run(2)
+    assert (one.kind, one.names) == ("resolved", ["web-01"])
+    assert (one.message.firing, one.message.resolved) == (1, 1)
+
+
+def test_what_was_over_before_it_was_told_is_never_told(desk: Desk) -> None:
+    """Neither its beginning nor its end."""
+    number = desk.fire("web-01")
+    desk.run(5)
+    desk.end(number)
+    assert desk.run(HOUR) == []
+
+
+def test_what_becomes_more_serious_is_told_at_once(desk: Desk) -> None:
+    """And what becomes less so is not told."""
+    number = desk.fire("web-01")
+    desk.run(11)
+    desk.rise(number)
+    (one,) = desk.run(1)
+    assert (one.kind, one.message.severity) == ("update", "critical")
+    desk.rise(number, "warning")
+    assert desk.run(HOUR) == []
+
+
+def test_one_that_comes_back_soon_waits_for_the_interval(desk: Desk) -> None:
+    """So that what flaps makes two messages in five minutes, not twenty."""
+    desk.end_of = desk.fire("web-01")  # type: ignore[attr-defined]
+    desk.run(11)
+    for _ in range(10):
+        desk.end(desk.end_of)  # type: ignore[attr-defined]
+        desk.run(10)
+        desk.end_of = desk.fire("web-01")  # type: ignore[attr-defined]
+        desk.run(10)
+    assert kinds(desk.heard) == ["firing", "resolved"]
+    (back,) = desk.run(300)
+    assert (back.kind, back.names) == ("firing", ["web-01"])
+
+
+def test_repeats_come_only_while_it_fires_and_nobody_has_acknowledged(desk: Desk) -> None:
+    """Each repeat interval, and again once the acknowledgement is over."""
+    number = desk.fire("web-01")
+    desk.run(11)
+    (one,) = desk.run(4 * HOUR)
+    assert (one.kind, one.at) == ("repeat", 10 + 4 * HOUR)
+    desk.acknowledge(number, 6 * HOUR)
+    assert desk.run(6 * HOUR - 10) == []
+    (again,) = desk.run(20)
+    assert again.kind == "repeat"
+    desk.end(number)
+    assert kinds(desk.run(9 * HOUR)) == ["resolved"]
+
+
+def test_an_acknowledged_one_that_becomes_critical_is_told(desk: Desk) -> None:
+    """Somebody knew of a warning."""
+    number = desk.fire("web-01")
+    desk.run(11)
+    desk.acknowledge(number, HOUR)
+    desk.rise(number)
+    assert kinds(desk.run(10)) == ["update"]
+
+
+def test_routes_choose_and_only_who_was_told_hears_the_end(two: Desk) -> None:
+    """The first route that matches wins."""
+    low, high = two.fire("web-01"), two.fire("web-02", severity="critical", rule="disk_usage")
+    heard = two.run(11)
+    assert sorted((one.channel, one.names[0]) for one in heard) == [
+        ("mail", "web-01"),
+        ("mail", "web-02"),
+        ("pager", "web-02"),
+    ]
+    two.end(low)
+    two.end(high)
+    ends = two.run(11)
+    assert sorted((one.channel, one.names[0]) for one in ends) == [
+        ("mail", "web-01"),
+        ("mail", "web-02"),
+        ("pager", "web-02"),
+    ]
+    assert {one.kind for one in ends} == {"resolved"}
+
+
+def test_one_that_rises_into_a_route_is_told_there(two: Desk) -> None:
+    """The pager is called when a warning turns critical."""
+    number = two.fire("web-01")
+    assert [one.channel for one in two.run(11)] == ["mail"]
+    two.rise(number)
+    heard = two.run(15)
+    assert sorted((one.channel, one.kind) for one in heard) == [
+        ("mail", "update"),
+        ("pager", "firing"),
+    ]
+
+
+def test_without_routes_what_is_good_to_know_is_not_told(desk: Desk) -> None:
+    """Warning and above are."""
+    desk.fire("web-01", severity="info")
+    assert desk.run(HOUR) == []
+
+
+def test_a_host_that_is_down_mutes_what_else_it_has(desk: Desk) -> None:
+    """What still stands when it is back is told then."""
+    down = desk.fire("web-01", "liveness", "critical", verdict="host_down")
+    desk.fire("web-01", "disk_usage", "critical", measurement="disk")
+    desk.fire("web-02", "disk_usage", measurement="disk")
+    assert sorted(name for one in desk.run(11) for name in one.names) == ["web-01", "web-02"]
+    assert {alert.rule for one in desk.heard for alert in one.message.alerts} == {
+        "liveness",
+        "disk_usage",
+    }
+    desk.end(down)
+    # at once: it is graver than the warning of the other host
+    heard = desk.run(1)
+    assert [(one.kind, one.names) for one in heard] == [
+        ("update", ["web-01"]),
+        ("resolved", ["web-01"]),
+    ]
+    assert desk.run(310) == []
+
+
+def test_a_critical_one_mutes_the_warning_of_the_same_figure(desk: Desk) -> None:
+    """But not that of another mount."""
+    for severity, mount, rule in (
+        ("critical", "/", "disk_usage"),
+        ("warning", "/", "disk_growth"),
+        ("warning", "/srv", "disk_growth"),
+    ):
+        desk.fire("web-01", rule, severity, measurement="disk", tags={"mount": mount})
+    told = [alert for one in desk.run(11) for alert in one.message.alerts]
+    assert sorted((alert.rule, alert.tags["mount"]) for alert in told) == [
+        ("disk_growth", "/srv"),
+        ("disk_usage", "/"),
+    ]
+
+
+def test_trouble_of_our_own_mutes_what_liveness_says_of_hosts(desk: Desk) -> None:
+    """One message about us, not fifty about hosts; what samples say is told."""
+    desk.fire("", "liveness", "critical", verdict="fleet")
+    for number in range(50):
+        desk.fire(f"web-{number}", "liveness", "warning", verdict="silent")
+    desk.fire("web-01", "disk_usage", measurement="disk")
+    assert sorted(one.names for one in desk.run(11)) == [[""], ["web-01"]]
+
+
+def test_a_silence_keeps_quiet_and_what_still_fires_is_told_after_it(desk: Desk) -> None:
+    """By globs of anything an alert has, tags and labels included."""
+    desk.silence(HOUR, server_id="web-*", mount="/srv*")
+    desk.fire("web-01", "disk_usage", measurement="disk", tags={"mount": "/srv/a"})
+    assert desk.run(HOUR - 1) == []
+    (one,) = desk.run(12)
+    assert (one.kind, one.names) == ("firing", ["web-01"])
+
+
+def test_under_a_silence_nothing_is_repeated_and_no_end_is_told(desk: Desk) -> None:
+    """And after it what still fires is told once more."""
+    over, still = desk.fire("web-01"), desk.fire("web-02")
+    desk.run(11)
+    desk.silence(5 * HOUR, server_id="web-*")
+    desk.run(10)
+    desk.end(over)
+    assert desk.run(5 * HOUR - 20) == []
+    heard = desk.run(300)
+    assert [(one.kind, sorted(one.names)) for one in heard] == [("repeat", ["web-01", "web-02"])]
+    desk.end(still)
+    assert kinds(desk.run(1)) == ["resolved"]
+
+
+def test_a_restart_sends_nothing_again(desk: Desk) -> None:
+    """All that is known is in the database."""
+    number = desk.fire("web-01")
+    desk.run(11)
+    desk.restart()
+    assert desk.run(HOUR) == []
+    desk.end(number)
+    desk.restart()
+    assert kinds(desk.run(1)) == ["resolved"]
+    desk.restart()
+    assert desk.run(HOUR) == []
+
+
+def test_a_message_says_what_else_is_wrong_on_the_host(desk: Desk) -> None:
+    """Of another rule; and links to the host's dashboard."""
+    desk.fire("web-01", "memory_usage")
+    desk.fire("web-01", "cpu_usage", "critical")
+    heard = {one.message.alerts[0].rule: one.message.alerts[0] for one in desk.run(11)}
+    assert heard["memory_usage"].others == ("critical cpu_usage: cpu_usage on web-01",)
+    assert heard["memory_usage"].dashboard == (
+        "https://graphs.example.org/d/hostpulse-server-detail?var-server=web-01"
+    )
+
+
+@pytest.mark.parametrize(
+    ("group_by", "messages"), [('["rule"]', 2), ('["env", "rule"]', 3), ("[]", 1)]
+)
+def test_groups_are_made_by_what_the_configuration_names(
+    make: Callable[..., Desk], group_by: str, messages: int
+) -> None:
+    """Rule, severity, server or any label."""
+    desk = make(f'group_wait = "10s"\ngroup_by = {group_by}')
+    desk.fire("web-01", labels={"env": "test"})
+    desk.fire("web-02", labels={"env": "prod"})
+    desk.fire("web-03", "disk_usage", labels={"env": "prod"})
+    assert len(desk.run(11)) == messages
+
+
+@pytest.mark.parametrize("group_by", ['["rule"]', '["server_id"]', '["server_id", "rule"]'])
+def test_a_storm_is_told_in_few_messages_and_counts_every_host(
+    make: Callable[..., Desk], group_by: str
+) -> None:
+    """1,000 hosts within ten seconds, however they are grouped, and so are their ends."""
+    desk = make(f"group_by = {group_by}")
+    numbers: list[int] = []
+    for _ in range(10):
+        numbers += [desk.fire(f"web-{len(numbers) + more}") for more in range(100)]
+        desk.run(1)
+    desk.run(400)
+    for start in range(0, 400, 60):
+        assert len([one for one in desk.heard if start <= one.at < start + 60]) <= 10
+    assert max(len(one.message.alerts) for one in desk.heard) <= MAX_SHOWN
+    last = {one.message.incident: one.message for one in desk.heard}
+    assert sum(one.servers for one in last.values()) == 1000
+    assert sum(one.firing for one in last.values()) == 1000
+    for number in numbers:
+        desk.end(number)
+    desk.run(600)
+    assert len(desk.heard) <= 60
+    last = {one.message.incident: one.message for one in desk.heard}
+    assert sum(one.resolved for one in last.values()) == 1000
+    assert {one.kind for one in last.values()} == {"resolved"}
+
+
+def test_the_gravest_goes_first_when_there_is_room_for_few(make: Callable[..., Desk]) -> None:
+    """What does not fit is gathered, not lost."""
+    desk = make('group_by = ["server_id"]\nmessages_per_minute = 2')
+    for number in range(5):
+        desk.fire(f"web-{number}")
+    desk.fire("db-01", severity="critical")
+    first, second = desk.run(11)
+    assert (first.names, sorted(second.names)) == (["db-01"], [f"web-{n}" for n in range(5)])
