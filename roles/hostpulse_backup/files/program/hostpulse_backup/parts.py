@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 JOURNAL, BOOKS, REGISTRY, STORE = "journal.db", "shipper.db", "state.db", "store.db"
 DUMP = "state.dump"
+# Signs the links in messages: without it those that were sent lead nowhere.
+LINK_KEY = "link.key"
 # A rebuilt host makes a new one of its own; this host's settings for us are the role's.
 NOT_OURS = ("agent.key", "backup.json")
 
@@ -60,6 +62,9 @@ def copy_state(state: State, folder: Path, made: Manifest, tell: Any) -> None:
         tell("state: PostgreSQL")
         _dump(state, target / DUMP)
         _enter(made, f"state/{DUMP}", target / DUMP)
+    if (state.data_dir / LINK_KEY).is_file():
+        files.copy(state.data_dir / LINK_KEY, target / LINK_KEY)
+        _enter(made, f"state/{LINK_KEY}", target / LINK_KEY)
     found = {"counts": counts}
     if STORE in counts:
         found["samples"] = databases.store_samples(target / STORE)  # type: ignore[assignment]

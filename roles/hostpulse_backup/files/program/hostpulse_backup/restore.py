@@ -120,6 +120,9 @@ class Restore:
                 registry = name == parts.REGISTRY and state.url.startswith("sqlite:")
                 target = parts.sqlite_path(state.url) if registry else state.data_dir / name
                 found.append(("state", self.folder / "state" / name, target))
+            if f"state/{parts.LINK_KEY}" in self.made.files:
+                source = self.folder / "state" / parts.LINK_KEY
+                found.append(("state", source, state.data_dir / parts.LINK_KEY))
         if self.settings.influxdb and "influxdb" in self.made.kinds:
             for name in (*freeze.TOP, "engine"):
                 source = self.folder / "influxdb" / name
