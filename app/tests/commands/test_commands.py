@@ -216,7 +216,7 @@ def test_the_configuration_may_be_named_before_and_after_the_command(
 def test_every_command_explains_itself() -> None:
     """``--help`` of the root lists every command; each group and command has a text."""
     assert all(name in CliRunner().invoke(root, ["--help"]).stdout for name in COMMANDS)
-    for name in ("db", "doctor", "keys", "servers"):
+    for name in ("channels", "db", "doctor", "keys", "routes", "servers"):
         assert CliRunner().invoke(root, [name, "--help"]).exit_code == 0
     assert CliRunner().invoke(root, ["nonsense"]).exit_code == 2
 

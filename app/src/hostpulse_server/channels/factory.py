@@ -26,7 +26,7 @@ def open_channels(config: ServerConfig, clock: Clock = SYSTEM) -> dict[str, Chan
     Raises ConfigError that lists, one a line, every channel with a secret that cannot be read or
     an address that cannot be used.
     """
-    templates = Templates(Path(config.alerts.templates) if config.alerts.templates else None)
+    templates = _templates(config)
     channels: dict[str, Channel] = {}
     faults: list[str] = []
     for name in config.channels:
@@ -37,6 +37,18 @@ def open_channels(config: ServerConfig, clock: Clock = SYSTEM) -> dict[str, Chan
     if faults:
         raise ConfigError("\n".join(faults))
     return channels
+
+
+def open_channel(name: str, config: ServerConfig, clock: Clock = SYSTEM) -> Channel:
+    """Return one channel, whatever is wrong with others. Raises ConfigError."""
+    if name not in config.channels:
+        there_are = ", ".join(config.channels) or "none"
+        raise ConfigError(f"there is no channel {name!r}; in the configuration: {there_are}")
+    return _open(name, config, _templates(config), clock)
+
+
+def _templates(config: ServerConfig) -> Templates:
+    return Templates(Path(config.alerts.templates) if config.alerts.templates else None)
 
 
 def _open(name: str, config: ServerConfig, templates: Templates, clock: Clock) -> Channel:
