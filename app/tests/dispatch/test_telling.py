@@ -284,7 +284,8 @@ def test_a_storm_is_told_in_few_messages_and_counts_every_host(
     desk = make(f"group_by = {group_by}")
     numbers: list[int] = []
     for _ in range(10):
-        numbers += [desk.fire(f"web-{len(numbers) + more}") for more in range(100)]
+        with desk.together():
+            numbers += [desk.fire(f"web-{len(numbers) + more}") for more in range(100)]
         desk.run(1)
     desk.run(400)
     for start in range(0, 400, 60):
@@ -293,8 +294,9 @@ def test_a_storm_is_told_in_few_messages_and_counts_every_host(
     last = {one.message.incident: one.message for one in desk.heard}
     assert sum(one.servers for one in last.values()) == 1000
     assert sum(one.firing for one in last.values()) == 1000
-    for number in numbers:
-        desk.end(number)
+    with desk.together():
+        for number in numbers:
+            desk.end(number)
     desk.run(600)
     assert len(desk.heard) <= 60
     last = {one.message.incident: one.message for one in desk.heard}
