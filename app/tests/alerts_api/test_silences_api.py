@@ -96,7 +96,7 @@ def test_alerts_say_what_silences_them(desk: Desk) -> None:
         ({"matchers": None}, "/matchers"),
         ({"matchers": ["rule"]}, "/matchers"),
         ({"matchers": {f"tag{n}": "x" for n in range(33)}}, "/matchers"),
-        ({"matchers": {"rule": 5}}, "/matchers/rule/value"),
+        ({"matchers": {"rule": 5}}, "/matchers/rule"),
         ({"matchers": {"rule": ""}}, "/matchers/rule"),
         ({"matchers": {"rule": "x" * 1025}}, "/matchers/rule"),
         ({"matchers": {"rule": "a\nb"}}, "/matchers/rule"),

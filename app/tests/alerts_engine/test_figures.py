@@ -125,7 +125,7 @@ def test_doctor_examines_rules_engine_and_notifications(site: Site) -> None:
 
     found = parts()
     assert found["rules"] == (True, f"2 from {site.folder}/rules/*.yml")
-    assert found["alerts"][0]
+    assert not found["alerts"][0]
     assert "hostpulse-alerts" in found["alerts"][1]
     site.clock.ms = SYSTEM.now_ms() - 50_000
     site.cpu("web-01", *[85] * 4)
@@ -142,3 +142,18 @@ def test_doctor_examines_rules_engine_and_notifications(site: Site) -> None:
     assert "site.yml" in found["rules"][1]
     assert not found["alerts"][0]
     assert "is hostpulse-alerts running?" in found["alerts"][1]
+    (site.folder / "pager_url").unlink()
+    found = parts()
+    assert not found["notifications"][0]
+    assert "channels.pager.url_file" in found["notifications"][1]
+
+
+def test_doctor_says_several_faults_of_a_part_in_one_line(site: Site) -> None:
+    """Each line is a part, for people and for ``grep``."""
+    site.write_rules("rules: [{name: one}, {name: two}]")
+    command = ["doctor", "--config", str(site.config.source)]
+    lines = CliRunner().invoke(root, command).stdout.splitlines()
+    assert all(line.startswith(("ok  ", "FAIL  ")) for line in lines), lines
+    (line,) = (line for line in lines if line[6:].startswith("rules "))
+    assert "rule one: " in line
+    assert "rule two: " in line

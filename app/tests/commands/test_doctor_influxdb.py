@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 
 from hostpulse_server import config as server_config
 from hostpulse_server import state
+from hostpulse_server.alerts.service import alert
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.cli import root
@@ -26,6 +27,8 @@ from hostpulse_server.shipper.service import ship
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from hostpulse_server.config import ServerConfig
 
 DAY = 86_400
 TOKENS = ("write_token", "query_token")
@@ -57,7 +60,7 @@ class Installed:
         engine = state.open_engine(f"sqlite:///{directory}/state.db")
         stack.callback(engine.dispose)
         state.upgrade(engine)
-        app = create_app(server_config.load(self.path, {}), registry=Registry(engine))
+        app = create_app(self.config(), registry=Registry(engine))
         parts = app.extensions[EXTENSION]
         stack.callback(parts.store.close)
         stack.callback(parts.journal.close)
@@ -74,6 +77,15 @@ class Installed:
         sample = {"seq": 1, "time": now, "interval_ms": 10_000, "points": [point]}
         record = SamplesRecord("web-01", now, {"version": "1", "stream": "s"}, [sample])
         parts.journal.append(record.encode(), KIND, now)
+        stop = threading.Event()
+        engine_thread = threading.Thread(target=alert, args=(self.config(), stop))
+        engine_thread.start()
+        stack.callback(engine_thread.join)
+        stack.callback(stop.set)
+
+    def config(self) -> ServerConfig:
+        """Return the configuration as it is."""
+        return server_config.load(self.path, {})
 
     def restore(self) -> None:
         """Write the configuration and the tokens as they should be."""
@@ -90,7 +102,7 @@ class Installed:
     def ship(self) -> tuple[int, dict[str, str]]:
         """Ship until doctor is content; return what it says."""
         stop = threading.Event()
-        shipper = threading.Thread(target=ship, args=(server_config.load(self.path, {}), stop))
+        shipper = threading.Thread(target=ship, args=(self.config(), stop))
         shipper.start()
         try:
             deadline = time.monotonic() + 30

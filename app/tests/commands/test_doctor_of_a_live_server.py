@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 
 from hostpulse_server import config as server_config
 from hostpulse_server import state
+from hostpulse_server.alerts.service import alert
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.cli import root
@@ -80,19 +81,26 @@ def test_doctor_is_content_once_the_sample_is_shipped_and_notices_what_breaks(
     site: ServerConfig,
 ) -> None:
     """Every part is ok; then a full journal, an old entry and a broken database are each named."""
-    code, parts = examine(site)
-    assert (code, parts["store"]["text"]) == (0, "embedded, nothing was shipped yet")
+    _, parts = examine(site)
+    assert parts["store"] == {
+        "part": "store",
+        "ok": True,
+        "text": "embedded, nothing was shipped yet",
+    }
+    assert [name for name, part in parts.items() if not part["ok"]] == ["alerts"]
     stop = threading.Event()
-    shipper = threading.Thread(target=ship, args=(site, stop))
-    shipper.start()
+    services = [threading.Thread(target=one, args=(site, stop)) for one in (ship, alert)]
+    for service in services:
+        service.start()
     try:
         deadline = time.monotonic() + 30
         code, parts = examine(site)
-        while "last write" not in parts["store"]["text"] and time.monotonic() < deadline:
+        while (code or "last write" not in parts["store"]["text"]) and time.monotonic() < deadline:
             code, parts = examine(site)
     finally:
         stop.set()
-        shipper.join()
+        for service in services:
+            service.join()
     assert code == 0, parts
     assert "last write" in parts["store"]["text"]
     assert all(part["ok"] for part in parts.values())

@@ -44,6 +44,22 @@ class Moment(fields.Field[int]):
             raise ValidationError(str(error)) from None
 
 
+class Globs(fields.Dict):
+    """Name → glob; what is wrong with a glob is said of its name."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            messages = {
+                name: [text for texts in found.values() for text in texts]
+                for name, found in error.messages.items()
+            }
+            raise ValidationError(messages) from None
+
+
 class _Page(Schema):
     """Paging and the filters that both lists have."""
 
@@ -130,7 +146,7 @@ class AckBody(_Body):
 class SilenceBody(_Body):
     """A silence."""
 
-    matchers = fields.Dict(
+    matchers = Globs(
         keys=fields.String(),
         values=fields.String(),
         required=True,

@@ -49,7 +49,8 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
         print_json([{"part": part.name, "ok": part.is_ok, "text": part.text} for part in parts])
     else:
         for part in parts:
-            click.echo(f"{'ok  ' if part.is_ok else 'FAIL'}  {part.name:<13}  {part.text}")
+            text = "; ".join(part.text.splitlines())
+            click.echo(f"{'ok  ' if part.is_ok else 'FAIL'}  {part.name:<13}  {text}")
     if not all(part.is_ok for part in parts):
         ctx.exit(1)
 
@@ -190,7 +191,7 @@ def _alerts(config: ServerConfig) -> str:
 
     status = _engine_status(config)
     if status is None:
-        return "the engine has not worked here yet; hostpulse-alerts runs it"
+        raise _Fault("the engine has not worked here yet; is hostpulse-alerts running?")
     ago = (SYSTEM.now_ms() - status.cursor.alive_ms) / 1000
     if ago > ALIVE_LIMIT_SECONDS:
         raise _Fault(f"the engine last worked {ago:.0f} s ago; is hostpulse-alerts running?")
@@ -205,6 +206,9 @@ def _alerts(config: ServerConfig) -> str:
 
 
 def _notifications(config: ServerConfig) -> str:
+    from hostpulse_server.channels.factory import open_channels  # noqa: PLC0415 - as above
+
+    open_channels(config)
     status = _engine_status(config)
     if status is None:
         return "none yet"
