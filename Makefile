@@ -42,8 +42,9 @@ molecule: dist engines ## every molecule scenario on systemd hosts; SCENARIOS="s
 	@scripts/molecule $(SCENARIOS)
 
 .PHONY: chaos
-chaos: dist engines ## the failures of stack and store in their long form
+chaos: dist engines ## the failures of stack, store and alerts in their long form
 	HOSTPULSE_TRIALS=long pytest tests/e2e/test_store_outage.py tests/e2e/test_sigkill_store.py
+	HOSTPULSE_TRIALS=long pytest --numprocesses=2 tests/e2e/test_sigkill_alerts.py
 	@HOSTPULSE_TRIALS=long scripts/molecule stack
 
 .PHONY: demo
