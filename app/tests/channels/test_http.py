@@ -292,6 +292,7 @@ def test_the_address_is_in_no_text(
 ) -> None:
     """Not where the other end gives it back, and not in what libraries log at their loudest."""
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3")  # influxdb-client makes it say less
     receiver.answers.append(
         Answer(403, f"no rights for {receiver.url} or /services/T0/B0/{SECRET}")
     )
