@@ -102,17 +102,17 @@ def measure(folder: Path, events: int) -> dict[str, list[float]]:
             time.sleep(rng.uniform(*PAUSE_SECONDS))
         return {
             name: [
-                1000 * (_heard(receivers[name][0], f"bench-{number}") - at)
+                1000 * (_heard(name, receivers[name][0], f"bench-{number}") - at)
                 for number, at in enumerate(begun[name])
             ]
             for name in posts
         }
 
 
-def _heard(receiver: Receiver, server_id: str) -> float:
+def _heard(name: str, receiver: Receiver, server_id: str) -> float:
     heard = receiver.wait(server_id, DEADLINE)
     if heard is None:
-        raise RuntimeError(f"nothing was heard of {server_id} within {DEADLINE:g} s")
+        raise RuntimeError(f"{name}: nothing was heard of {server_id} within {DEADLINE:g} s")
     return heard
 
 

@@ -59,7 +59,7 @@ class Peer:
 def running(folder: Path, receiver: str) -> Iterator[Peer]:
     """Run all three on loopback; alerts go to ``receiver``."""
     store, alert, manager = (_free_port() for _ in PROGRAMS)
-    (folder / "rules.yml").write_text(yaml.safe_dump(_RULES))
+    (folder / "vmalert.yml").write_text(yaml.safe_dump(_RULES))
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(_manager(receiver)))
     commands = {
         store: [
@@ -77,7 +77,7 @@ def running(folder: Path, receiver: str) -> Iterator[Peer]:
         ],
         alert: [
             "vmalert",
-            f"-rule={folder / 'rules.yml'}",
+            f"-rule={folder / 'vmalert.yml'}",
             f"-datasource.url=http://127.0.0.1:{store}",
             f"-notifier.url=http://127.0.0.1:{manager}",
             f"-httpListenAddr=127.0.0.1:{alert}",
