@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 import socket
@@ -109,6 +110,30 @@ def test_a_sample_carries_the_agents_own_figures(tmp_path: Path, key_file: Path)
     assert own["sent_samples"] >= 1
     assert sample["interval_ms"] == 20
     server.close()
+
+
+def test_a_sample_tells_of_those_lost_before_it(tmp_path: Path, key_file: Path) -> None:
+    """With each sample one is lost while none gets through; the sum is that of the spool."""
+    small = settings(tmp_path, "http://127.0.0.1:9")._replace(
+        spool=config.SpoolConfig(str(tmp_path / "spool.db"), max_samples=3, min_free_bytes=0),
+    )
+    agent = Agent(small, Probes([Stub()], facts=dict), {})
+    for _ in range(6):
+        agent.tick()
+    counts = [agent._own_fields() for _ in range(2)]
+    rows = agent.spool.oldest(100, 1 << 20, 1 << 20)
+    told = [
+        next(
+            p["fields"]
+            for p in json.loads(gzip.decompress(row.packed))["points"]
+            if p["measurement"] == "agent"
+        )
+        for row in rows
+    ]
+    assert [one["newly_dropped_samples"] for one in told] == [0, 1, 1]
+    assert [one["dropped_samples"] for one in told] == [0, 1, 2]
+    assert [one["newly_dropped_samples"] for one in counts] == [1, 0]
+    agent.spool.close()
 
 
 def test_systemd_hears_of_readiness_life_and_the_stop(tmp_path: Path, key_file: Path) -> None:

@@ -167,7 +167,7 @@ def _points() -> Points:
         point("pressure", {"resource": "io"}, full_avg60_percent=0.0),
         point("system", units_failed=0.0, raid_degraded=0.0),
         point("kernel", oom_kills=0.0, open_files_percent=8.0, conntrack_percent=5.0),
-        point("agent", clock_offset_ms=0.0, dropped_samples=0.0),
+        point("agent", clock_offset_ms=0.0, dropped_samples=0.0, newly_dropped_samples=0.0),
     ]
 
 

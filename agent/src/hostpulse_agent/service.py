@@ -114,6 +114,7 @@ class Agent:
         self._status = StatusFile(path_beside(config.spool.path))
         self._usage = Usage(probes.pids, clock.monotonic)
         self._missed = 0
+        self._dropped = self.spool.dropped_total
         self._cycle_ms: float | None = None
         self._last_sample: dict[str, int] | None = None
 
@@ -172,6 +173,7 @@ class Agent:
 
     def _own_fields(self) -> dict[str, float]:
         waiting, tally = self.spool.stats(), self.sender.tally
+        dropped_before, self._dropped = self._dropped, self.spool.dropped_total
         oldest_ms = waiting.oldest_ms
         age = 0.0 if oldest_ms is None else (self._server_clock.stamp_ms() - oldest_ms) / 1000
         fields: dict[str, float | None] = {
@@ -182,7 +184,8 @@ class Agent:
             "spool_oldest_seconds": max(0.0, age),
             "sent_samples": tally.sent,
             "send_failures": tally.failures,
-            "dropped_samples": self.spool.dropped_total,
+            "dropped_samples": self._dropped,
+            "newly_dropped_samples": self._dropped - dropped_before,
             "collector_errors": self.sampler.errors,
             "clock_offset_ms": self._server_clock.offset_ms(),
             "missed_ticks": self._missed,

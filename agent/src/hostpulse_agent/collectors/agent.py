@@ -17,6 +17,9 @@ CATALOGUE = Catalogue(
         "sent_samples": Field("count", "samples acknowledged since the agent started"),
         "send_failures": Field("count", "requests that failed since the agent started"),
         "dropped_samples": Field("count", "samples lost from the spool, over its whole life"),
+        "newly_dropped_samples": Field(
+            "count", "samples lost from the spool since the sample before"
+        ),
         "collector_errors": Field("count", "collectors that failed in this sample"),
         "clock_offset_ms": Field(
             "milliseconds", "server's clock - host's clock", -INFINITY, INFINITY
