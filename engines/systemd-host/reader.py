@@ -26,7 +26,7 @@ class ReaderError(Exception):
         self.status = status
 
 
-class _Connection(http.client.HTTPSConnection):
+class Connection(http.client.HTTPSConnection):
     """Connects to one address while it checks the certificate for another name."""
 
     def __init__(self, name: str, address: tuple[str, int], context: ssl.SSLContext) -> None:
@@ -35,6 +35,7 @@ class _Connection(http.client.HTTPSConnection):
         self._tls = context
 
     def connect(self) -> None:
+        """Connect, and check who is there."""
         plain = socket.create_connection(self._address, TIMEOUT_S)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
 
@@ -61,7 +62,7 @@ class Reader:
 
     def _get(self, path: str, **parameters: Any) -> Any:
         query = f"?{urlencode(parameters, doseq=True)}" if parameters else ""
-        connection = _Connection(self._name, self._address, self._context)
+        connection = Connection(self._name, self._address, self._context)
         try:
             connection.request(
                 "GET", f"/api/v1/{path}{query}", headers={"Authorization": f"Bearer {self._key}"}

@@ -1,10 +1,18 @@
-"""A real SMTP server for tests: STARTTLS or TLS, a login, recipients and messages it refuses."""
+"""A real SMTP server for tests: STARTTLS or TLS, a login, recipients and messages it refuses.
+
+It also runs alone, plain, where aiosmtpd can be imported:
+
+    python3 mail_server.py --port 2525 --record mail.jsonl
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
 import email
 import email.policy
+import json
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -42,6 +50,7 @@ class Received:
 class MailServer:
     """Takes mail on a free port of the loopback until it is closed.
 
+    ``record`` is a file for what arrives, a JSON a line.
     ``context`` with ``is_tls``: TLS from the start; without: STARTTLS is offered and, with
     ``accounts`` (name → password), required before a login. ``answers`` are replies in place of
     250: by recipient, or for ``DATA``, ``MAIL`` and so on.
@@ -53,6 +62,9 @@ class MailServer:
         *,
         is_tls: bool = False,
         accounts: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        record: str = "",
     ) -> None:
         self.received: list[Received] = []
         self.answers: dict[str, str] = {}
@@ -61,7 +73,9 @@ class MailServer:
         self._arrived = threading.Condition()
         self._is_tls = is_tls
         self._sessions: list[SMTP] = []
-        self.port = 0
+        self._host = host
+        self._record = record
+        self.port = port
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -75,7 +89,7 @@ class MailServer:
 
     async def _serve(self) -> None:
         context = self._context if self._is_tls else None
-        server = await self._loop.create_server(self._session, "127.0.0.1", 0, ssl=context)
+        server = await self._loop.create_server(self._session, self._host, self.port, ssl=context)
         self.port = int(server.sockets[0].getsockname()[1])
         self._ready.set()
         await self._stop.wait()
@@ -146,8 +160,20 @@ class MailServer:
         )
         with self._arrived:
             self.received.append(taken)
+            if self._record:
+                self._note(taken)
             self._arrived.notify_all()
         return "250 OK"
+
+    def _note(self, taken: Received) -> None:
+        """Write down a message."""
+        line = {
+            "sender": taken.sender,
+            "recipients": taken.recipients,
+            "content": taken.content.decode("utf-8", "replace"),
+        }
+        with open(self._record, "a", encoding="utf-8") as file:  # noqa: PTH123 - one line
+            file.write(json.dumps(line) + "\n")
 
     def await_mail(self, count: int, seconds: float = 10.0) -> list[Received]:
         """Return all mail once there are ``count`` messages of it."""
@@ -168,3 +194,20 @@ class MailServer:
     def __exit__(self, *_: object) -> None:
         """Stop."""
         self.close()
+
+
+def main() -> None:
+    """Run until interrupted."""
+    parser = argparse.ArgumentParser(description="Take mail.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--record", default="", help="a file for what arrives, a JSON a line")
+    given = parser.parse_args()
+    with MailServer(host=given.host, port=given.port, record=given.record) as server:
+        print(f"{given.host}:{server.port}", flush=True)  # noqa: T201 - who starts it reads this
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""A full disk and a stopped agent: people are told, take it on by the link, and hear of the end."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+    from testinfra.host import Host
+
+SECRET = "/etc/hostpulse/secrets/channel_ops"
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "alerts.md"
+RECEIVED = re.compile(r"<!-- received: (\w+) (\w+) (\w+) -->\n\n```text\n(.*?)```", re.DOTALL)
+# what differs from one run to the next, and what stands for it
+VARIES = (
+    (r"/act/[\w-]+", "/act/TOKEN"),
+    (r"[▁-█╎]+", "TREND"),
+    (r"\n(?:• |  )\S+ .*CPU .*", ""),
+    (r"\n  - \S+ \([\d.]+\) answers: .*", "\n  - ADDRESS answers"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d\d:\d\d:\d\d", "TIME"),
+    (r"\d+(?:\.\d+)? (?:ms|s|min)\b(?: \d+ s)?", "DURATION"),
+    (r"\d+(?:\.\d+)? %", "PERCENT"),
+)
+
+
+def test_people_are_told_of_both_once_and_of_nothing_else(
+    people: Any, disk: Any, agent: Any
+) -> None:
+    """Four messages on each channel: two beginnings, two ends."""
+    assert disk.alert["resolved"] < agent.alert["fired"]
+    posts, mails = people.arrived()
+    words = [post["text"].splitlines()[0].split(" · ")[1].split()[0] for post in posts]
+    assert words == ["CRITICAL", "RESOLVED", "WARNING", "RESOLVED"]
+    kinds = [mail["X-Hostpulse-Kind"] for mail in mails]
+    assert kinds == ["firing", "resolved", "firing", "resolved"]
+
+
+def test_the_full_disk_is_told_with_all_that_helps(disk: Any) -> None:
+    """Environment first; what, where, how much and since when; who is heavy; where to go on."""
+    for text in (disk.firing.blocks, disk.firing.text):
+        head, *lines = text.splitlines()
+        assert re.fullmatch(r"(?:🔴 )?demo · CRITICAL · /srv/data 9\d.* % full on web-01", head)
+        told = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        assert told["Server"] == "web-01"
+        assert told["Where"] == "mount /srv/data"
+        assert re.fullmatch(r"9\d(\.\d)? % \(threshold: above 90 %\)", told["Value"])
+        assert re.fullmatch(r"\S+ \S+ UTC, for \d+ s", told["Since"])
+        assert "→" in told["Trend"]
+        assert re.search(r"Heaviest processes.*\n.*hostpulse-agent.*CPU .* MiB", text, re.DOTALL)
+        assert "docs/runbooks.md#disk_usage" in text
+    assert "https://grafana.example.org/d/hostpulse-server-detail?var-server=web-01" in (
+        disk.firing.text
+    )
+    assert disk.firing.mail["Subject"].startswith("[demo] CRITICAL: /srv/data 9")
+
+
+def test_the_stopped_agent_is_told_from_a_dead_host_and_why(agent: Any) -> None:
+    """The verdict comes with what it rests on."""
+    for text in (agent.firing.blocks, agent.firing.text):
+        assert "demo · WARNING · The agent on web-01 has stopped, or cannot reach" in text
+        assert re.search(r"What it rests on.*last sample .* ago\n.* answers: ", text, re.DOTALL)
+        assert "docs/runbooks.md#liveness" in text
+
+
+def test_who_only_opens_the_link_acknowledges_nothing(story: Any) -> None:
+    """A mail scanner or a preview fetches; the page shows the alert and waits for a button."""
+    status, page = story.looked
+    assert status == 200
+    assert story.alert["summary"] in page
+    assert "Acknowledge (24 h)" in page
+    assert story.taken is None
+
+
+def test_the_button_acknowledges_and_the_end_says_who_it_was(
+    story: Any, request: pytest.FixtureRequest
+) -> None:
+    """Through the proxy, without a key; the disk by the link in Slack, the agent by the mail's."""
+    status, page = story.pressed
+    assert status == 200
+    assert "1 alert is acknowledged for 24 hours" in page
+    by = f"Robin (link on {'ops' if 'disk' in request.node.name else 'mail'})"
+    assert (story.alert["acknowledged"]["by"], story.alert["acknowledged"]["comment"]) == (
+        by,
+        "on it",
+    )
+    for text in (story.resolved.blocks, story.resolved.text):
+        assert re.search(rf"Acknowledged by: +{re.escape(by)}", text)
+        assert "/act/" not in text
+
+
+def test_mails_of_one_problem_are_a_thread(story: Any) -> None:
+    """The end answers the beginning, and neither asks for an answer of the holiday kind."""
+    first, last = story.firing.mail, story.resolved.mail
+    assert last["In-Reply-To"] == last["References"] == first["Message-ID"]
+    assert {first["Auto-Submitted"], last["Auto-Submitted"]} == {"auto-generated"}
+
+
+def test_the_history_says_what_befell_each(alerts: Callable[..., Any], story: Any) -> None:
+    """What, who was told when and by which channel, who took it on, how it ended."""
+    events = story.alert["events"]
+    told = {
+        (one["details"]["channel"], one["details"]["kind"])
+        for one in events
+        if one["kind"] == "told"
+    }
+    assert told == {
+        ("ops", "firing"),
+        ("mail", "firing"),
+        ("ops", "resolved"),
+        ("mail", "resolved"),
+    }
+    order = [one["kind"] for one in events if one["kind"] != "told"]
+    assert order == ["firing", "acknowledged", "resolved"]
+    assert [one["at"] for one in events] == sorted(one["at"] for one in events)
+    assert story.alert["reason"] == "cleared"
+    assert story.alert["labels"] == {"env": "demo", "role": "web"}
+    assert {one["rule"] for one in alerts("history")} == {"disk_usage", "liveness"}
+    assert alerts("list") == []
+
+
+def test_the_webhooks_secret_shows_in_no_log_and_no_process_list(
+    monitor: Host, disk: Any, shown: Callable[[Host, str], list[str]]
+) -> None:
+    """It was used, and who may read the journal or call ps has not thereby the address."""
+    assert disk.alert["told"]
+    secret = monitor.file(SECRET)
+    assert (secret.user, secret.mode) == ("root", 0o600)
+    assert shown(monitor, SECRET) == []
+    assert "hush" not in monitor.file("/etc/hostpulse/server.toml").content_string
+
+
+def masked(text: str) -> list[str]:
+    """Return a message without what differs from one run to the next."""
+    for pattern, stands in VARIES:
+        text = re.sub(pattern, stands, text)
+    return [" ".join(line.split()) for line in text.strip().splitlines()]
+
+
+def test_the_document_shows_what_people_receive(disk: Any, agent: Any) -> None:
+    """Whoever reads docs/alerts.md knows the message when it comes."""
+    shown = RECEIVED.findall(DOCUMENT.read_text(encoding="utf-8"))
+    assert {(problem, phase) for _, problem, phase, _ in shown} >= {
+        ("disk", "firing"),
+        ("agent", "firing"),
+    }
+    assert {channel for channel, *_ in shown} == {"slack", "mail"}
+    stories = {"disk": disk, "agent": agent}
+    for channel, problem, phase, text in shown:
+        told = getattr(stories[problem], phase)
+        assert masked(text) == masked(told.blocks if channel == "slack" else told.text)
