@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from app.tests.dispatch.desk import MAIL, Desk
+from app.tests.dispatch.office import Office
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,3 +41,10 @@ def two(make: Callable[..., Desk]) -> Desk:
         '[[routes]]\nmatch = {}\nchannels = ["mail"]\n'
     )
     return make(more=MAIL + routes)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    """Give an office with chat, mail and a pager, which all hear of every alert."""
+    with Office(tmp_path / "office") as made:
+        yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from app.tests.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.alerts.dispatch import Dispatcher
+from hostpulse_server.alerts.dispatch.plan import BUSY_MS
 from hostpulse_server.alerts.links import Links
 from hostpulse_server.alerts.model import Identity
 from hostpulse_server.channels.base import Notification
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from hostpulse_server.alerts.dispatch import Turn
 
 LOOK_MS: Final = 5_000
-SOON_MS: Final = 1_000
 _CONFIG: Final = """\
 data_dir = "{folder}"
 [site]
@@ -34,10 +35,13 @@ grafana_url = "https://graphs.example.org"
 [alerts]
 rules = []
 {alerts}
+{channels}
+{more}
+"""
+_PAGER: Final = """\
 [channels.pager]
 kind = "webhook"
-url_file = "{folder}/pager_url"
-{more}
+url_file = "pager_url"
 """
 MAIL: Final = """\
 [channels.mail]
@@ -74,6 +78,7 @@ class Desk:
     folder: Path
     alerts: str = 'group_wait = "10s"'
     more: str = ""
+    channels: str = _PAGER
     clock: ManualClock = field(default_factory=ManualClock)
     heard: list[Heard] = field(default_factory=list)
     is_down: bool = False
@@ -82,10 +87,12 @@ class Desk:
     def __post_init__(self) -> None:
         """Make the database."""
         self.folder.mkdir(exist_ok=True, parents=True)
-        (self.folder / "pager_url").write_text("https://pager.example.org/")
-        (self.folder / "pager_url").chmod(0o600)
         path = self.folder / "server.toml"
-        path.write_text(_CONFIG.format(folder=self.folder, alerts=self.alerts, more=self.more))
+        path.write_text(
+            _CONFIG.format(
+                folder=self.folder, alerts=self.alerts, channels=self.channels, more=self.more
+            )
+        )
         self.config = load(path, {})
         self.database = state.open_engine(self.config.state.url)
         sa.event.listen(self.database, "connect", _hurry)
@@ -220,10 +227,26 @@ class Desk:
             now_ms = self.clock.ms
             times = [end_ms, now_ms + max(LOOK_MS, (now_ms - start_ms) // 20)]
             if next_ms is not None:
-                times.append(next_ms - 1 if next_ms - now_ms > SOON_MS else next_ms)
+                times.append(self._asked_again(next_ms))
             self.clock.ms = min(times)
             next_ms = self._settle()
         return self.heard[before:]
+
+    def _asked_again(self, next_ms: int) -> int:
+        """Return when to look: right before, then when it is due.
+
+        While a channel has had its share of messages the engine asks each second what it may say;
+        asking as often as it looks at rows comes to the same.
+        """
+        now_ms = self.clock.ms
+        if next_ms - now_ms != BUSY_MS or not self._is_full():
+            return next_ms if next_ms - now_ms <= BUSY_MS else next_ms - 1
+        return now_ms + LOOK_MS
+
+    def _is_full(self) -> bool:
+        since = (self.clock.ms - self.began_ms) / 1000 - 60
+        lately = Counter(one.channel for one in self.heard if one.at > since)
+        return max(lately.values(), default=0) >= self.config.alerts.messages_per_minute
 
     def _settle(self) -> int | None:
         """Take turns until there is nothing to write now."""

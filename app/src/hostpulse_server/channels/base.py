@@ -101,11 +101,14 @@ class Notification:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Notification:
-        """Read what ``to_document`` made, also after a trip through JSON."""
+        """Read what ``to_document`` made, also after a trip through JSON.
+
+        What a newer version has put in is left out: after a rollback messages still go.
+        """
         alerts = tuple(
             AlertView(
                 **{
-                    **alert,
+                    **_known(AlertView, alert),
                     "trend": tuple(alert["trend"]),
                     "evidence": tuple(alert["evidence"]),
                     "processes": tuple(alert["processes"]),
@@ -114,7 +117,12 @@ class Notification:
             )
             for alert in document["alerts"]
         )
-        return cls(**{**document, "alerts": alerts})
+        return cls(**{**_known(cls, document), "alerts": alerts})
+
+
+def _known(kind: type[AlertView | Notification], document: Mapping[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in dataclasses.fields(kind)}
+    return {name: value for name, value in document.items() if name in names}
 
 
 MAX_SHOWN = 20

@@ -29,7 +29,7 @@ def give_up(
     other = instead_of(row, channels)
     if not other:
         return
-    before = Notification.from_document(row.document)
+    before = _read(row, now_ms)
     note = f"Channel {row.channel} did not take this: {reason}"
     outbox.add(
         session,
@@ -45,12 +45,26 @@ def give_up(
     )
 
 
+def _read(row: OutboxRow, now_ms: int) -> Notification:
+    """Return a message; one that cannot be read is spoken of instead."""
+    try:
+        return Notification.from_document(row.document)
+    except (KeyError, TypeError, ValueError):
+        return Notification(
+            kind="notice",
+            channel=row.channel,
+            site="",
+            severity="warning",
+            created_ms=now_ms,
+            note=f"Message {row.id} cannot be read; see: hostpulse-server alerts list",
+        )
+
+
 def report(
     session: Session,
     config: ServerConfig,
     row: OutboxRow,
     channels: Sequence[str],
-    reason: str,
     now_ms: int,
 ) -> None:
     """Say on another channel that one has taken nothing for long; its messages go on waiting."""
@@ -59,7 +73,7 @@ def report(
         minutes = (now_ms - row.created_ms) // 60_000
         text = (
             f"Channel {row.channel} has not taken a message for {minutes} minutes. It is tried "
-            f"again, nothing is lost: {reason}"
+            f"again, nothing is lost: {row.error}"
         )
         outbox.add(session, notice(config, other, text, now_ms))
 

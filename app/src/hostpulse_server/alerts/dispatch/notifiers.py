@@ -1,16 +1,18 @@
 """The threads that drain the outbox: one a channel, so that a slow one holds up no other.
 
-A message is sent, then marked. A crash in between sends that one again, under the same message id.
+A message is sent, then marked. A crash in between sends that one again, under the same message id;
+a state database that takes nothing in does not: what became of a message is kept until it does.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.alerts.dispatch import fallback, outbox
+from hostpulse_server.alerts.dispatch.backoff import wait_seconds
 from hostpulse_server.channels.base import ChannelError, Notification
 from hostpulse_server.errors import StateUnavailableError
 from hostpulse_server.state import reading, writing
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from hostpulse_server.config import ServerConfig
     from hostpulse_server.state.alert_models import OutboxRow
 
-FIRST_SECONDS: Final = 1.0
-MOST_SECONDS: Final = 300.0
 IDLE_SECONDS: Final = 1.0
 # a message that waits for so long is worth a word on another channel
 WORRY_MS: Final = 600_000
@@ -112,6 +112,8 @@ class Drain:
         self._event = threading.Event()
         self._is_stopping = False
         self._paused_until_ms = 0
+        self._is_refused = False
+        self._unwritten: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=f"notify-{name}", daemon=True)
 
     def start(self) -> None:
@@ -153,19 +155,36 @@ class Drain:
 
     def work(self) -> float:
         """Send the message whose turn it is; return how many seconds to wait then."""
+        self._write()
         now_ms = self._clock.now_ms()
-        if now_ms < self._paused_until_ms:
-            return (self._paused_until_ms - now_ms) / 1000
         with reading(self._database) as session:
             row = outbox.first(session, self._name)
             if row is None:
                 return IDLE_SECONDS
-            due_ms = max(row.next_ms, self._free_ms(session, now_ms))
-            session.expunge(row)
+            due_ms = max(row.next_ms, self._paused_until_ms, self._free_ms(session, now_ms))
+            overdue = None
+            if self._is_refused:  # as long as it takes others, there is a next try to wait for
+                overdue = outbox.overdue(session, self._name, now_ms - WORRY_MS)
+            session.expunge_all()
+        if overdue is not None:
+            self._report(overdue, now_ms)
         if due_ms > now_ms:
             return (due_ms - now_ms) / 1000
         self._send(row)
+        self._write()
         return 0.0
+
+    def _write(self) -> None:
+        """Write down what became of a message, before any other is sent."""
+        if self._unwritten is not None:
+            self._unwritten()
+            self._unwritten = None
+
+    def _report(self, row: OutboxRow, now_ms: int) -> None:
+        with writing(self._database) as session:
+            if outbox.settle(session, row.id, reported_ms=now_ms):
+                fallback.report(session, self._config, row, self._names, now_ms)
+        self._wake_all()
 
     def _free_ms(self, session: Session, now_ms: int) -> int:
         """Return when the channel may have another message."""
@@ -186,10 +205,10 @@ class Drain:
             text = f"unforeseen {type(error).__name__}; the log of the alert engine has more"
             self._failed(row, ChannelError(text, permanent=row.attempts + 1 >= MOST_FAULTS))
         else:
-            self._sent(row)
+            self._is_refused = False
+            self._unwritten = partial(self._sent, row, self._clock.now_ms())
 
-    def _sent(self, row: OutboxRow) -> None:
-        now_ms = self._clock.now_ms()
+    def _sent(self, row: OutboxRow, now_ms: int) -> None:
         with writing(self._database) as session:
             done = {"state": "sent", "done_ms": now_ms, "next_ms": now_ms, "error": ""}
             if outbox.settle(session, row.id, **done):
@@ -197,25 +216,23 @@ class Drain:
                 outbox.note(session, row.alert_ids, "told", now_ms, told)
 
     def _failed(self, row: OutboxRow, error: ChannelError) -> None:
-        now_ms = self._clock.now_ms()
-        attempts = row.attempts + 1
+        self._is_refused = True
+        now_ms, attempts = self._clock.now_ms(), row.attempts + 1
         log.warning("channel %s, message %d, try %d: %s", self._name, row.id, attempts, error)
+        if error.permanent:
+            self._unwritten = partial(self._given_up, row, str(error), now_ms)
+            return
+        asked = error.retry_after or 0.0
+        self._paused_until_ms = now_ms + int(asked * 1000)
+        next_ms = now_ms + int((asked + wait_seconds(row.attempts)) * 1000)
+        self._unwritten = partial(self._postponed, row, str(error), next_ms)
+
+    def _given_up(self, row: OutboxRow, reason: str, now_ms: int) -> None:
         with writing(self._database) as session:
-            if error.permanent:
-                fallback.give_up(session, row, self._names, str(error), now_ms)
-            else:
-                self._postpone(session, row, error, now_ms)
+            fallback.give_up(session, row, self._names, reason, now_ms)
         self._wake_all()
 
-    def _postpone(self, session: Session, row: OutboxRow, error: ChannelError, now_ms: int) -> None:
-        bound = min(MOST_SECONDS, FIRST_SECONDS * 2 ** min(row.attempts, 16))
-        seconds = random.uniform(0, bound)  # noqa: S311 - spreads load only
-        if error.retry_after is not None:
-            seconds += error.retry_after
-            self._paused_until_ms = now_ms + int(error.retry_after * 1000)
-        values = {"attempts": row.attempts + 1, "next_ms": now_ms + int(seconds * 1000)}
-        waits_ms = now_ms - row.created_ms
-        if waits_ms >= WORRY_MS and not outbox.is_reported(session, self._name):
-            values["reported_ms"] = now_ms
-            fallback.report(session, self._config, row, self._names, f"{error}", now_ms)
-        outbox.settle(session, row.id, error=str(error), **values)
+    def _postponed(self, row: OutboxRow, reason: str, next_ms: int) -> None:
+        values = {"attempts": row.attempts + 1, "next_ms": next_ms, "error": reason}
+        with writing(self._database) as session:
+            outbox.settle(session, row.id, **values)

@@ -98,18 +98,22 @@ def sent_lately(session: Session, channel: str, now_ms: int) -> Sequence[int]:
     ).all()
 
 
-def is_reported(session: Session, channel: str) -> bool:
-    """Tell whether another channel was told that messages of this one wait."""
-    found = session.scalar(
-        sa.select(OutboxRow.id)
-        .where(
-            OutboxRow.channel == channel,
-            OutboxRow.state == "waiting",
-            OutboxRow.reported_ms.is_not(None),
-        )
-        .limit(1)
+def overdue(session: Session, channel: str, before_ms: int) -> OutboxRow | None:
+    """Return a message that was refused and has waited since before then, the oldest.
+
+    ``None`` also where another channel was told of one that still waits: once is enough.
+    """
+    other = aliased(OutboxRow)
+    is_told = sa.exists().where(
+        other.channel == channel, other.state == "waiting", other.reported_ms.is_not(None)
     )
-    return found is not None
+    return session.scalars(
+        sa.select(OutboxRow)
+        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting", ~is_told)
+        .where(OutboxRow.created_ms <= before_ms, OutboxRow.attempts > 0)
+        .order_by(OutboxRow.id)
+        .limit(1)
+    ).first()
 
 
 def settle(session: Session, number: int, **values: Any) -> bool:
