@@ -192,3 +192,22 @@ def test_a_channel_that_cannot_be_opened_is_named(site: Site, name: str, words: 
     result = site(f"channels test {name}")
     assert isinstance(result.exception, ConfigError)
     assert str(result.exception).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ('from = "hostpulse at example"\nto = ["ops@example.org"]', "from"),
+        ('from = "hp@example.org"\nto = []', "to"),
+        ('from = "hp@example.org"\nto = ["a@b.org"]\nusername = "hp"', "password_file"),
+    ],
+)
+def test_check_finds_what_the_engine_would_stumble_over(
+    site: Site, settings: str, key: str
+) -> None:
+    """Before it is installed; secrets are not looked at."""
+    assert site("check").exit_code == 0
+    site.configure(f'[channels.mail]\nkind = "email"\nhost = "mail.example.org"\n{settings}\n')
+    result = site("check")
+    assert isinstance(result.exception, ConfigError)
+    assert f"server.toml: channels.mail.{key}: " in str(result.exception)

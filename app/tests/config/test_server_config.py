@@ -118,6 +118,18 @@ def test_all_faults_are_listed_at_once_with_file_and_key(tmp_path: Path) -> None
         assert any(f" {key}: " in line for line in found), key
 
 
+def test_a_route_for_a_severity_that_there_is_not_is_a_fault(tmp_path: Path) -> None:
+    """Nobody would be told by it; a glob that matches one of them is fine."""
+    for glob, is_right in (("crit*", True), ("warn", False), ("Critical", False)):
+        text = f'[[routes]]\nmatch = {{severity = "{glob}"}}\nchannels = []\n'
+        path = write(tmp_path, text)
+        if is_right:
+            config.load(path, {})
+        else:
+            (fault,) = faults(path)
+            assert " routes.0.match.severity: " in fault
+
+
 def test_faults_of_values_are_listed_together_with_faults_of_types(tmp_path: Path) -> None:
     """What looks at a value that cannot be read is left out; all else is told at once."""
     found = faults(

@@ -47,6 +47,19 @@ def open_channel(name: str, config: ServerConfig, clock: Clock = SYSTEM) -> Chan
     return _open(name, config, _templates(config), clock)
 
 
+def look_at(config: ServerConfig) -> None:
+    """Raise ConfigError for what is wrong with channels that needs no secret to be seen."""
+    faults: list[str] = []
+    for name, settings in config.channels.items():
+        try:
+            if isinstance(settings, EmailChannel):
+                _look_at_mail(name, settings)
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(f"{config.source}: {fault}" for fault in faults))
+
+
 def _templates(config: ServerConfig) -> Templates:
     return Templates(Path(config.alerts.templates) if config.alerts.templates else None)
 
@@ -54,7 +67,7 @@ def _templates(config: ServerConfig) -> Templates:
 def _open(name: str, config: ServerConfig, templates: Templates, clock: Clock) -> Channel:
     settings = config.channels[name]
     if isinstance(settings, EmailChannel):
-        _look_at_addresses(name, settings)
+        _look_at_mail(name, settings)
         return Email(name, settings, _password(name, settings, config), templates)
     if isinstance(settings, SlackChannel):
         url = _url(name, "webhook_url_file", settings, config)
@@ -81,16 +94,7 @@ def _url(name: str, key: str, settings: SlackChannel | WebhookChannel, config: S
     return url
 
 
-def _look_at_addresses(name: str, settings: EmailChannel) -> None:
-    for key, addresses in (("from", (settings.sender,)), ("to", settings.to)):
-        for address in addresses:
-            try:
-                Mailbox.parse(address)
-            except ValueError as error:
-                raise ConfigError(f"channels.{name}.{key}: {address!r} {error}") from None
-
-
-def _password(name: str, settings: EmailChannel, config: ServerConfig) -> str:
+def _look_at_mail(name: str, settings: EmailChannel) -> None:
     where = f"channels.{name}"
     if settings.username and not settings.password_file:
         raise ConfigError(f"{where}.password_file: is required with a username")
@@ -98,9 +102,18 @@ def _password(name: str, settings: EmailChannel, config: ServerConfig) -> str:
         raise ConfigError(f"{where}.username: is required with a password_file")
     if not settings.to:
         raise ConfigError(f"{where}.to: name at least one address")
+    for key, addresses in (("from", (settings.sender,)), ("to", settings.to)):
+        for address in addresses:
+            try:
+                Mailbox.parse(address)
+            except ValueError as error:
+                raise ConfigError(f"{where}.{key}: {address!r} {error}") from None
+
+
+def _password(name: str, settings: EmailChannel, config: ServerConfig) -> str:
     if not settings.password_file:
         return ""
-    return _secret(f"{where}.password_file", settings.password_file, config)
+    return _secret(f"channels.{name}.password_file", settings.password_file, config)
 
 
 def fault_of_url(url: str, *, allow_private: bool) -> str:

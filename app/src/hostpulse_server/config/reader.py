@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from hostpulse_server.alerts.model import SEVERITIES
 from hostpulse_server.config.model import (
     Channel,
     EmailChannel,
@@ -129,6 +131,10 @@ class Reader:
         if not isinstance(match, dict) or not all(isinstance(v, str) for v in match.values()):
             self.fault(f"{path}.match", 'must be a table of texts, as {severity = "critical"}')
             match = {}
+        severity = match.get("severity", "*")
+        if not any(fnmatchcase(one, severity) for one in SEVERITIES):
+            known = ", ".join(SEVERITIES)
+            self.fault(f"{path}.match.severity", f'"{severity}" matches none of {known}')
         names = table.get("channels")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             self.fault(f"{path}.channels", "must be a list of channel names")
