@@ -32,6 +32,29 @@ def as_json(value: Any) -> Any:
     return text[1:-1] if isinstance(value, str) else text
 
 
+class Escaped(str):
+    """A text that ``as_slack`` has been over, or our own template for Slack."""
+
+    __slots__ = ()
+
+
+def as_slack_json(value: Any) -> Any:
+    """Return a text ready to stand between quotes in a Slack message that an operator writes.
+
+    So a name can be put into ``mrkdwn``, too. What is no text goes as it is.
+    """
+    return as_json(_escaped(value))
+
+
+def dumps_for_slack(value: Any, **options: Any) -> str:
+    """Do the same for the filter ``tojson``."""
+    return json.dumps(_escaped(value), **options)
+
+
+def _escaped(value: Any) -> Any:
+    return value if isinstance(value, Escaped | Markup) else as_slack(value)
+
+
 def as_slack(value: Any) -> Any:
     """Return a text that no receiver of Slack messages reads as markup or mention.
 

@@ -73,7 +73,7 @@ def compose(
     subject, text, page = _texts(told, templates)
     is_ascii = all(one.local.isascii() for one in (sender, *recipients))
     message = EmailMessage(policy=_POLICY if is_ascii else _POLICY.clone(utf8=True))
-    message["Subject"] = one_line(subject, _SUBJECT)
+    message["Subject"] = _no_encoded_word(one_line(subject, _SUBJECT))
     message["From"] = sender.header
     message["To"] = [one.header for one in recipients]
     message["Date"] = datetime.fromtimestamp(notification.created_ms / 1000, UTC)
@@ -116,6 +116,14 @@ def _ids(notification: Notification, message_id: str, domain: str) -> tuple[str,
     thread = _UNFIT.sub("-", f"incident-{notification.incident}.{notification.channel}")[:200]
     first = f"<{thread}@{domain}>"
     return (first if notification.number == 1 else own), first
+
+
+def _no_encoded_word(text: str) -> str:
+    """Return a header's text in which none begins: the standard library would decode it.
+
+    What it holds may be line ends, and those would make headers. RFC 2047
+    """
+    return text.replace("=?", "= ?")
 
 
 def _printable(text: str) -> str:

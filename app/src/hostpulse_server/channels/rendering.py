@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from hostpulse_server.channels.escaping import as_json, as_slack
+from hostpulse_server.channels.escaping import (
+    as_json,
+    as_slack,
+    as_slack_json,
+    dumps_for_slack,
+)
 from hostpulse_server.channels.plain import one_line
 
 if TYPE_CHECKING:
@@ -56,8 +61,10 @@ class Templates:
             "html": _environment(autoescape=True, finalize=None),
             "json": _environment(autoescape=False, finalize=as_json),
             "slack": _environment(autoescape=False, finalize=as_slack),
+            "slack.json": _environment(autoescape=False, finalize=as_slack_json),
             "text": _environment(autoescape=False, finalize=None),
         }
+        self._environments["slack.json"].policies["json.dumps_function"] = dumps_for_slack
 
     def render(
         self,
@@ -96,8 +103,8 @@ class Templates:
 
 
 def _language(name: str) -> str:
-    if name.startswith("slack_"):
-        return "slack"
+    if name.startswith("slack"):
+        return "slack.json" if name.endswith(".json") else "slack"
     return {".html": "html", ".json": "json"}.get(Path(name).suffix, "text")
 
 

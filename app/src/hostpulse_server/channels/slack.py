@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.channels import story
 from hostpulse_server.channels.base import ChannelError
+from hostpulse_server.channels.escaping import Escaped
 from hostpulse_server.channels.slack_blocks import MAX_TEXT, blocks
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Slack:
         told = story.tell(notification, message_id)
         text = self._templates.render("slack_text.txt", told, only_ours=bool(note))
         story.add_note(told, note, text.fault)
-        values = {**told, "text": _cut(text.text), "blocks": blocks(told)}
+        values = {**told, "text": Escaped(_cut(text.text)), "blocks": blocks(told)}
         rendered = self._templates.render("slack.json", values, _check, only_ours=bool(note))
         if rendered.fault:
             story.add_note(told, rendered.fault)

@@ -36,7 +36,7 @@ def of(one: AlertView, message: Notification, zone: tzinfo) -> dict[str, Any]:
     server = name or server_id
     if one.server_id == NO_SERVER:
         server = f"hostpulse ({one_line(message.site, NAME)})"
-    summary = one_line(one.summary, _LINE) or one_line(one.rule, NAME)
+    summary = one_line(one.summary, _LINE) or one_line(one.rule, NAME) or "an alert"
     is_told = one.server_id == NO_SERVER or server in summary or server_id in summary
     over = one.resolved_ms
     until_ms = message.created_ms if over is None else over
