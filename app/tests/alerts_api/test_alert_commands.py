@@ -118,6 +118,21 @@ def test_an_alert_is_acknowledged_and_the_caller_named(desk: Desk, run: Run) -> 
     assert row.acknowledged_until_ms - row.acknowledged_ms == 24 * HOUR_MS
 
 
+@pytest.mark.parametrize(
+    ("behind", "named"), [("robin", "robin as "), ("", ""), ("bad\x1bname", "")]
+)
+def test_who_called_the_command_by_sudo_is_named(
+    monkeypatch: pytest.MonkeyPatch, behind: str, named: str
+) -> None:
+    """The command on a server's host runs as the services' user, whoever called it."""
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    own = people.who().removeprefix("command line (").removesuffix(")")
+    monkeypatch.setenv("SUDO_USER", behind)
+    assert people.who() == f"command line ({named}{own})"
+    monkeypatch.setenv("SUDO_USER", own)
+    assert people.who() == f"command line ({own})"
+
+
 def test_a_silence_is_added_listed_and_removed(desk: Desk, run: Run) -> None:
     """By name and glob; the list of alerts says which silences match."""
     desk.alert()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,14 @@ def test_the_history_says_what_befell_each(alerts: Callable[..., Any], story: An
     assert story.alert["labels"] == {"env": "demo", "role": "web"}
     assert {one["rule"] for one in alerts("history")} == {"disk_usage", "liveness"}
     assert alerts("list") == []
+
+
+def test_the_command_on_the_server_names_who_called_it(monitor: Host) -> None:
+    """It runs as the services' user; who silences or acknowledges is a person all the same."""
+    told = monitor.check_output(
+        "SUDO_USER=robin hostpulse-server silences add rule=none --for 1h --json"
+    )
+    assert json.loads(told)["by"] == "command line (robin as hostpulse)"
 
 
 def test_the_webhooks_secret_shows_in_no_log_and_no_process_list(

@@ -70,8 +70,8 @@ def who() -> str:
     except KeyError:  # a user without a name
         name = str(os.getuid())
     behind = os.environ.get("SUDO_USER", "")
-    if name == "root" and behind and behind.isprintable():
-        name = f"{behind} as root"
+    if behind not in ("", name) and behind.isprintable():
+        name = f"{behind} as {name}"
     return f"command line ({name})"
 
 
