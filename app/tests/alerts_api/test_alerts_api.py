@@ -79,6 +79,19 @@ def test_the_list_holds_what_is_not_over_and_filters(desk: Desk) -> None:
         assert [one["id"] for one in desk.get(f"/alerts?{query}")["alerts"]] == expected, query
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/alerts?state=firing&state=pending", "/state"),
+        ("/alerts/history?server_id=web-01&rule=a&server_id=web-02", "/server_id"),
+        ("/silences?limit=1&limit=2", "/limit"),
+    ],
+)
+def test_a_filter_given_twice_is_refused(desk: Desk, path: str, name: str) -> None:
+    """Of two only one could count, and nobody would know which."""
+    assert desk.faults("GET", path) == {name: ["is there more than once"]}
+
+
 def test_the_history_tells_who_what_when_and_how_long(desk: Desk) -> None:
     """Newest first, over or not; what was only pending never happened."""
     minute = 60_000
@@ -173,6 +186,17 @@ def test_a_wrong_acknowledgement_is_told_by_its_field(desk: Desk, body: Any, fie
     """And nothing is written."""
     alert_id = desk.alert()
     assert list(desk.faults("POST", f"/alerts/{alert_id}/ack", json=body)) == [field]
+    assert desk.row(alert_id).acknowledged_by is None
+
+
+def test_an_acknowledgement_needs_no_body(desk: Desk) -> None:
+    """All of it is optional; what has a body says of which type it is."""
+    alert_id = desk.alert()
+    assert desk.ask("POST", f"/alerts/{alert_id}/ack").status_code == 200
+    assert desk.row(alert_id).acknowledged_by is not None
+    desk.ask("DELETE", f"/alerts/{alert_id}/ack")
+    for options in ({"data": b'{"until": "4h"}'}, {"data": {"until": "4h"}}):
+        assert desk.ask("POST", f"/alerts/{alert_id}/ack", **options).status_code == 415
     assert desk.row(alert_id).acknowledged_by is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from hostpulse_server.alerts.acting import MAX_COMMENT
 from hostpulse_server.alerts.model import SEVERITIES
@@ -66,6 +66,15 @@ class _Page(Schema):
     error_messages: dict[str, str] = {"unknown": "is not known here"}  # noqa: RUF012 - as above
 
     limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_PAGE))
+
+    @pre_load
+    def _refuse_lists(self, data: Any, **_: Any) -> Any:
+        """Of a parameter given twice only the first would count, unsaid."""
+        given = getattr(data, "data", data)
+        many = [name for name in given if len(given.getlist(name)) > 1]
+        if many:
+            raise ValidationError({name: ["is there more than once"] for name in many})
+        return data
 
 
 class _AlertFilters(_Page):
