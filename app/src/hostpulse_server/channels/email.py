@@ -127,7 +127,12 @@ class Email:
             raise ChannelError(
                 'a password goes over TLS only; set security = "starttls" or "tls"', permanent=True
             )
-        relay.login(one.username, self._password)
+        try:
+            relay.login(one.username, self._password)
+        except UnicodeEncodeError:  # of the standard library: smtplib logs in with ASCII only
+            raise ChannelError(
+                "a login goes with ASCII only; see username and password_file", permanent=True
+            ) from None
 
     def _refusal(self, error: smtplib.SMTPResponseException) -> ChannelError:
         said = _said(error.smtp_code, error.smtp_error)

@@ -1,0 +1,178 @@
+"""What a message says, by every channel: what helps to act, the environment first."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from app.tests.channels.conftest import ALERT, FIRING, RESOLVED, T0, poster, sent, storm
+from tests.servers.mail_server import MailServer
+from tests.servers.slack_receiver import Answer, SlackReceiver
+
+from hostpulse_server.channels.email import Email
+from hostpulse_server.channels.rendering import Templates
+from hostpulse_server.channels.webhook import Webhook
+from hostpulse_server.config import EmailChannel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hostpulse_server.channels import Notification
+
+SPARKLINE = "▁▃▆╎▇█"
+SAYS = {
+    "what": "Disk /var is 96.2 % full on web-01",
+    "where": "mount /var",
+    "value and threshold": "96.2 % (threshold: above 90 %)",
+    "since when": "2026-11-22 23:27:55 CET, for 12 min",
+    "what else is wrong": "warning: I/O pressure 41 %, for 3 min",
+    "the heaviest process": "postgres",
+    "its share": "92.1 %",
+    "its memory": "3.1 GiB",
+    "the trend": SPARKLINE,
+    "the runbook": ALERT.runbook,
+    "the dashboard": ALERT.dashboard,
+    "where to acknowledge": FIRING.act_url,
+}
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[MailServer]:
+    """Give a relay."""
+    with MailServer() as made:
+        yield made
+
+
+def mailed(relay: MailServer, notification: Notification) -> tuple[str, str, str]:
+    """Send a mail; return its subject, text, and HTML as people see it with its addresses."""
+    settings = EmailChannel(
+        host="127.0.0.1",
+        port=relay.port,
+        security="none",
+        sender="a@b.example",
+        to=("c@d.example",),
+    )
+    before = len(relay.received)
+    Email("mail", settings, "", Templates()).send(notification, message_id="m-1")
+    (received,) = relay.await_mail(before + 1)[before:]
+    page = re.sub(r'<a href="([^"]+)"[^>]*>', r"\1 ", received.part("html"))
+    seen = html.unescape(re.sub(r"<style.*?</style>|<[^>]+>", "", page, flags=re.DOTALL))
+    return received.message["Subject"].strip(), received.part("plain"), seen
+
+
+def hooked(receiver: SlackReceiver, notification: Notification, message_id: str = "m-1") -> Any:
+    """Send by a webhook; return what arrived."""
+    receiver.answers.append(Answer())
+    Webhook("pager", poster(receiver.url), Templates()).send(notification, message_id=message_id)
+    return receiver.posts[-1].payload
+
+
+def shown(item: Any) -> str:
+    """Return what a Slack message shows: texts one after the other, addresses before theirs."""
+    if isinstance(item, list):
+        return " ".join(map(shown, item))
+    if not isinstance(item, dict):
+        return ""
+    own = [item[name] for name in ("url", "text") if isinstance(item.get(name), str)]
+    return " ".join([*own, *(shown(one) for one in item.values())])
+
+
+@pytest.mark.parametrize("what", SAYS)
+def test_slack_and_both_parts_of_a_mail_say_all_of_it(
+    receiver: SlackReceiver, relay: MailServer, what: str
+) -> None:
+    """In blocks, in text, in HTML."""
+    _, text, page = mailed(relay, FIRING)
+    blocks = shown(sent(receiver, FIRING)["blocks"])
+    for channel in (blocks, text, page):
+        assert SAYS[what] in " ".join(channel.split())
+
+
+def test_the_environment_comes_first(receiver: SlackReceiver, relay: MailServer) -> None:
+    """In what a telephone shows, in the header, in the subject; the site where there is none."""
+    subject, text, _ = mailed(relay, FIRING)
+    assert subject == "[production] CRITICAL: Disk /var is 96.2 % full on web-01"
+    headline = "production · CRITICAL · Disk /var is 96.2 % full on web-01"
+    assert text.splitlines()[0] == headline
+    payload = sent(receiver, FIRING)
+    assert payload["blocks"][0]["text"]["text"] == f"🔴 {headline}"
+    assert payload["text"].splitlines()[0] == f"🔴 {headline}"
+    unlabelled = dataclasses.replace(FIRING, environment="")
+    assert mailed(relay, unlabelled)[0].startswith("[example] CRITICAL: ")
+
+
+def test_a_program_gets_the_same_as_values(receiver: SlackReceiver) -> None:
+    """With a key for the incident and one for each alert, the same at its end."""
+    document, over = hooked(receiver, FIRING), hooked(receiver, RESOLVED, "m-2")
+    assert [
+        document[name] for name in ("version", "kind", "status", "environment", "severity")
+    ] == [
+        *(1, "firing", "firing", "production", "critical"),
+    ]
+    assert document["act_url"] == FIRING.act_url
+    (alert,) = document["alerts"]
+    assert (alert["value"], alert["threshold"], alert["comparison"]) == (96.2, 90.0, "above")
+    assert (alert["tags"], alert["labels"]) == (ALERT.tags, ALERT.labels)
+    assert (alert["started"], alert["fired"], alert["resolved"]) == (
+        *(ALERT.started_ms, ALERT.fired_ms, None),
+    )
+    assert (alert["runbook"], alert["dashboard"]) == (ALERT.runbook, ALERT.dashboard)
+    assert alert["others"] == list(ALERT.others)
+    assert alert["processes"] == [
+        {"name": "postgres", "pid": "812", "cpu": "92.1 %", "memory": "3.1 GiB"}
+    ]
+    assert document["dedup_key"] == over["dedup_key"] == "ab12cd"
+    assert alert["dedup_key"] == over["alerts"][0]["dedup_key"]
+    assert (over["status"], over["alerts"][0]["resolved"]) == ("resolved", T0 + 600_000)
+    names = [post.headers["idempotency-key"] for post in receiver.posts]
+    assert names == ["m-1", "m-2"]
+
+
+def test_an_end_says_how_long_it_took_and_asks_for_nothing(
+    receiver: SlackReceiver, relay: MailServer
+) -> None:
+    """No link to acknowledge, no trend, no processes."""
+    subject, text, page = mailed(relay, RESOLVED)
+    blocks = shown(sent(receiver, RESOLVED)["blocks"])
+    assert subject.startswith("[production] RESOLVED after 22 min 5 s: ")
+    for channel in (text, page, blocks):
+        assert "it is back where it should be" in channel
+        assert "22 min" in channel
+        for gone in (FIRING.act_url, "postgres", SPARKLINE):
+            assert gone not in channel
+
+
+def test_a_storm_keeps_within_slacks_limits_and_counts_what_it_does_not_show(
+    receiver: SlackReceiver, relay: MailServer
+) -> None:
+    """The receiver refuses what Slack refuses."""
+    url = ALERT.dashboard + "x" * 1500
+    alerts = tuple(
+        dataclasses.replace(one, summary="x" * 290, dashboard=url) for one in storm().alerts
+    )
+    for message, left in ((storm(), ""), (dataclasses.replace(storm(), alerts=alerts), "16 more")):
+        payload = sent(receiver, message)
+        assert receiver.posts[-1].answered == 200
+        assert len(payload["blocks"]) <= 50
+        assert "and 980 more on 950 more servers" in shown(payload["blocks"])
+        assert f"{left} are not shown for want of room" in shown(payload["blocks"]) or not left
+        assert len(shown(payload["blocks"])) < 13_000
+    _, text, page = mailed(relay, storm())
+    for channel in (text, page):
+        assert "and 980 more on 950 more servers" in channel
+        assert all(f"web-{number:02}" in channel for number in range(20))
+    document = hooked(receiver, storm())
+    assert document["counts"] == {"firing": 1000, "resolved": 0, "servers": 970}
+
+
+def test_without_a_link_the_command_that_acknowledges_is_said(
+    receiver: SlackReceiver, relay: MailServer
+) -> None:
+    """Where the site has no public address."""
+    message = dataclasses.replace(FIRING, act_url="")
+    _, text, page = mailed(relay, message)
+    for channel in (text, page, shown(sent(receiver, message)["blocks"])):
+        assert "hostpulse-server alerts ack 17" in channel
