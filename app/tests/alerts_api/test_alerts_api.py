@@ -189,6 +189,14 @@ def test_a_wrong_acknowledgement_is_told_by_its_field(desk: Desk, body: Any, fie
     assert desk.row(alert_id).acknowledged_by is None
 
 
+def test_who_writes_no_time_ahead_is_told_how(desk: Desk) -> None:
+    """Nothing that lies behind, and nothing about how addresses are written."""
+    path = f"/alerts/{desk.alert()}/ack"
+    for text in ("soon", "+soon", "2026-13-01"):
+        (said,) = desk.faults("POST", path, json={"until": text})["/until"]
+        assert said.endswith('or a duration from now as "4h"')
+
+
 def test_an_acknowledgement_needs_no_body(desk: Desk) -> None:
     """All of it is optional; what has a body says of which type it is."""
     alert_id = desk.alert()

@@ -22,6 +22,7 @@ _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TIME_MS = 253_402_300_799_999  # 9999-12-31, the last day of RFC 3339
 _TIME_FORMS = 'write epoch milliseconds, RFC 3339 with an offset ("+" as %2B), "-1h" or "now"'
+_AHEAD_FORMS = 'write epoch milliseconds, RFC 3339 with an offset, or a duration from now as "4h"'
 
 
 @dataclass(frozen=True)
@@ -84,24 +85,24 @@ def parse(given: Mapping[str, list[str]], now_ms: int) -> Parameters:
     )
 
 
-def time_ms(text: str, now_ms: int) -> int:
+def time_ms(text: str, now_ms: int, forms: str = _TIME_FORMS) -> int:
     """Return a time given as epoch ms, RFC 3339, ``now`` or relative to now; raise ValueError.
 
-    Relative is ``-1h`` or, ahead, ``+1h``.
+    Relative is ``-1h`` or, ahead, ``+1h``. ``forms`` says what to write instead of what is none.
     """
     if text == "now":
         return now_ms
     if text.isascii() and text.isdecimal():
         value = int(text[:20])
     elif text.startswith("-"):
-        value = now_ms - duration_ms(text[1:], _TIME_FORMS)
+        value = now_ms - duration_ms(text[1:], forms)
     elif text.startswith("+"):
-        value = now_ms + duration_ms(text[1:], _TIME_FORMS)
+        value = now_ms + duration_ms(text[1:], forms)
     else:
         try:
             moment = datetime.fromisoformat(text.upper())  # "t" and "z" are RFC 3339
         except ValueError:
-            raise ValueError(f"{text!r:.60} is not a time; {_TIME_FORMS}") from None
+            raise ValueError(f"{text!r:.60} is not a time; {forms}") from None
         if moment.tzinfo is None:
             raise ValueError(f"{text!r:.60} has no offset from UTC; end it with Z")
         value = (moment - _EPOCH) // timedelta(milliseconds=1)
@@ -112,7 +113,7 @@ def time_ms(text: str, now_ms: int) -> int:
 
 def ahead_ms(text: str, now_ms: int) -> int:
     """Return a time as ``time_ms`` does; ``4h`` is ``+4h``. Raise ValueError."""
-    return time_ms(f"+{text}" if _DURATION.fullmatch(text) else text, now_ms)
+    return time_ms(f"+{text}" if _DURATION.fullmatch(text) else text, now_ms, _AHEAD_FORMS)
 
 
 def duration_ms(text: str, forms: str = 'write a duration such as "30s", "5m" or "1h"') -> int:
