@@ -29,7 +29,7 @@ VARIES = (
 
 
 def test_people_are_told_of_both_once_and_of_nothing_else(
-    people: Any, disk: Any, agent: Any
+    people: Any, alerts: Callable[..., Any], disk: Any, agent: Any
 ) -> None:
     """Four messages on each channel: two beginnings, two ends."""
     assert disk.alert["resolved"] < agent.alert["fired"]
@@ -38,6 +38,8 @@ def test_people_are_told_of_both_once_and_of_nothing_else(
     assert words == ["CRITICAL", "RESOLVED", "WARNING", "RESOLVED"]
     kinds = [mail["X-Hostpulse-Kind"] for mail in mails]
     assert kinds == ["firing", "resolved", "firing", "resolved"]
+    assert [one["rule"] for one in alerts("history")] == ["liveness", "disk_usage"]
+    assert alerts("list", "--state", "firing") == []
 
 
 def test_the_full_disk_is_told_with_all_that_helps(disk: Any) -> None:
@@ -100,7 +102,7 @@ def test_mails_of_one_problem_are_a_thread(story: Any) -> None:
     assert {first["Auto-Submitted"], last["Auto-Submitted"]} == {"auto-generated"}
 
 
-def test_the_history_says_what_befell_each(alerts: Callable[..., Any], story: Any) -> None:
+def test_the_history_says_what_befell_each(story: Any) -> None:
     """What, who was told when and by which channel, who took it on, how it ended."""
     events = story.alert["events"]
     told = {
@@ -119,8 +121,6 @@ def test_the_history_says_what_befell_each(alerts: Callable[..., Any], story: An
     assert [one["at"] for one in events] == sorted(one["at"] for one in events)
     assert story.alert["reason"] == "cleared"
     assert story.alert["labels"] == {"env": "demo", "role": "web"}
-    assert {one["rule"] for one in alerts("history")} == {"disk_usage", "liveness"}
-    assert alerts("list") == []
 
 
 def test_the_command_on_the_server_names_who_called_it(monitor: Host) -> None:
