@@ -120,11 +120,27 @@ def test_transitions_are_points_for_the_store(site: Site) -> None:
     assert {point.server_id for point in points} == {"web-01"}
     assert points[0].tags == (("rule", "disk_usage"), ("severity", "warning"), ("state", "firing"))
     assert points[1].time_ms == points[0].time_ms + 1
-    assert points[0].fields == {"value": 90.0, "threshold": 80.0, "duration_seconds": 0.0}
+    expected = {"value": 90.0, "threshold": 80.0, "duration_seconds": 0.0, "change": 1.0}
+    assert points[0].fields == expected
     position = site.cursor()["position"]
     site.run(3)
     assert site.cursor()["position"] == position + len(entries)
     assert site.alerts() == [("web-01", "disk_usage", "firing", "warning")] * 2
+
+
+def test_what_transitions_change_adds_up_to_what_fires(site: Site) -> None:
+    """Two mounts fill up, one gets worse, the other has room again: one alert fires."""
+    graver = "critical: {above: 95}}"
+    site.write_rules(RULES.replace("{warning: {above: 80}}", f"{{warning: {{above: 80}}, {graver}"))
+    site.run(3)
+    for root, data in ((90.0, 91.0), (99.0, 91.0), (99.0, 10.0)):
+        site.clock.move(10)
+        site.send("web-01", [disk("/", root), disk("/srv", data)])
+        site.drain()
+    entries = [one for one in site.journal.read(0, 100, 2**20) if one.kind == INTERNAL]
+    points = [point for entry in entries for point in decode(entry).points]
+    assert [point.fields["change"] for point in points] == [1.0, 1.0, 0.0, -1.0]
+    assert [alert[2] for alert in site.alerts()].count("firing") == 1
 
 
 def test_what_alerts_say_of_themselves_raises_no_alert(site: Site) -> None:

@@ -69,6 +69,11 @@ CATALOGUE = {
                 "the rule's field's", "what it was compared with; none for liveness"
             ),
             "duration_seconds": Field("s", "since the condition began to hold"),
+            "change": Field(
+                "count",
+                "1 where an alert begins, 0 where its severity changes, -1 where it ends: the sum "
+                "is how many of a rule fire on a host, which may be several, such as of its mounts",
+            ),
         },
     ),
     "pipeline": Measurement(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MEASUREMENT = "alert"
 _STATES = {"firing": "firing", "severity": "firing", "resolved": "resolved"}
+# what a transition adds to the number of alerts that fire
+_STEPS = {"firing": 1.0, "severity": 0.0, "resolved": -1.0}
 
 
 def points(changes: Iterable[Change]) -> list[StorePoint]:
@@ -34,7 +36,10 @@ def points(changes: Iterable[Change]) -> list[StorePoint]:
         while (series := (identity.server_id, identity.rule, severity, state, time_ms)) in taken:
             time_ms += 1
         taken.add(series)
-        fields = {"duration_seconds": max(0, condition.at_ms - condition.started_ms) / 1000}
+        fields = {
+            "change": _STEPS[change.kind],
+            "duration_seconds": max(0, condition.at_ms - condition.started_ms) / 1000,
+        }
         if condition.value is not None:
             fields["value"] = float(condition.value)
         if condition.threshold is not None:
