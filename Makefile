@@ -28,6 +28,10 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 engines: setup ## the servers that tests run against, built from source where their vendors do not answer
 	@engines/get influxdb
 
+.PHONY: dashboards
+dashboards: setup ## write grafana/dashboards anew from their generator
+	python -m grafana.generator
+
 .PHONY: unit
 unit: engines ## pytest over agent, app and tests, with the coverage gate
 	coverage erase

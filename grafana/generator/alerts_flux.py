@@ -1,0 +1,204 @@
+"""Flux over the measurement ``alert``, which has one point a transition."""
+
+from __future__ import annotations
+
+from grafana.generator import flux
+
+_HOUR_NS = 3600 * 10**9
+_DAY_NS = 24 * _HOUR_NS
+_WINDOW_NS = 300 * 10**9
+_LOOK_BACK_DAYS = 30
+RULES = "r.rule =~ /^${rule:regex}$/"
+MOST_ROWS = 500
+
+# `change` is 1, 0 or -1: its sum is how many alerts of a rule fire on a server. An alert may have
+# begun long before the time that is shown, so the sum begins where rollups do; what is newer than
+# an hour may not be rolled up yet.
+_STANDING = f"""\
+stop = int(v: v.timeRangeStop)
+border = time(v: (stop - {_HOUR_NS}) / {_WINDOW_NS} * {_WINDOW_NS})
+changes = (bucket, start, stop) =>
+    from(bucket: bucket)
+        |> range(start: start, stop: stop)
+        |> filter(fn: (r) => r._measurement == "alert")
+        |> filter(fn: (r) => {flux.fields("change", "sum")})
+        CONDITIONS
+standing =
+    union(
+        tables: [
+            changes(
+                bucket: "hostpulse_rollup",
+                start: time(v: stop - {_LOOK_BACK_DAYS * _DAY_NS}),
+                stop: border,
+            ),
+            changes(bucket: bucket, start: border, stop: v.timeRangeStop),
+        ],
+    )
+        |> group()
+        |> map(
+            fn: (r) =>
+                ({{
+                    _time: r._time,
+                    change: r._value,
+                    rule: r.rule,
+                    server_id: if exists r.server_id then r.server_id else "",
+                    severity: r.severity,
+                    state: r.state,
+                }}),
+        )
+        |> group(columns: ["server_id", "rule"])
+        |> sort(columns: ["_time"])
+        |> reduce(
+            identity: {{firing: 0.0, severity: "", since: time(v: 0)}},
+            fn: (r, accumulator) =>
+                ({{
+                    firing: accumulator.firing + r.change,
+                    severity: if r.state == "firing" then r.severity else accumulator.severity,
+                    since: if accumulator.firing <= 0.0 then r._time else accumulator.since,
+                }}),
+        )
+        |> filter(fn: (r) => r.firing > 0.0)
+        |> group()
+"""
+
+
+def firing(*conditions: str) -> str:
+    """Return a query for what fires at the end of the time shown: a row a server and rule."""
+    return flux.query(
+        _standing(conditions),
+        f"""
+standing
+    |> sort(columns: ["severity", "since"])
+    |> limit(n: {MOST_ROWS})
+""",
+    )
+
+
+def firing_by_severity(*conditions: str) -> str:
+    """Return a query for how many alerts fire, a column a severity."""
+    return flux.query(
+        _standing(conditions),
+        """
+count = (r, severity) => if r.severity == severity then int(v: r.firing) else 0
+
+standing
+    |> reduce(
+        identity: {critical: 0, warning: 0, info: 0},
+        fn: (r, accumulator) =>
+            ({
+                critical: accumulator.critical + count(r: r, severity: "critical"),
+                warning: accumulator.warning + count(r: r, severity: "warning"),
+                info: accumulator.info + count(r: r, severity: "info"),
+            }),
+    )
+""",
+    )
+
+
+def history(*conditions: str, most: int = MOST_ROWS) -> str:
+    """Return a query for transitions, the newest first; of rollups, one row a window."""
+    kept = r"r._field =~ /^(value|threshold|duration_seconds)(_last)?$/"
+    return flux.query(f"""
+{flux.source("alert", kept, *conditions)}    |> group()
+    |> map(
+        fn: (r) =>
+            ({{
+                _field: strings.trimSuffix(v: r._field, suffix: "_last"),
+                _time: r._time,
+                _value: r._value,
+                rule: r.rule,
+                server_id: if exists r.server_id then r.server_id else "",
+                severity: r.severity,
+                state: r.state,
+            }}),
+    )
+    |> pivot(
+        rowKey: ["_time", "server_id", "rule", "severity", "state"],
+        columnKey: ["_field"],
+        valueColumn: "_value",
+    )
+    |> sort(columns: ["_time"], desc: true)
+    |> limit(n: {most})
+""")
+
+
+def begun(by: str, *conditions: str, most: int = 20) -> str:
+    """Return a query for how many alerts began, by a tag, the most first."""
+    chosen = flux.source("alert", flux.fields("change", "sum"), *conditions)
+    return flux.query(f"""
+{chosen}    |> filter(fn: (r) => r.state == "firing")
+    |> sum()
+    |> group(columns: ["{by}"])
+    |> sum()
+    |> group()
+    |> filter(fn: (r) => r._value > 0.0)
+    |> top(n: {most})
+    |> rename(columns: {{_value: "begun"}})
+""")
+
+
+def durations(*conditions: str) -> str:
+    """Return a query for how long alerts lasted, a row a rule: how many ended, mean, longest."""
+    return flux.query(f"""
+ended = (field, other) =>
+    from(bucket: bucket)
+        |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
+        |> filter(fn: (r) => r._measurement == "alert" and r.state == "resolved")
+        |> filter(fn: (r) => r._field == field or r._field == other)
+{"".join(f"        |> filter(fn: (r) => {one})" + chr(10) for one in conditions)}
+totals = (field) =>
+    ended(field: field, other: field + "_sum")
+        |> sum()
+        |> group(columns: ["rule"])
+        |> sum()
+        |> set(key: "_field", value: field)
+
+union(
+    tables: [
+        totals(field: "change"),
+        totals(field: "duration_seconds"),
+        ended(field: "duration_seconds", other: "duration_seconds_max")
+            |> max()
+            |> group(columns: ["rule"])
+            |> max()
+            |> keep(columns: ["rule", "_value"])
+            |> set(key: "_field", value: "longest"),
+    ],
+)
+    |> group()
+    |> pivot(rowKey: ["rule"], columnKey: ["_field"], valueColumn: "_value")
+    |> map(
+        fn: (r) =>
+            ({{
+                rule: r.rule,
+                ended: -1.0 * r.change,
+                mean: r.duration_seconds / (-1.0 * r.change),
+                longest: r.longest,
+            }}),
+    )
+    |> sort(columns: ["ended"], desc: true)
+    |> limit(n: {MOST_ROWS})
+""")
+
+
+def marks(*conditions: str) -> str:
+    """Return a query for marks in panels: a row a transition, with its text."""
+    chosen = flux.source("alert", flux.fields("change", "last"), *conditions)
+    return flux.query(f"""
+{chosen}    |> group()
+    |> map(
+        fn: (r) =>
+            ({{
+                _time: r._time,
+                text: r.rule + " " + r.state,
+                tags: r.severity,
+            }}),
+    )
+    |> sort(columns: ["_time"], desc: true)
+    |> limit(n: {MOST_ROWS})
+""")
+
+
+def _standing(conditions: tuple[str, ...]) -> str:
+    filters = "\n        ".join(f"|> filter(fn: (r) => {one})" for one in conditions)
+    return _STANDING.replace("CONDITIONS", filters)

@@ -1,0 +1,78 @@
+"""The committed dashboards, as tests read them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
+
+
+class Question(NamedTuple):
+    """A query of a dashboard: of which panel, variable or annotation, and its Flux."""
+
+    owner: str
+    flux: str
+    interval_ms: int = 0
+    points: int = 0
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A file's name without its ending, its text, and what that says."""
+
+    name: str
+    text: str
+    document: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Dashboard:
+        """Read a text."""
+        return cls(name, text, json.loads(text))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield everything on the grid, the insides of folded rows too."""
+        for one in self.document["panels"]:
+            yield one
+            yield from one.get("panels", ())
+
+    def panels(self) -> list[dict[str, Any]]:
+        """Return what shows data."""
+        return [one for one in self.rows() if one["type"] != "row"]
+
+    def variables(self) -> list[dict[str, Any]]:
+        """Return the variables in their order."""
+        return list(self.document["templating"]["list"])
+
+    def questions(self) -> Iterator[Question]:
+        """Yield every query: of variables, annotations and panels."""
+        for one in self.variables():
+            if one["type"] == "query":
+                yield Question(f"variable {one['name']}", one["query"])
+        for one in self.document["annotations"]["list"]:
+            yield Question(f"annotation {one['name']}", one["target"]["query"])
+        for panel in self.panels():
+            for target in panel["targets"]:
+                yield Question(
+                    f"{panel['title']} {target['refId']}",
+                    target["query"],
+                    _milliseconds(panel["interval"]),
+                    panel["maxDataPoints"],
+                )
+
+
+def dashboards() -> list[Dashboard]:
+    """Return all of them, by name."""
+    return [
+        Dashboard.of(path.stem, path.read_text(encoding="utf-8"))
+        for path in sorted(FOLDER.glob("*.json"))
+    ]
+
+
+def _milliseconds(text: str) -> int:
+    return int(text[:-1]) * {"s": 1000, "m": 60_000}[text[-1]]
