@@ -33,10 +33,17 @@ _CONSTANT = {
     "status": 0,
     "completeness_percent": 100,
     "alerts_firing": 0,
+    "journal_hours_left": 720,
+    "verified": 1,
 }
 _RARE = re.compile(
     "errors|drops|packet_loss|overflows|readonly|hung|zombie|blocked|uninterruptible|failed"
     "|degraded|oom|steal|nice|orphan|missed|dropped|failures"
+)
+_PIPELINE = (
+    "requests_per_second samples_per_second rejected_points_per_second journal_bytes "
+    "journal_hours_left store_lag_seconds alerts_lag_seconds quarantine_points "
+    "rollup_dirty_windows store_write_ms notifications_waiting"
 )
 _OFTEN, _SELDOM = 0.01, 0.0005
 _CHUNK = 20_000  # lines a request
@@ -78,8 +85,19 @@ def overview(host: int) -> list[Head]:
 
 def server(host: int) -> Head:
     """Return what the server says about a host."""
-    text = f"server,agent_version=0.1.0,env=production,group=web,server_id={host_name(host)}"
+    labels = "env=production,group=web" if host % 2 else "env=staging"
+    text = f"server,agent_version=0.{host % 3}.0,{labels},server_id={host_name(host)}"
     return Head(text, ("status", "completeness_percent", "alerts_firing", "clock_offset_ms"), host)
+
+
+def own() -> list[Head]:
+    """Return what the server says about itself."""
+    return [
+        Head("pipeline", tuple(_PIPELINE.split()), 0),
+        Head("backup,kind=state", ("age_seconds", "bytes", "verified"), 0),
+        Head("backup,kind=influxdb", ("age_seconds", "bytes", "verified"), 1),
+        Head("certificate,name=server", ("days_left",), 0),
+    ]
 
 
 def raw(

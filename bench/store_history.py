@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import store_alerts as alerts
 from bench import store_data as data
 from bench.store_files import COMPACT_SOON, settle
 from engines.influxdb.local import Influxd
@@ -36,7 +37,9 @@ class History:
 
 def cache() -> Path:
     """Return the folder of the history that this code makes."""
-    recipe = b"".join(Path(source).read_bytes() for source in (__file__, data.__file__))
+    recipe = b"".join(
+        Path(source).read_bytes() for source in (__file__, data.__file__, alerts.__file__)
+    )
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "hostpulse" / "bench" / f"history-{hashlib.sha256(recipe).hexdigest()[:8]}"
 
@@ -94,7 +97,10 @@ def raw_lines(end_ms: int) -> Iterator[list[str]]:
         yield from data.raw(chain.from_iterable(map(data.overview, some)), begin, until)
         servers = map(data.server, range(HOSTS))
         yield from data.raw(servers, begin, end, data.SERVER_STEP_MS)
+        yield from data.raw(data.own(), begin, end, data.SERVER_STEP_MS)
     yield from data.raw(chain.from_iterable(map(data.whole, some)), last_hour, end_ms)
+    for host in range(HOSTS):
+        yield alerts.raw(_transitions(host, end_ms), end_ms - RAW_DAYS * data.DAY_MS)
 
 
 def rollup_lines(end_ms: int) -> Iterator[list[str]]:
@@ -106,3 +112,10 @@ def rollup_lines(end_ms: int) -> Iterator[list[str]]:
         yield from data.rollups(chain.from_iterable(map(data.whole, all_of_it)), begin, end)
         yield from data.rollups(chain.from_iterable(map(data.overview, some)), begin, end)
         yield from data.rollups(map(data.server, range(HOSTS)), begin, end, data.SERVER_STEP_MS)
+        yield from data.rollups(data.own(), begin, end, data.SERVER_STEP_MS)
+    for host in range(HOSTS):
+        yield alerts.rollups(_transitions(host, end_ms))
+
+
+def _transitions(host: int, end_ms: int) -> Iterator[alerts.Transition]:
+    return alerts.transitions(host, end_ms - ROLLUP_DAYS * data.DAY_MS, end_ms - data.WINDOW_MS)

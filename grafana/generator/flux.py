@@ -49,7 +49,7 @@ SERVERS_AND_NONE = "r.server_id =~ /^(${server:regex}|)$/"
 SERVER = 'r.server_id == "${server}"'
 MOUNTS = "r.mount =~ /^${mount:regex}$/"
 INTERFACES = "r.interface =~ /^${interface:regex}$/"
-_PACKAGES = ("regexp", "strings", "influxdata/influxdb/schema")
+_PACKAGES = ("array", "regexp", "strings", "influxdata/influxdb/schema")
 
 
 def query(*parts: str) -> str:
@@ -60,7 +60,7 @@ def query(*parts: str) -> str:
         head += _EVERY
     if re.search(r"\bstart: recent\b", body):
         head += _RECENT
-    names = [name for name in _PACKAGES if f"{name.rpartition('/')[2]}." in body]
+    names = [name for name in _PACKAGES if re.search(rf"\b{name.rpartition('/')[2]}\.", body)]
     imports = "".join(f'import "{name}"\n' for name in names)
     return f"{imports}{head}{body}\n"
 

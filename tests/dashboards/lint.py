@@ -34,7 +34,7 @@ _REDUCED = re.compile(
     r"\|> (aggregateWindow|last|mean|max|min|sum|count|limit|top|bottom|reduce)\("
 )
 _RANGE = re.compile(
-    r"\|> range\(start: (v\.timeRangeStart|recent|start), stop: (v\.timeRangeStop|stop)\)"
+    r"\|> range\(start: (v\.timeRangeStart|recent|oldest|start), stop: (v\.timeRangeStop|stop)\)"
 )
 _VARIABLE = re.compile(r"\$\{?(\w+)")
 
@@ -105,7 +105,7 @@ def bounds(one: Dashboard) -> Iterator[str]:
     """No query reads beyond its time, or gives every value there is."""
     for question in one.questions():
         text = question.flux
-        reads, ranges = text.count("from("), len(_RANGE.findall(text))
+        reads, ranges = text.count("from(bucket:"), len(_RANGE.findall(text))
         if reads != ranges:
             yield f"{question.owner}: {reads} sources and {ranges} ranges"
         if not reads and not re.search(r"start: v\.timeRangeStart,\s+stop: v\.timeRangeStop", text):
