@@ -35,6 +35,7 @@ begun = (bucket, start, stop) =>
         CONDITIONS
         |> group(columns: ["server_id", "rule"])
         |> last()
+ranked = (r) => if r.severity == "critical" then 0 else if r.severity == "warning" then 1 else 2
 named = (r) => if exists r.server_id then r.server_id else ""
 counted =
     union(
@@ -65,6 +66,7 @@ severest =
                     rule: r.rule,
                     server_id: named(r: r),
                     severity: r.severity,
+                    rank: ranked(r: r),
                     since: time(v: int(v: r._time) - int(v: r._value * 1000000000.0)),
                 }}),
         )
@@ -78,8 +80,9 @@ def firing(*conditions: str) -> str:
         _standing(conditions),
         f"""
 standing
-    |> sort(columns: ["severity", "since"])
+    |> sort(columns: ["rank", "since"])
     |> limit(n: {MOST_ROWS})
+    |> drop(columns: ["rank"])
 """,
     )
 

@@ -267,4 +267,5 @@ def _top(measurement: str, field: str, fn: str, *conditions: str) -> str:
 
 def _ranked(text: Text, query: str, title: str, rule: str) -> table.Panel:
     panel = columns.server(panels.rows(text, query))
+    panel.transformations([columns.order("server_id mount _value")])
     return columns.gauge(panel, "_value", title, text.unit, thresholds.of_rule(rule))

@@ -195,6 +195,7 @@ def _incomplete() -> table.Panel:
     |> bottom(n: {_LOWEST})
 """)
     panel = columns.server(panels.rows(text, query))
+    panel.transformations([columns.order("server_id _value")])
     return columns.gauge(panel, "_value", "Stored", "percent", thresholds.completeness())
 
 
@@ -234,6 +235,7 @@ def _clocks() -> table.Panel:
     |> drop(columns: ["offset"])
 """)
     panel = columns.server(panels.rows(text, query))
+    panel.transformations([columns.order("server_id _value")])
     steps = thresholds.of_rule("clock_offset")
     return columns.marked(panel, "_value", "Off by", "ms", steps)
 
