@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grafana.generator import panels, thresholds
+from grafana.generator import layout, panels, thresholds
 from grafana_foundation_sdk.builders.common import TableSortByFieldState
 from grafana_foundation_sdk.models.dashboard import (
     DataTransformerConfig,
@@ -28,7 +28,8 @@ def plain(panel: table.Panel, field: str, title: str, unit: str = "") -> table.P
 
 def server(panel: table.Panel, field: str = "server_id") -> table.Panel:
     """Name the column of servers; a click leads to one."""
-    link = panels.to_server(f"${{__data.fields.{field}}}").build()
+    built = panels.to_server(f"${{__data.fields.{field}}}").build()
+    link = layout.plain_link(built.to_json())
     return _column(panel, field, displayName="Server", links=[link])
 
 

@@ -28,6 +28,7 @@ WIDTH = 24
 TAG = "hostpulse"
 # Classic JSON that Grafana 10.0 takes as it is; later ones migrate it when they load it.
 SCHEMA_VERSION = 38
+PLUGIN_VERSION = "10.0.0"  # or panels are migrated from what they were before 7
 
 
 class Heading(NamedTuple):
@@ -101,7 +102,18 @@ def document(
     found: dict[str, Any] = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     for link in found["links"]:
         del link["placement"]  # the SDK would hide it in a menu that only newer versions have
+    for panel in found["panels"]:
+        if panel["type"] != "row":
+            panel["pluginVersion"] = PLUGIN_VERSION
+            defaults = panel["fieldConfig"]["defaults"]
+            if "links" in defaults:
+                defaults["links"] = [plain_link(one) for one in defaults["links"]]
     return found | {"schemaVersion": SCHEMA_VERSION}
+
+
+def plain_link(link: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a link a field may have: the SDK takes it for a dashboard's."""
+    return {name: link[name] for name in ("targetBlank", "title", "url")}
 
 
 def text(found: dict[str, Any]) -> str:
