@@ -60,7 +60,7 @@ demo-down: ## remove every trace of the demo
 	@scripts/demo down
 
 .PHONY: bench
-bench: bench-agent bench-ingest bench-store bench-alerts ## every figure, beside its peers
+bench: bench-agent bench-ingest bench-store bench-alerts bench-dashboards ## every figure, beside its peers
 
 .PHONY: bench-agent
 bench-agent: setup ## memory and CPU of the agent beside prometheus-node-exporter
@@ -78,6 +78,10 @@ bench-store: engines ## the shipper into InfluxDB beside its bare client, query 
 bench-alerts: setup ## from a sample to its alert beside vmalert and Alertmanager; what rules cost a sample
 	python -m bench.rules
 	python -m bench.alerts
+
+.PHONY: bench-dashboards
+bench-dashboards: engines ## how long every query of every dashboard takes, cold
+	python -m bench.dashboards
 
 .PHONY: clean
 clean: demo-down ## remove the test hosts, their images, the payloads and the environment

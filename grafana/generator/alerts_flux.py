@@ -112,11 +112,11 @@ union(tables: [none, standing |> keep(columns: ["severity", "firing"])])
 def history(*conditions: str, most: int = MOST_ROWS) -> str:
     """Return a query for transitions, the newest first; of rollups, one row a window.
 
-    It looks first when the oldest row that it shows was: putting rows together is slow.
+    It looks first when the oldest row that it shows was: sorting whole rows is slow.
     """
-    kept = r"r._field =~ /^(value|threshold|duration_seconds)(_last)?$/"
-    shown = flux.source("alert", kept, *conditions, start="oldest")
+    names = "value threshold duration_seconds"
     times = flux.source("alert", flux.fields("change", "last"), *conditions)
+    shown = flux.source("alert", flux.fields(names, "last"), *conditions, start="oldest")
     return flux.query(f"""
 times =
     {times.strip()}
@@ -153,32 +153,32 @@ oldest = if found > 0 then times[found - 1] else v.timeRangeStart
 
 def begun(by: str, *conditions: str, most: int = 20) -> str:
     """Return a query for how many alerts began, by a tag, the most first."""
-    chosen = flux.source("alert", flux.fields("change", "sum"), *conditions)
+    firing = 'r.state == "firing"'
+    chosen = flux.source("alert", flux.fields("change", "sum"), firing, *conditions)
     return flux.query(f"""
-{chosen}    |> filter(fn: (r) => r.state == "firing")
-    |> sum()
-    |> group(columns: ["{by}"])
+{chosen}    |> group(columns: ["{by}"])
     |> sum()
     |> group()
     |> filter(fn: (r) => r._value > 0.0)
     |> top(n: {most})
+    |> keep(columns: ["{by}", "_value"])
     |> rename(columns: {{_value: "begun"}})
 """)
 
 
 def durations(*conditions: str) -> str:
     """Return a query for how long alerts lasted, a row a rule: how many ended, mean, longest."""
+    filters = "\n        ".join(f"|> filter(fn: (r) => {one})" for one in conditions)
     return flux.query(f"""
 ended = (field, other) =>
     from(bucket: bucket)
         |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
         |> filter(fn: (r) => r._measurement == "alert" and r.state == "resolved")
         |> filter(fn: (r) => r._field == field or r._field == other)
-{"".join(f"        |> filter(fn: (r) => {one})" + chr(10) for one in conditions)}
+        {filters}
+        |> group(columns: ["rule"])
 totals = (field) =>
     ended(field: field, other: field + "_sum")
-        |> sum()
-        |> group(columns: ["rule"])
         |> sum()
         |> set(key: "_field", value: field)
 
@@ -187,8 +187,6 @@ union(
         totals(field: "change"),
         totals(field: "duration_seconds"),
         ended(field: "duration_seconds", other: "duration_seconds_max")
-            |> max()
-            |> group(columns: ["rule"])
             |> max()
             |> keep(columns: ["rule", "_value"])
             |> set(key: "_field", value: "longest"),
