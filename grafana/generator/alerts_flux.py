@@ -27,6 +27,7 @@ changes = (bucket, start, stop) =>
         CONDITIONS
         |> group(columns: ["server_id", "rule"])
         |> sum()
+        |> filter(fn: (r) => r._value != 0.0)
 begun = (bucket, start, stop) =>
     from(bucket: bucket)
         |> range(start: start, stop: stop)
@@ -56,13 +57,12 @@ severest =
             begun(bucket: bucket, start: border, stop: v.timeRangeStop),
         ],
     )
-        |> group(columns: ["server_id", "rule"])
-        |> sort(columns: ["_time"])
-        |> last()
         |> group()
+        |> sort(columns: ["_time"], desc: true)
         |> map(
             fn: (r) =>
                 ({{
+                    key: named(r: r) + " " + r.rule,
                     rule: r.rule,
                     server_id: named(r: r),
                     severity: r.severity,
@@ -70,6 +70,8 @@ severest =
                     since: time(v: int(v: r._time) - int(v: r._value * 1000000000.0)),
                 }}),
         )
+        |> unique(column: "key")
+        |> drop(columns: ["key"])
 standing = join(tables: {{counted: counted, severest: severest}}, on: ["server_id", "rule"])
 """
 
