@@ -85,6 +85,7 @@ def _noisiest_servers() -> table.Panel:
 
 
 def _bars(panel: table.Panel) -> table.Panel:
+    panel.transformations([columns.order("rule server_id begun")])
     return columns.gauge(panel, "begun", "Began", "short", thresholds.steps(base="blue"), most=None)
 
 
