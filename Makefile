@@ -26,7 +26,7 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 
 .PHONY: engines
 engines: setup ## the servers that tests run against, built from source where their vendors do not answer
-	@engines/get influxdb
+	@engines/get influxdb grafana
 
 .PHONY: dashboards
 dashboards: setup ## write grafana/dashboards anew from their generator

@@ -9,63 +9,35 @@ Data stays in the directory, so ``kill`` and ``resume`` act as a crash and a res
 
 from __future__ import annotations
 
-import http.client
 import json
-import signal
-import socket
-import subprocess
-import sys
-import tarfile
-import time
 import uuid
-from contextlib import closing
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from engines.server import LocalServer, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from typing import Self
 
 ORG = "hostpulse"
-READY_SECONDS = 60.0
-_GET = Path(__file__).resolve().parents[1] / "get"
-_OK = range(200, 300)
 
 
-class InfluxdError(Exception):
-    """influxd did not do what was asked; the message holds its answer."""
-
-
-@cache
 def program() -> Path:
-    """Return the path of influxd, unpacked beside its archive in the cache."""
-    got = subprocess.run([sys.executable, _GET, "influxdb"], stdout=subprocess.PIPE, check=True)
-    archive = Path(got.stdout.decode().strip())
-    with tarfile.open(archive) as packed:
-        inside = next(name for name in packed.getnames() if name.endswith("/usr/bin/influxd"))
-    target = archive.parent / "unpacked" / inside
-    if not target.exists():
-        fresh = archive.parent / f"unpacked.{uuid.uuid4().hex}"
-        with tarfile.open(archive) as packed:
-            packed.extractall(fresh, filter="data")
-        try:
-            fresh.rename(archive.parent / "unpacked")
-        except OSError:  # another run was faster
-            subprocess.run(["rm", "-rf", fresh], check=True)
-    return target
+    """Return the path of influxd, unpacked in the cache."""
+    return unpacked("influxdb") / "usr/bin/influxd"
 
 
-class Influxd:
+class Influxd(LocalServer):
     """One server with the organization ``hostpulse`` and an operator token."""
 
+    name: ClassVar[str] = "influxd"
+
     def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
-        self.directory = directory
+        super().__init__(directory)
         self.options = tuple(options)
-        self.port = _free_port()
         self.operator_token = uuid.uuid4().hex
         self.org_id = ""
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(cls, directory: Path, options: Sequence[str] = ()) -> Self:
@@ -93,55 +65,25 @@ class Influxd:
         server.resume()
         return server
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """The process id; raises InfluxdError when it does not run."""
-        if self._process is None:
-            raise InfluxdError("influxd does not run")
-        return self._process.pid
-
-    def resume(self) -> None:
-        """Start the process on the same port and data and wait until it is ready."""
+    def command(self) -> Sequence[str | Path]:
+        """Return what to run."""
         paths = {
             "--bolt-path": "influxd.bolt",
             "--sqlite-path": "influxd.sqlite",
             "--engine-path": "engine",
         }
-        with (self.directory / "influxd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    program(),
-                    f"--http-bind-address=127.0.0.1:{self.port}",
-                    *(f"{option}={self.directory / name}" for option, name in paths.items()),
-                    "--reporting-disabled",
-                    "--log-level=warn",
-                    *self.options,
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        self._wait()
+        return [
+            program(),
+            f"--http-bind-address=127.0.0.1:{self.port}",
+            *(f"{option}={self.directory / name}" for option, name in paths.items()),
+            "--reporting-disabled",
+            "--log-level=warn",
+            *self.options,
+        ]
 
-    def stop(self) -> None:
-        """End it in order; harmless when it does not run."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it as a crash does."""
-        self._end(signal.SIGKILL)
-
-    def __enter__(self) -> Self:
-        """Give itself."""
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        """Stop."""
-        self.stop()
+    def ready(self) -> None:
+        """Raise while it takes no requests yet."""
+        self._request("GET", "/health", None, "application/json")
 
     def bucket(self, name: str, retention_seconds: int = 0) -> str:
         """Make a bucket, kept for ever by default; return its id."""
@@ -170,44 +112,11 @@ class Influxd:
         return self._request("POST", f"/api/v2/query?org={ORG}", body, "application/json").decode()
 
     def call(self, method: str, path: str, document: Any = None) -> Any:
-        """Call the HTTP interface with JSON and the operator token; raise InfluxdError on 4xx."""
+        """Call the HTTP interface with JSON and the operator token; raise EngineError on 4xx."""
         body = None if document is None else json.dumps(document).encode()
         answer = self._request(method, path, body, "application/json")
         return json.loads(answer) if answer else None
 
     def _request(self, method: str, path: str, body: bytes | None, kind: str) -> bytes:
         headers = {"Authorization": f"Token {self.operator_token}", "Content-Type": kind}
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            answer = response.read()
-        if response.status not in _OK:
-            raise InfluxdError(f"{method} {path}: {response.status} {answer.decode()[:500]}")
-        return answer
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
-                break
-            try:
-                self._request("GET", "/health", None, "application/json")
-            except (OSError, http.client.HTTPException, InfluxdError):
-                time.sleep(0.05)
-            else:
-                return
-        self.kill()
-        tail = (self.directory / "influxd.log").read_text(errors="replace")[-2000:]
-        raise InfluxdError(f"influxd did not get ready; its log ends:\n{tail}")
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait()
-            self._process = None
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        return self.request(method, path, body, headers)
