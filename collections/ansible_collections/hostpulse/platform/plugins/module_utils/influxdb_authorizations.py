@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import InfluxdbError
-from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import fingerprint
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
+    ServiceError,
+)
+from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import (
+    fingerprint,
+)
 
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 PENDING = "pending"
@@ -35,7 +39,7 @@ def operator_permissions(every: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for one in every:
         if key in rights(one):
             return list(one["permissions"])
-    raise InfluxdbError("operator: the organization holds no operator token to copy; name its org")
+    raise ServiceError("operator: the organization holds no operator token to copy; name its org")
 
 
 def rights(authorization: dict[str, Any]) -> frozenset[tuple[Any, ...]]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
-    Client,
-    InfluxdbError,
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
     NotThereError,
+    ServiceError,
 )
+from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import Client
 from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import read_secret
+from ansible_collections.hostpulse.platform.plugins.module_utils.service_module import (
+    SERVICE,
+    end,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,13 +22,10 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 COMMON = {
-    "url": {"type": "str", "required": True},
-    "ca_file": {"type": "path", "default": ""},
+    **SERVICE,
     # A path, no secret; what is in the file is never a parameter.
     "token_file": {"type": "path", "required": True, "no_log": False},
-    "timeout": {"type": "int", "default": 30},
 }
-STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(?:[0-9]+[smhdw])+|[0-9]+")
@@ -36,7 +37,7 @@ def duration(text: str, option: str) -> int:
     if text == "forever":
         return 0
     if not _DURATION.fullmatch(text):
-        raise InfluxdbError(f"{option}: {text!r} is no duration such as 7d, 12h, 604800 or forever")
+        raise ServiceError(f"{option}: {text!r} is no duration such as 7d, 12h, 604800 or forever")
     return sum(
         int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw]?)", text)
     )
@@ -78,38 +79,14 @@ def run_signed_out(
 ) -> None:
     """Do ``work`` as ``run`` does, but without a token."""
     given = module.params
-    try:
+
+    def signed_out() -> dict[str, Any]:
         client = Client(
             given["url"],
             ca_file=given["ca_file"],
             timeout=given["timeout"],
             token_file=given["token_file"],
         )
-        result = work(module, client)
-    except NotThereError as fault:
-        if not module.check_mode:
-            module.fail_json(msg=str(fault))
-        module.warn(f"not there yet: {fault}")
-        unknown.pop("diff", None)
-        module.exit_json(**{**unknown, "changed": given.get("state") != "absent"})
-    except (InfluxdbError, OSError, ValueError) as fault:
-        module.fail_json(msg=str(fault))
-    if not module._diff:  # noqa: SLF001 - Ansible's own name for "the user asked for a diff"
-        result.pop("diff", None)
-    module.exit_json(**result)
+        return work(module, client)
 
-
-def outcome(
-    header: str, before: dict[str, Any] | None, after: dict[str, Any] | None, **more: Any
-) -> dict[str, Any]:
-    """Return a module's result: it changes what it makes differ."""
-    return {
-        "changed": before != after,
-        "diff": {
-            "before_header": header,
-            "after_header": header,
-            "before": before or {},
-            "after": after or {},
-        },
-        **more,
-    }
+    end(module, signed_out, **unknown)

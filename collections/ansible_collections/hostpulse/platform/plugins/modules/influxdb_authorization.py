@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
-    Client,
-    InfluxdbError,
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
     NotFoundError,
     NotThereError,
+    ServiceError,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_authorizations import (
     FINGERPRINT,
@@ -23,10 +22,19 @@ from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_author
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_module import (
     COMMON,
-    STATE,
     run,
 )
-from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import fingerprint
+from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import (
+    fingerprint,
+)
+from ansible_collections.hostpulse.platform.plugins.module_utils.service_module import (
+    STATE,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
+        Client,
+    )
 
 DOCUMENTATION = r"""
 module: influxdb_authorization
@@ -145,7 +153,7 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
     for text in [given["fingerprint"], *given["keep"]]:
         if text and not FINGERPRINT.fullmatch(text):
             module.no_log_values.add(text)  # it may be the token itself
-            raise InfluxdbError("fingerprint, keep: give the SHA-256 of the token's text in hex")
+            raise ServiceError("fingerprint, keep: give the SHA-256 of the token's text in hex")
     try:
         org = client.organization(given["org"])
     except NotThereError:
@@ -196,9 +204,9 @@ def make(client: Client, document: dict[str, Any], name: str) -> dict[str, str]:
     path = f"/authorizations/{new['id']}"
     try:
         client.call("PATCH", path, {"description": described(name, new["token"])})
-    except InfluxdbError:
+    except ServiceError:
         # Nobody will ever hold this token. If it cannot be ended now, the next run does it.
-        with suppress(InfluxdbError):
+        with suppress(ServiceError):
             client.call("DELETE", path)
         raise
     return {"id": new["id"], "token": new["token"], "fingerprint": fingerprint(new["token"])}
@@ -216,7 +224,7 @@ def end_older(module: AnsibleModule, client: Client, ours: list[dict[str, Any]])
             " end all"
         )
         if not module.check_mode:
-            raise InfluxdbError(text)
+            raise ServiceError(text)
         module.warn(text)
         kept = ours
     used = fingerprint(client.token)
@@ -240,7 +248,7 @@ def wanted(
     """Return the authorization that the consumer needs, as the server takes it."""
     if given["operator"]:
         if given["read"] or given["write"]:
-            raise InfluxdbError("operator: such a token may do all; leave read and write out")
+            raise ServiceError("operator: such a token may do all; leave read and write out")
         permissions = operator_permissions(every)
     else:
         ids = {
@@ -253,7 +261,7 @@ def wanted(
             for name in sorted(set(given[action]))
         ]
     if not permissions:
-        raise InfluxdbError("read, write: name at least one bucket")
+        raise ServiceError("read, write: name at least one bucket")
     description = f"{given['name']} [{PENDING}]"
     return {"orgID": org["id"], "description": description, "permissions": permissions}
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import csv
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
-    Client,
-    InfluxdbError,
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
     NotThereError,
+    ServiceError,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_module import (
     COMMON,
-    STATE,
     default_shard_group,
     duration,
-    outcome,
     run,
 )
+from ansible_collections.hostpulse.platform.plugins.module_utils.service_module import (
+    STATE,
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
+        Client,
+    )
 
 DOCUMENTATION = r"""
 module: influxdb_bucket
@@ -101,7 +107,7 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
         return outcome(given["name"], None, None, id="")
     found = client.find("/buckets", "buckets", orgID=org["id"], name=given["name"])
     if found and found.get("type") == "system":
-        raise InfluxdbError(f"{given['name']!r} is a bucket of InfluxDB itself; leave it alone")
+        raise ServiceError(f"{given['name']!r} is a bucket of InfluxDB itself; leave it alone")
     before = found and settings(found)
     after = wanted(given, before) if given["state"] == "present" else None
     result = outcome(f"bucket {given['name']}", before, after, id=(found or {}).get("id", ""))
@@ -147,7 +153,7 @@ def wanted(given: dict[str, Any], before: dict[str, Any] | None) -> dict[str, An
     shard = after["shard_group_seconds"]
     hour = duration("1h", "")
     if shard < hour or 0 < longest < shard:
-        raise InfluxdbError(
+        raise ServiceError(
             f"retention {longest} s and shard_group {shard} s: give at least an hour each, and a"
             " shard group no longer than the retention"
         )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
-    Client,
-    InfluxdbError,
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
+    ServiceError,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_module import (
     COMMON,
-    STATE,
-    outcome,
     run,
 )
+from ansible_collections.hostpulse.platform.plugins.module_utils.service_module import (
+    STATE,
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
+        Client,
+    )
 
 DOCUMENTATION = r"""
 module: influxdb_organization
@@ -82,7 +88,7 @@ def refuse_with_buckets(client: Client, org: dict[str, Any]) -> None:
     every = client.pages("/buckets", "buckets", orgID=org["id"])
     names = sorted(bucket["name"] for bucket in every if bucket.get("type") != "system")
     if names:
-        raise InfluxdbError(
+        raise ServiceError(
             f"organization {org['name']!r} still has buckets ({', '.join(names)}), whose data would"
             " go with it; end those first"
         )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
-    Client,
-    InfluxdbError,
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
+    ServiceError,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_authorizations import (
     described,
@@ -16,13 +15,20 @@ from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_author
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_module import (
     COMMON,
     duration,
-    outcome,
     run_signed_out,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import (
     make_secret,
     read_secret,
 )
+from ansible_collections.hostpulse.platform.plugins.module_utils.service_module import (
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
+        Client,
+    )
 
 DOCUMENTATION = r"""
 module: influxdb_setup
@@ -107,7 +113,7 @@ def check_token(module: AnsibleModule, client: Client) -> None:
     """Raise unless the token in the file opens this server, which was set up before."""
     path = module.params["token_file"]
     if not Path(path).exists():
-        raise InfluxdbError(
+        raise ServiceError(
             f"{client.url} is set up already and {path} is not there. Put its operator token there"
             " (from a backup); if nobody has it, make another on the server's host, with influxd"
             " stopped, by `influxd recovery auth create-operator`"
@@ -117,8 +123,8 @@ def check_token(module: AnsibleModule, client: Client) -> None:
     client.sign_in(token)
     try:
         client.call("GET", "/authorizations")
-    except InfluxdbError as fault:
-        raise InfluxdbError(
+    except ServiceError as fault:
+        raise ServiceError(
             f"{client.url} is set up already, but {fault}; if nobody has it, make another on the"
             " server's host, with influxd stopped, by `influxd recovery auth create-operator`. If"
             " this server was never in use, delete its data folder and start it again"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
-    Client,
-    InfluxdbError,
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
+    ServiceError,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb_module import (
     COMMON,
-    STATE,
-    outcome,
     run,
 )
-from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import read_secret
+from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import (
+    read_secret,
+)
+from ansible_collections.hostpulse.platform.plugins.module_utils.service_module import (
+    STATE,
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.hostpulse.platform.plugins.module_utils.influxdb import (
+        Client,
+    )
 
 DOCUMENTATION = r"""
 module: influxdb_user
@@ -86,7 +94,7 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
     if given["state"] == "absent":
         result = outcome(header, found and {"name": given["name"]}, None, id="")
         if found and client.call("GET", "/me")["id"] == found["id"]:
-            raise InfluxdbError(
+            raise ServiceError(
                 f"the token in {given['token_file']} is one of user {given['name']!r} and would end"
                 " with it; leave the user, or use another's token"
             )

@@ -113,7 +113,10 @@ def utilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     """Give the module_utils by name, importable for this test as on a target."""
     # Another test may have made this process a controller, where warnings go to the screen.
     monkeypatch.setattr(_internal, "is_controller", False)
-    names = ("secret_file", "influxdb", "influxdb_authorizations", "influxdb_module")
+    names = (
+        *("secret_file", "http_service", "service_module"),
+        *("influxdb", "influxdb_authorizations", "influxdb_module"),
+    )
     for name in names:
         monkeypatch.setitem(sys.modules, f"{NAME}.{name}", ModuleType(name))
     return {name: utility(name) for name in names}

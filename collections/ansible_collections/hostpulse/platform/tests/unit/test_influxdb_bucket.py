@@ -150,5 +150,5 @@ def test_a_duration_may_have_several_parts(utilities: dict[str, Any]) -> None:
     ).total_seconds()  # fmt: skip
     assert (duration("90", "x"), duration("forever", "x"), duration("0", "x")) == (90, 0, 0)
     for wrong in ("", "d", "-1d", "1.5d", "7D", "1d ", "٣d"):
-        with pytest.raises(utilities["influxdb"].InfluxdbError):
+        with pytest.raises(utilities["http_service"].ServiceError):
             duration(wrong, "x")
