@@ -1,0 +1,186 @@
+"""Keep our folder, data source and dashboards in a Grafana that is somebody else's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostpulse.platform.plugins.module_utils.grafana import (
+    COMMON,
+    named,
+    run,
+)
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
+    NotThereError,
+)
+from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import (
+    fingerprint,
+    read_secret,
+)
+from ansible_collections.hostpulse.platform.plugins.module_utils.service_module import (
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.hostpulse.platform.plugins.module_utils.grafana import (
+        Client,
+    )
+
+DOCUMENTATION = r"""
+module: grafana_folder
+short_description: Keep our folder, data source and dashboards in a Grafana of somebody else's
+description:
+  - Makes a folder, a data source and the dashboards in the folder, and removes dashboards of the
+    folder that carry the tag and are not among the given ones. Nothing else is touched.
+  - Grafana gives no secret back. What the data source was last given is known by a fingerprint in
+    its settings.
+extends_documentation_fragment: hostpulse.platform.grafana
+options:
+  uid: {description: Uid of the folder., type: str, required: true}
+  title: {description: Title of the folder., type: str, required: true}
+  tag: {description: Tag that our dashboards carry., type: str, required: true}
+  dashboards:
+    description: The dashboards, each as Grafana exports one.
+    type: list
+    elements: dict
+    default: []
+  datasource:
+    description: The data source as Grafana's interface takes it, without its secrets.
+    type: dict
+    required: true
+  secret_files:
+    description: Files on the host that runs the module, by the name of the secret that each holds.
+    type: dict
+    default: {}
+author: [hostpulse]
+"""
+
+EXAMPLES = r"""
+- name: Have our folder in the operations team's Grafana
+  hostpulse.platform.grafana_folder:
+    url: https://grafana.example.org
+    token_file: /run/hostpulse-grafana.token
+    uid: hostpulse
+    title: hostpulse
+    tag: hostpulse
+    dashboards: "{{ dashboards }}"
+    datasource: {uid: hostpulse, name: hostpulse, type: influxdb, url: "https://store:8086"}
+    secret_files: {token: /etc/hostpulse/influxdb_grafana_token}
+"""
+
+RETURN = r""" # """
+
+FINGERPRINT = "hostpulseSecrets"
+
+
+def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
+    """Bring folder, data source and dashboards into the wanted state."""
+    given = module.params
+    folder = client.find(f"/folders/{named(given['uid'])}")
+    before: dict[str, Any] = {"folder": folder and folder["title"]}
+    after: dict[str, Any] = {"folder": given["title"]}
+    dry = module.check_mode
+    if before != after and not dry:
+        document = {"title": given["title"], "overwrite": True}
+        if folder:
+            client.call("PUT", f"/folders/{named(given['uid'])}", document)
+        else:
+            client.call("POST", "/folders", {"uid": given["uid"], **document})
+    before["data source"], after["data source"] = datasource(module, client)
+    found = dashboards_there(client, given) if folder else {}
+    wanted = {one["uid"]: note(one) for one in given["dashboards"]}
+    for uid in sorted(found.keys() | wanted.keys()):
+        before[f"dashboard {uid}"], after[f"dashboard {uid}"] = found.get(uid), wanted.get(uid)
+    if not dry:
+        write_dashboards(client, given, found)
+    return outcome(f"folder {given['uid']}", before, after)
+
+
+def datasource(
+    module: AnsibleModule, client: Client
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Bring the data source into the wanted state; return what was and what is."""
+    given = module.params
+    try:
+        secrets = {
+            name: Path(path).read_text("utf-8")
+            if path.endswith(".pem")
+            else read_secret(path, name)
+            for name, path in given["secret_files"].items()
+        }
+    except FileNotFoundError as fault:
+        raise NotThereError(f"{fault}; it comes from InfluxDB's host") from fault
+    module.no_log_values.update(secrets.values())
+    wanted = dict(given["datasource"])
+    mark = fingerprint("\n".join(f"{name} {secrets[name]}" for name in sorted(secrets)))
+    wanted["jsonData"] = {**wanted.get("jsonData", {}), FINGERPRINT: mark}
+    path = f"/datasources/uid/{named(wanted['uid'])}"
+    found = client.find(path)
+    before = found and {key: found.get(key) for key in wanted}
+    if before != wanted and not module.check_mode:
+        document = {**wanted, "secureJsonData": secrets}
+        if found:
+            client.call("PUT", path, document)
+        else:
+            client.call("POST", "/datasources", document)
+    return before, wanted
+
+
+def dashboards_there(client: Client, given: dict[str, Any]) -> dict[str, str]:
+    """Return what the folder's dashboards that are ours were last saved as, by uid."""
+    listed = client.call("GET", "/search", type="dash-db", tag=given["tag"], limit=5000)
+    found = {}
+    for one in listed:
+        if one.get("folderUid") == given["uid"]:
+            answer = client.call("GET", f"/dashboards/uid/{named(one['uid'])}/versions", limit=1)
+            # A list up to Grafana 10, later an object that holds one.
+            versions = answer if isinstance(answer, list) else answer["versions"]
+            found[one["uid"]] = versions[0]["message"] if versions else ""
+    return found
+
+
+def note(dashboard: dict[str, Any]) -> str:
+    """Return the message that a dashboard is saved with.
+
+    A server writes dashboards anew in its own way, so they are not compared. The message of its
+    last version tells what it was made from, and whether somebody has changed it since.
+    """
+    return f"hostpulse {fingerprint(json.dumps(dashboard, sort_keys=True))[:16]}"
+
+
+def write_dashboards(client: Client, given: dict[str, Any], found: dict[str, str]) -> None:
+    """Write the dashboards that differ, and remove those that are ours no more."""
+    wanted = {one["uid"]: one for one in given["dashboards"]}
+    for uid, dashboard in wanted.items():
+        if found.get(uid) != note(dashboard):
+            whole = {
+                "dashboard": {**dashboard, "id": None},
+                "folderUid": given["uid"],
+                "message": note(dashboard),
+                "overwrite": True,
+            }
+            # A new one's first version has a message of the server's own: it is saved twice.
+            for _ in range(1 if uid in found else 2):
+                client.call("POST", "/dashboards/db", whole)
+    for uid in found.keys() - wanted.keys():
+        client.call("DELETE", f"/dashboards/uid/{named(uid)}")
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        "uid": {"type": "str", "required": True},
+        "title": {"type": "str", "required": True},
+        "tag": {"type": "str", "required": True},
+        "dashboards": {"type": "list", "elements": "dict", "default": []},
+        "datasource": {"type": "dict", "required": True},
+        "secret_files": {"type": "dict", "default": {}, "no_log": False},
+    }
+    spec = {**COMMON, **options}
+    run(AnsibleModule(argument_spec=spec, supports_check_mode=True), ensure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Prove that a Grafana sees its data source and has the dashboards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostpulse.platform.plugins.module_utils.grafana import (
+    COMMON,
+    named,
+    run,
+)
+from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
+    ServiceError,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.hostpulse.platform.plugins.module_utils.grafana import (
+        Client,
+    )
+
+DOCUMENTATION = r"""
+module: grafana_proof
+short_description: Prove that a Grafana sees its data source and has the dashboards
+description: Asks Grafana to look at the data source, and for each dashboard. Changes nothing.
+extends_documentation_fragment: hostpulse.platform.grafana
+options:
+  datasource: {description: Uid of the data source., type: str, required: true}
+  dashboards:
+    description: Uids of the dashboards.
+    type: list
+    elements: str
+    default: []
+author: [hostpulse]
+"""
+
+EXAMPLES = r"""
+- name: Look at what Grafana has
+  hostpulse.platform.grafana_proof:
+    url: http://127.0.0.1:3000/grafana
+    user: admin
+    password_file: /etc/hostpulse/grafana/admin_password
+    datasource: hostpulse
+"""
+
+RETURN = r"""
+text: {description: What was found., returned: success, type: str}
+"""
+
+
+def prove(module: AnsibleModule, client: Client) -> dict[str, Any]:
+    """Return what was found; raise for what is not as it should be."""
+    given = module.params
+    health = client.call("GET", f"/datasources/uid/{named(given['datasource'])}/health")
+    if health.get("status") != "OK":
+        raise ServiceError(f"the data source does not work: {health.get('message')}")
+    missing = [
+        uid for uid in given["dashboards"] if not client.find(f"/dashboards/uid/{named(uid)}")
+    ]
+    if missing:
+        raise ServiceError(f"Grafana has no dashboard {', '.join(missing)}")
+    count = len(given["dashboards"])
+    return {"changed": False, "text": f"{health.get('message')}; {count} dashboards"}
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        "datasource": {"type": "str", "required": True},
+        "dashboards": {"type": "list", "elements": "str", "default": []},
+    }
+    spec = {**COMMON, **options}
+    run(AnsibleModule(argument_spec=spec, supports_check_mode=True), prove)
+
+
+if __name__ == "__main__":
+    main()
