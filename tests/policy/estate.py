@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ROLES = (
-    *("hostpulse_agent", "hostpulse_backup", "hostpulse_influxdb", "hostpulse_proxy"),
-    *("hostpulse_release", "hostpulse_server"),
+    *("hostpulse_agent", "hostpulse_backup", "hostpulse_grafana", "hostpulse_influxdb"),
+    *("hostpulse_proxy", "hostpulse_release", "hostpulse_server"),
 )
 PLAYBOOKS = (
-    *("backup", "build", "preflight", "remove", "restore", "rollback", "rotate_keys", "site"),
-    *("upgrade", "verify"),
+    *("backup", "build", "export_dashboards", "preflight", "remove", "restore", "rollback"),
+    *("rotate_keys", "site", "upgrade", "verify"),
 )
 
 # Keys of a task that are not its module (Ansible's reference: Playbook Keywords).

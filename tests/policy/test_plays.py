@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tests.policy.estate import PLAYBOOKS, ROOT, play_tasks, plays, tracked
 
-GROUPS = {"hostpulse_server", "hostpulse_influxdb", "hostpulse_agents", "localhost"}
+GROUPS = {
+    *("hostpulse_server", "hostpulse_influxdb", "hostpulse_grafana", "hostpulse_agents"),
+    "localhost",
+}
 # Entering a role at one of its phases, and telling the operator, are a play's own business.
 OWN = ("import_role", "include_role", "assert", "debug", "fail", "meta", "group_by")
 

@@ -1,0 +1,181 @@
+"""What the Grafana role renders, and what other roles say when there is a Grafana."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from tests.policy.estate import ROOT
+from tests.templates.render import HOST, evaluate, render
+
+CLIENT = {
+    "url": "https://store:8086",
+    "org": "hostpulse",
+    "bucket_raw": "raw",
+    "bucket_rollup": "rollup",
+    "ca_file": "/etc/hostpulse/influxdb_ca.pem",
+}
+GROUPS = {**HOST["groups"], "hostpulse_grafana": ["Monitor"], "hostpulse_influxdb": ["Monitor"]}
+BESIDE: dict[str, Any] = {
+    "inventory_hostname": "Monitor",
+    "groups": GROUPS,
+    "hostpulse_public_name": "monitor.example.org",
+    "__hostpulse_influxdb_client": CLIENT,
+    "__hostpulse_grafana_smtp": {},
+}
+CREDENTIALS = "/run/credentials/hostpulse-grafana.service"
+
+
+def settings(**given: Any) -> configparser.RawConfigParser:
+    """Render Grafana's configuration and read it."""
+    found = configparser.RawConfigParser()
+    found.read_string(render("hostpulse_grafana", "grafana.ini.j2", **{**BESIDE, **given}))
+    return found
+
+
+def test_it_is_on_loopback_below_the_servers_address() -> None:
+    """People come through the proxy; links that Grafana makes lead there."""
+    found = settings()["server"]
+    assert (found["http_addr"], found["http_port"]) == ("127.0.0.1", "3000")
+    assert found["root_url"] == "https://monitor.example.org:8443/grafana/"
+    assert found["domain"] == "monitor.example.org"
+    assert found["serve_from_sub_path"] == "true"
+
+
+def test_nobody_comes_in_without_a_password_and_nothing_is_told_to_the_vendor() -> None:
+    """No sign-up, no anonymous access, no telemetry, look-ups, news or plug-in feeds."""
+    found = settings()
+    assert found["users"]["allow_sign_up"] == found["auth.anonymous"]["enabled"] == "false"
+    assert {found["analytics"][name] for name in found["analytics"]} == {"false"}
+    assert found["security"]["disable_gravatar"] == found["security"]["cookie_secure"] == "true"
+    assert found["news"]["news_feed_enabled"] == "false"
+    assert found["plugins"]["preinstall_disabled"] == "true"
+
+
+def test_secrets_are_references_to_credentials() -> None:
+    """The file can be read by everybody on the host."""
+    found = settings(hostpulse_grafana_admin_password="hush-hush-hush")
+    assert found["security"]["admin_password"] == f"$__file{{{CREDENTIALS}/admin_password}}"
+    assert found["security"]["secret_key"] == f"$__file{{{CREDENTIALS}/secret_key}}"
+    assert "hush" not in "".join(str(dict(found[name])) for name in found.sections())
+
+
+def test_any_setting_can_be_given_and_ours_overridden() -> None:
+    """Sign-in by LDAP or OpenID Connect, with its secret as a credential of its own."""
+    secret = f"$__file{{{CREDENTIALS}/oidc}}"
+    found = settings(
+        hostpulse_grafana_settings={
+            "auth.generic_oauth": {"enabled": True, "client_secret": secret, "scopes": "a; b"},
+            "log": {"level": "info"},
+        }
+    )
+    assert found["auth.generic_oauth"]["enabled"] == "true"
+    assert found["auth.generic_oauth"]["client_secret"] == secret
+    assert found["auth.generic_oauth"]["scopes"] == '"""a; b"""'
+    assert (found["log"]["level"], found["log"]["mode"]) == ("info", "console")
+    unit = render(
+        "hostpulse_grafana",
+        "hostpulse-grafana.service.j2",
+        **BESIDE,
+        hostpulse_grafana_secrets={"oidc": "hush"},
+    )
+    assert "\nLoadCredential=oidc:/etc/hostpulse/grafana/oidc\n" in unit
+    assert "hush" not in unit
+
+
+def test_the_data_source_reads_with_a_token_that_is_no_file_of_grafanas() -> None:
+    """The token is a credential; the authority of InfluxDB is checked."""
+    text = render("hostpulse_grafana", "datasources.yml.j2", **BESIDE)
+    (found,) = yaml.safe_load(text)["datasources"]
+    assert (found["uid"], found["type"], found["url"]) == (
+        "hostpulse", "influxdb", "https://store:8086"
+    )  # fmt: skip
+    assert found["jsonData"]["version"] == "Flux"
+    assert found["jsonData"]["defaultBucket"] == "raw"
+    assert found["jsonData"]["tlsAuthWithCACert"] is True
+    token = f"$__file{{{CREDENTIALS}/influxdb_grafana_token}}"
+    assert found["secureJsonData"] == {
+        "token": token, "tlsCACert": "$__file{/etc/hostpulse/influxdb_ca.pem}"
+    }  # fmt: skip
+
+
+def test_dashboards_that_are_no_longer_shipped_disappear() -> None:
+    """And what people change in Grafana is kept until the file changes."""
+    text = render("hostpulse_grafana", "dashboards.yml.j2", **BESIDE)
+    (found,) = yaml.safe_load(text)["providers"]
+    assert (found["folderUid"], found["disableDeletion"], found["allowUiUpdates"]) == (
+        "hostpulse", False, True
+    )  # fmt: skip
+
+
+def test_the_proxy_shows_grafana_beside_the_api() -> None:
+    """Both are behind one certificate; web sockets pass."""
+    text = render("hostpulse_proxy", "hostpulse.conf.j2", **BESIDE)
+    assert text.count("{") == text.count("}")
+    assert "server 127.0.0.1:3000;" in text
+    assert "server 127.0.0.1:8080;" in text
+    assert re.search(r"location /grafana/ \{\n\s+proxy_pass http://hostpulse_grafana;", text)
+    assert "proxy_set_header Upgrade $http_upgrade;" in text
+    without = render("hostpulse_proxy", "hostpulse.conf.j2")
+    assert "grafana" not in without
+
+
+def test_on_a_host_of_its_own_there_is_grafana_alone() -> None:
+    """The api is not there to be asked."""
+    own = {"groups": {**GROUPS, "hostpulse_grafana": ["Web-01"]}}
+    text = render("hostpulse_proxy", "hostpulse.conf.j2", **own)
+    assert "hostpulse_api" not in text
+    assert "return 302 /grafana/;" in text
+    given = {**BESIDE, **own, "inventory_hostname": "Web-01"}
+    assert settings(**given)["server"]["root_url"] == "https://192.0.2.10:8443/grafana/"
+
+
+@pytest.mark.parametrize(("alerts", "told"), [("watchdog", True), ("full", False), ("off", True)])
+def test_the_servers_channels_are_quiet_where_grafana_tells_everything(
+    alerts: str,
+    told: bool,  # noqa: FBT001 -- a case
+) -> None:
+    """One incident is one message; in every other mode the alert engine tells it."""
+    text = render(
+        "hostpulse_server",
+        "server.toml.j2",
+        **BESIDE,
+        hostpulse_grafana_alerts=alerts,
+        hostpulse_server_channels={"ops": {"kind": "slack", "webhook_url": "hush"}},
+        hostpulse_server_routes=[{"match": {}, "channels": ["ops"]}],
+    )
+    assert ("[channels.ops]" in text, "[[routes]]" in text) == (told, told)
+    assert 'grafana_url = "https://monitor.example.org:8443/grafana/"' in text
+
+
+def test_influxdb_is_reached_by_every_host_that_reads_from_it() -> None:
+    """Beside the server alone it is on loopback; with Grafana elsewhere it speaks TLS to it."""
+    groups = {**GROUPS, "hostpulse_grafana": ["Web-01"]}
+    given = {"inventory_hostname": "Monitor", "groups": groups}
+    assert evaluate("hostpulse_influxdb", "hostpulse_influxdb_bind", **given) == ":8086"
+    assert evaluate("hostpulse_influxdb", "hostpulse_influxdb_tls", **given) is True
+    beside = {"inventory_hostname": "Monitor", "groups": GROUPS}
+    assert evaluate("hostpulse_influxdb", "hostpulse_influxdb_bind", **beside) == "127.0.0.1:8086"
+    tokens = evaluate("hostpulse_influxdb", "__hostpulse_influxdb_tokens", **given)
+    (token,) = (one for one in tokens if one["name"] == "hostpulse grafana")
+    assert (token["host"], token["path"]) == ("Web-01", "/etc/hostpulse/influxdb_grafana_token")
+    assert (len(token["read"]), token["write"]) == (2, [])
+
+
+def test_dashboards_ask_for_the_buckets_that_there_are() -> None:
+    """Where the buckets have other names, the panels' queries have them, too."""
+    found = evaluate(
+        "hostpulse_grafana",
+        "__hostpulse_grafana_adapted",
+        **BESIDE,
+        role_path=str(ROOT / "roles/hostpulse_grafana"),
+    )
+    assert "hostpulse-overview.json" in found
+    text = found["hostpulse-overview.json"]
+    assert json.loads(text)["uid"] == "hostpulse-overview"
+    assert '\\"raw\\"' in text
+    assert '\\"hostpulse_raw\\"' not in text
