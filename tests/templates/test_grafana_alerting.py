@@ -157,7 +157,9 @@ def test_routes_keep_their_order_and_where_none_matches_nobody_is_told() -> None
     ours = tree["routes"][0]
     assert tree["routes"][1] == theirs
     assert ours["object_matchers"] == [["source", "=", "hostpulse"]]
-    assert (ours["group_by"], ours["group_wait"], ours["repeat_interval"]) == (["rule"], "0s", "4h")
+    assert (ours["group_by"], ours["group_wait"], ours["repeat_interval"]) == (
+        ["rule", "severity"], "0s", "4h"
+    )  # fmt: skip
     first, second, last = ours["routes"]
     assert first["object_matchers"] == [
         ["severity", "=", "critical"],

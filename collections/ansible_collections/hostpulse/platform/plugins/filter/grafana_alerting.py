@@ -33,7 +33,7 @@ options:
         C(bucket) where raw samples are.
       - C(channels), C(routes) and C(alerts) are those of the server, without secrets, C(others)
         further routes, C(labels) the labels of each server by its id, C(secrets) the folder where
-        Grafana finds channel_NAME.
+        Grafana finds channel_NAME, C(interval) how often rules are evaluated (a minute by default).
     type: dict
     required: true
 author: [hostpulse]
@@ -72,7 +72,7 @@ def grafana_alerting(given: Mapping[str, Any]) -> dict[str, Any]:
             "orgId": 1,
             "name": f"hostpulse {name}",
             "folder": FOLDER,
-            "interval": INTERVAL,
+            "interval": given.get("interval", INTERVAL),
             "rules": [
                 {**made, "title": literal(made["title"]), "labels": literal(made["labels"])}
                 for rule in _merged(texts)

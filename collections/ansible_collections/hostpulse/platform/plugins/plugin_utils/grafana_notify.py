@@ -124,7 +124,8 @@ def policy(
             {
                 "receiver": ours[0]["receiver"],
                 "object_matchers": [["source", "=", "hostpulse"]],
-                "group_by": [str(name) for name in alerts.get("group_by") or ["rule"]],
+                # What gets worse goes at once, not when the group is told of next.
+                "group_by": [*map(str, alerts.get("group_by") or ["rule"]), "severity"],
                 "group_wait": str(alerts.get("group_wait", "10s")),
                 "group_interval": str(alerts.get("group_interval", "5m")),
                 "repeat_interval": str(alerts.get("repeat_interval", "4h")),
