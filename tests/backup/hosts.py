@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engines.influxdb.local import Influxd, program
 from hostpulse_backup.archive import Archive
 from hostpulse_backup.create import Creation
-from hostpulse_backup.settings import Influxdb, Keep, Settings, State
+from hostpulse_backup.settings import Grafana, Influxdb, Keep, Settings, State
 from tests.e2e.services import wait_until
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Host:
     store: str = "embedded"
     keep: Keep = field(default_factory=lambda: Keep(7, 4, 0))
     min_free_bytes: int = 0
+    grafana: Grafana | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -93,6 +94,7 @@ class Host:
             keep=self.keep,
             state=state if self.data_dir.exists() else None,
             influxdb=self._influxdb() if self.influxd else None,
+            grafana=self.grafana,
         )
         return replace(given, **other)
 

@@ -114,3 +114,14 @@ def test_the_store_is_copied_after_the_books(tmp_path: Path) -> None:
         text = unit("timer", name, tmp_path).read_text()
         assert f"\nOnCalendar=*-*-* {hour}:30:00\n" in text
         assert "\nPersistent=true\n" in text
+
+
+def test_grafanas_host_has_its_database() -> None:
+    """One that is somebody else's is theirs to back up."""
+    groups = {**GROUPS, "hostpulse_grafana": ["Monitor"]}
+    found = written(**host("Monitor", groups=groups))
+    assert found.grafana is not None
+    assert found.grafana.data_dir == Path("/var/lib/hostpulse-grafana")
+    given = written(**host("Monitor", groups=groups, hostpulse_grafana_install=False))
+    assert given.grafana is None
+    assert written(**host("Store", groups=groups)).grafana is None

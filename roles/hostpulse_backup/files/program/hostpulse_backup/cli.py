@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from hostpulse_backup.settings import Settings
 
 ABOUT = """\
-Backups of what this host cannot make again: the server's databases, keys and tokens, InfluxDB.
+Backups of what this host cannot make again: the server's databases, keys and tokens, InfluxDB,
+the database of Grafana.
 The timer hostpulse-backup.timer makes one a day; playbooks/backup.yml and playbooks/restore.yml
 drive all hosts. NAME is a backup's name as `list` shows it, or latest.
 """

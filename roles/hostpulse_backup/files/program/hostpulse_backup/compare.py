@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 SHARD = timedelta(days=1)
 
 
-def state_copy(folder: Path, made: Manifest) -> list[str]:
-    """Return what is wrong with the copied databases; look through each of them."""
+def copies(folder: Path, made: Manifest, kind: str) -> list[str]:
+    """Return what is wrong with the copied databases of a kind; look through each of them."""
     faults = []
-    kind = made.kinds["state"]
-    for name, counts in kind["counts"].items():
-        databases.check(folder / name)
-        found = databases.counts(folder / name)
+    for name, counts in made.kinds[kind]["counts"].items():
+        path = folder / kind / name
+        databases.check(path)
+        found = databases.counts(path)
         if found != counts:
-            faults.append(f"state/{name} has {found}, the manifest says {counts}")
-    if STORE in kind["counts"]:
-        faults += embedded(folder / STORE, made)
+            faults.append(f"{kind}/{name} has {found}, the manifest says {counts}")
+        if name == STORE:
+            faults += embedded(path, made)
     return faults
 
 

@@ -48,6 +48,8 @@ class Creation:
         if kind == "influxdb" and here.influxdb:
             without = self._without(here.influxdb, raw=raw)
             return sum(one.allocated for one in freeze.pieces(here.influxdb.data_dir, without))
+        if kind == "grafana" and here.grafana:
+            return _with_log(here.grafana.data_dir / parts.GRAFANA)
         return files.size(here.configuration)
 
     def refuse_lack_of_room(self, *, raw: bool) -> int:
@@ -123,6 +125,8 @@ class Creation:
             parts.copy_state(self.settings.state, folder, made, self._tell)
         elif kind == "influxdb" and self.settings.influxdb:
             self._copy_influxdb(self.settings.influxdb, made, folder)
+        elif kind == "grafana" and self.settings.grafana:
+            parts.copy_grafana(self.settings.grafana, folder, made, self._tell)
         else:
             parts.copy_configuration(self.settings.configuration, folder, made, self._tell)
 
@@ -182,6 +186,7 @@ class Creation:
         given = {
             "state": here.state,
             "influxdb": here.influxdb,
+            "grafana": here.grafana,
             "configuration": here.configuration,
         }
         return [kind for kind, part in given.items() if part]

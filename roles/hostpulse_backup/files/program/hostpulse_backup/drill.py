@@ -31,9 +31,10 @@ def drill(settings: Settings, folder: Path, tell: Callable[[str], None]) -> Mani
     tell("reading every file")
     made = verify.verify(folder)
     faults = []
-    if "state" in made.kinds:
-        tell("state: looking through the databases")
-        faults += compare.state_copy(folder / "state", made)
+    for kind in ("state", "grafana"):
+        if kind in made.kinds:
+            tell(f"{kind}: looking through the databases")
+            faults += compare.copies(folder, made, kind)
     if "influxdb" in made.kinds:
         if settings.influxdb is None:
             raise StoreError("there is no influxd on this host to try the backup with")

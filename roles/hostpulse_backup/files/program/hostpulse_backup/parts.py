@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hostpulse_backup.manifest import Manifest
-    from hostpulse_backup.settings import State
+    from hostpulse_backup.settings import Grafana, State
 
 JOURNAL, BOOKS, REGISTRY, STORE = "journal.db", "shipper.db", "state.db", "store.db"
 DUMP = "state.dump"
+GRAFANA = "grafana.db"
 # Signs the links in messages: without it those that were sent lead nowhere.
 LINK_KEY = "link.key"
 # A rebuilt host makes a new one of its own; this host's settings for us are the role's.
@@ -69,6 +70,16 @@ def copy_state(state: State, folder: Path, made: Manifest, tell: Any) -> None:
     if STORE in counts:
         found["samples"] = databases.store_samples(target / STORE)  # type: ignore[assignment]
     made.kinds["state"] = found
+
+
+def copy_grafana(grafana: Grafana, folder: Path, made: Manifest, tell: Any) -> None:
+    """Copy Grafana's database: people, teams, what they made; raises DamagedError."""
+    tell(f"grafana: {GRAFANA}")
+    target = folder / "grafana"
+    target.mkdir(mode=0o700)
+    databases.copy(grafana.data_dir / GRAFANA, target / GRAFANA)
+    _enter(made, f"grafana/{GRAFANA}", target / GRAFANA)
+    made.kinds["grafana"] = {"counts": {GRAFANA: databases.counts(target / GRAFANA)}}
 
 
 def refuse_other_databases(state: State) -> None:

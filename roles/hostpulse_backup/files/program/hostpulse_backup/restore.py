@@ -128,6 +128,9 @@ class Restore:
                 source = self.folder / "influxdb" / name
                 if source.exists():
                     found.append(("influxdb", source, self.settings.influxdb.data_dir / name))
+        if self.settings.grafana and "grafana" in self.made.kinds:
+            source = self.folder / "grafana" / parts.GRAFANA
+            found.append(("grafana", source, self.settings.grafana.data_dir / parts.GRAFANA))
         return found
 
     def _configuration(self) -> list[tuple[str, Path, Path]]:
@@ -191,10 +194,12 @@ class Restore:
     def _services(self) -> list[str]:
         state = list(self.settings.state.services) if self.settings.state else []
         influxdb = [self.settings.influxdb.service] if self.settings.influxdb else []
-        return state + influxdb
+        grafana = [self.settings.grafana.service] if self.settings.grafana else []
+        return state + influxdb + grafana
 
     def _user(self, kind: str) -> str:
-        part = self.settings.influxdb if kind == "influxdb" else self.settings.state
+        here = self.settings
+        part = {"state": here.state, "influxdb": here.influxdb, "grafana": here.grafana}[kind]
         return part.user if part else "root"
 
 

@@ -57,6 +57,15 @@ class Influxdb:
 
 
 @dataclass(frozen=True)
+class Grafana:
+    """A Grafana of ours on this host: its database is in ``data_dir``, and ``user``'s."""
+
+    data_dir: Path
+    service: str
+    user: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything; a part that the host does not have is ``None``."""
 
@@ -71,6 +80,7 @@ class Settings:
     keep: Keep
     state: State | None
     influxdb: Influxdb | None
+    grafana: Grafana | None
 
 
 def load(path: Path) -> Settings:
@@ -89,7 +99,8 @@ def load(path: Path) -> Settings:
 def parse(document: dict[str, Any]) -> Settings:
     """Make settings of a JSON object; raises KeyError, TypeError or ValueError."""
     given = dict(document)
-    for name, kind in (("keep", Keep), ("state", State), ("influxdb", Influxdb)):
+    sections = {"keep": Keep, "state": State, "influxdb": Influxdb, "grafana": Grafana}
+    for name, kind in sections.items():
         if given.get(name) is not None:
             given[name] = _section(kind, given[name])
     return _section(Settings, given)
