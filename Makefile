@@ -52,8 +52,8 @@ chaos: dist engines ## the failures of stack, store and alerts in their long for
 	@HOSTPULSE_TRIALS=long scripts/molecule stack
 
 .PHONY: demo
-demo: ## a server and two monitored hosts on this machine, with live values; STORE=influxdb for production's store
-	@scripts/demo up "$(STORE)"
+demo: ## a server and two monitored hosts on this machine, with live values; STORE=influxdb for production's store, FULL=1 for Grafana, too
+	@scripts/demo up "$(STORE)" "$(FULL)"
 
 .PHONY: demo-down
 demo-down: ## remove every trace of the demo

@@ -18,8 +18,11 @@ import pytest
 from ansible.module_utils import _internal
 from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
+from engines.grafana.local import Grafana
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engines.influxdb.local import Influxd
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -29,19 +32,25 @@ NAME = "ansible_collections.hostpulse.platform.plugins.module_utils"
 class Controller:
     """Runs modules against one server whose operator token is in a file."""
 
+    prefix = "influxdb"
+
     def __init__(self, url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.url = url
         self.folder = folder
         self.token_file = folder / "operator.token"
         self._capsys = capsys
 
+    def credentials(self) -> dict[str, Any]:
+        """Return what lets the modules in."""
+        return {"token_file": str(self.token_file)}
+
     def run(self, module: str, *, check: bool = False, **arguments: Any) -> dict[str, Any]:
         """Return what the module tells Ansible; the operator token is never in it."""
-        given = {"url": self.url, "token_file": str(self.token_file), **arguments}
+        given = {"url": self.url, **self.credentials(), **arguments}
         given.update(_ansible_check_mode=check, _ansible_diff=True)
         # A target's process runs one module; here warnings of the one before are still there.
         warnings._global_warnings.clear()
-        path = PLUGINS / "modules" / f"influxdb_{module}.py"
+        path = PLUGINS / "modules" / f"{self.prefix}_{module}.py"
         # By the loader, not by runpy, which takes the file for a folder once Ansible's collection
         # finder is loaded.
         with patch_module_args(given), pytest.raises(SystemExit) as exited:
@@ -97,6 +106,22 @@ class Estate(Controller):
         return str(self.influxd.call("POST", "/api/v2/authorizations", document)["id"])
 
 
+class Desk(Controller):
+    """Runs the modules for Grafana, signed in as its administrator."""
+
+    prefix = "grafana"
+
+    def __init__(self, grafana: Grafana, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__(grafana.url, folder, capsys)
+        self.grafana = grafana
+        self.password_file = folder / "admin.password"
+        self.password_file.write_text(grafana.password + "\n")
+
+    def credentials(self) -> dict[str, Any]:
+        """Return the administrator's name and where the password is."""
+        return {"user": "admin", "password_file": str(self.password_file)}
+
+
 def utility(name: str) -> ModuleType:
     """Load one of the collection's module_utils under the name that modules import."""
     loader = SourceFileLoader(f"{NAME}.{name}", str(PLUGINS / "module_utils" / f"{name}.py"))
@@ -116,6 +141,7 @@ def utilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     names = (
         *("secret_file", "http_service", "service_module"),
         *("influxdb", "influxdb_authorizations", "influxdb_module"),
+        *("grafana", "grafana_people"),
     )
     for name in names:
         monkeypatch.setitem(sys.modules, f"{NAME}.{name}", ModuleType(name))
@@ -139,6 +165,24 @@ def estate(
 ) -> Estate:
     """Give an organization of the shared server."""
     return Estate(influxd, tmp_path, capsys)
+
+
+@pytest.fixture(scope="session")
+def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
+    """Give a running Grafana that tests share, each with names of its own."""
+    with Grafana.start(tmp_path_factory.mktemp("grafana")) as server:
+        yield server
+
+
+@pytest.fixture
+def desk(
+    utilities: dict[str, ModuleType],
+    grafana: Grafana,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Desk:
+    """Give the administrator of the shared Grafana."""
+    return Desk(grafana, tmp_path, capsys)
 
 
 @pytest.fixture(scope="session")
