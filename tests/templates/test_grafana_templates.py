@@ -179,3 +179,24 @@ def test_dashboards_ask_for_the_buckets_that_there_are() -> None:
     assert json.loads(text)["uid"] == "hostpulse-overview"
     assert '\\"raw\\"' in text
     assert '\\"hostpulse_raw\\"' not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"groups": {**GROUPS, "hostpulse_grafana": ["Monitor", "db-01"]}}, "Leave one host in it"),
+        (
+            {"groups": {k: v for k, v in GROUPS.items() if k != "hostpulse_influxdb"}},
+            "hostpulse_server_store: influxdb",
+        ),
+        ({"hostpulse_grafana_admin_password": "short"}, "shorter than 8"),
+        ({"hostpulse_grafana_alerts": "loud"}, "watchdog, full or off"),
+        ({"hostpulse_grafana_install": False, "hostpulse_grafana_alerts": "off"}, "Give both"),
+        ({"hostpulse_grafana_install": False, "hostpulse_grafana_alerts": "full"}, "is theirs"),
+    ],
+)
+def test_preflight_says_what_is_wrong_and_what_to_do(given: dict[str, Any], told: str) -> None:
+    """Before anything changes, one sentence or two a fault."""
+    found = evaluate("hostpulse_grafana", "__hostpulse_grafana_wrong", **{**BESIDE, **given})
+    assert any(told in " ".join(fault.split()) for fault in found), found
+    assert evaluate("hostpulse_grafana", "__hostpulse_grafana_wrong", **BESIDE) == []
