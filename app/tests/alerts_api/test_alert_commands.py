@@ -107,6 +107,8 @@ def test_an_alert_is_acknowledged_and_the_caller_named(desk: Desk, run: Run) -> 
     assert re.search(r"^alert +1 warning firing for 5 min", shown)
     assert re.search(r"^figures +disk used_percent 91.5, threshold 90$", shown, re.MULTILINE)
     assert re.search(r"^acknowledged +by command line \(.+\) until .+ on it$", shown, re.MULTILINE)
+    event = r"acknowledged: by command line \(.+\), until 20\d\d-.+ UTC, comment on it$"
+    assert re.search(event, shown, re.MULTILINE)
     assert " acknowledged: by command line" in shown.splitlines()[-1]
     assert "acknowledged by" in run("alerts list").stdout
     run(f"alerts unack {alert_id}")

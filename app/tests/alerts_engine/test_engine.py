@@ -57,6 +57,32 @@ def test_an_alert_is_pending_fires_and_resolves(site: Site) -> None:
     assert site.events() == ["firing", "resolved"]
 
 
+def test_what_a_break_has_begun_anew_is_so_since_then(site: Site) -> None:
+    """While it is pending, and when it fires."""
+    site.cpu("web-01", 85, 85)
+    site.clock.move(120)
+    site.cpu("web-01", 85)
+    began = site.clock.ms
+    (row,) = site.rows("alerts")
+    assert (row["state"], row["started_ms"]) == ("pending", began)
+    site.cpu("web-01", *[85] * 3)
+    (row,) = site.rows("alerts")
+    assert (row["started_ms"], row["fired_ms"]) == (began, began + 30_000)
+
+
+def test_what_begins_anew_and_fires_at_once_is_so_since_then(site: Site) -> None:
+    """As after a while in which the engine did not work: it reads all in one turn."""
+    site.cpu("web-01", 85)
+    site.clock.move(120)
+    for _ in range(4):
+        site.clock.move(10)
+        site.send("web-01", [cpu(85)])
+    site.drain()
+    (row,) = site.rows("alerts")
+    assert row["state"] == "firing"
+    assert row["fired_ms"] - row["started_ms"] == 30_000
+
+
 def test_what_was_only_pending_leaves_no_trace(site: Site) -> None:
     """Its row goes."""
     site.cpu("web-01", 85, 70)

@@ -115,6 +115,34 @@ def test_a_channel_that_takes_nothing_is_named(
     assert status.trouble == said
 
 
+def test_a_channel_that_has_taken_a_message_since_is_well(site: Site) -> None:
+    """It refused one for good, another took its place; what came before does not count."""
+    now = site.clock.ms
+    site.run()
+    row = {
+        "channel": "pager",
+        "kind": "firing",
+        "document": {},
+        "alert_ids": [],
+        "refused_by": [],
+        "attempts": 1,
+        "created_ms": now,
+    }
+    failed = {**row, "state": "failed", "error": "HTTP 404", "done_ms": now, "next_ms": now}
+    reader = StatusReader(site.database)
+    seen = []
+    with state.writing(site.database) as session:
+        session.add(OutboxRow(**failed))
+    for channel, sent_ms in (("pager", now - 1), ("mail", now + 1), ("pager", now + 1)):
+        sent = {**row, "channel": channel, "state": "sent", "error": ""}
+        with state.writing(site.database) as session:
+            session.add(OutboxRow(**sent, done_ms=sent_ms, next_ms=sent_ms))
+        found = reader.get(now + 2)
+        assert found is not None
+        seen.append(found.trouble)
+    assert seen == ["channel pager: HTTP 404"] * 2 + [""]
+
+
 def test_doctor_examines_rules_engine_and_notifications(site: Site) -> None:
     """Each is a line; an engine that stands still and a broken file are faults."""
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from app.tests.alerts_engine.conftest import RULES, Site, cpu, disk
 
 from hostpulse_server.alerts.engine.rules_watch import RulesWatch
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 BROKEN = "rules:\n  - name: cpu_usage\n    levels: 7\n"
 
@@ -108,6 +107,26 @@ def test_without_any_rules_everything_goes_on(site: Site) -> None:
     cursor = site.cursor()
     assert (cursor["rules"], cursor["rules_fault"]) == (0, "")
     assert cursor["position"] == 1
+
+
+@pytest.mark.parametrize("left", [None, ""])
+def test_rules_that_go_with_their_files_stay_in_force(site: Site, left: str | None) -> None:
+    """Files gone, or cut to nothing, are an accident: else all is well, and nothing watched."""
+    site.cpu("web-01", *[85] * 4)
+    file = site.folder / "rules" / "site.yml"
+    file.unlink()
+    if left is not None:
+        file.write_text(left)
+    site.run(3)
+    site.send("web-02", [disk("/", 99.0)])
+    site.run(3)
+    assert site.events() == ["firing", "firing"]
+    (notice,) = notices(site)
+    assert "gone or empty" in notice
+    site.write_rules("rules: []")
+    site.run(3)
+    assert site.events()[2:] == ["resolved", "resolved"]
+    assert site.cursor()["rules_fault"] == ""
 
 
 def test_labels_changed_in_the_registry_choose_the_override(site: Site) -> None:

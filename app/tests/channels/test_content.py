@@ -81,14 +81,22 @@ def shown(item: Any) -> str:
 
 
 @pytest.mark.parametrize("what", SAYS)
-def test_slack_and_both_parts_of_a_mail_say_all_of_it(
+def test_both_parts_of_slack_and_of_a_mail_say_all_of_it(
     receiver: SlackReceiver, relay: MailServer, what: str
 ) -> None:
-    """In blocks, in text, in HTML."""
+    """In blocks and in the text beside them, by mail in text and in HTML."""
     _, text, page = mailed(relay, FIRING)
-    blocks = shown(sent(receiver, FIRING)["blocks"])
-    for channel in (blocks, text, page):
+    payload = sent(receiver, FIRING)
+    for channel in (shown(payload["blocks"]), payload["text"], text, page):
         assert SAYS[what] in " ".join(channel.split())
+
+
+def test_what_a_verdict_rests_on_is_in_both_parts_of_slack(receiver: SlackReceiver) -> None:
+    """Receivers that know no blocks show the text alone."""
+    silent = dataclasses.replace(ALERT, evidence=("it refuses TCP 9", "last sample 15 s ago"))
+    payload = sent(receiver, dataclasses.replace(FIRING, alerts=(silent,)))
+    for part in (shown(payload["blocks"]), payload["text"]):
+        assert all(line in part for line in silent.evidence)
 
 
 def test_the_environment_comes_first(receiver: SlackReceiver, relay: MailServer) -> None:

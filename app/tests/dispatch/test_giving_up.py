@@ -67,6 +67,27 @@ def test_a_message_that_nobody_takes_says_so_in_the_history_and_ends(office: Off
     assert len(office.told("failed")) == len(failed) == 9
 
 
+def test_what_nobody_took_is_told_anew_once_the_channel_works(tmp_path: Path) -> None:
+    """With one channel there is no other; meanwhile no end of it is told."""
+    with Office(tmp_path / "office", ("chat",)) as office:
+        ended = office.fire("web-01")
+        office.fire("web-02")
+        refuse(office.chat, "404", times=2)
+        office.deliver()
+        office.end(ended)
+        office.deliver(299)
+        office.desk.turn()
+        office.deliver()
+        assert not heads(office.chat)
+        office.deliver(2)
+        office.desk.turn()
+        office.deliver(600)
+        office.desk.turn()
+        (told,) = heads(office.chat)
+        assert "web-02" in told
+        assert "RESOLVED" not in told
+
+
 def test_the_end_of_what_went_another_way_follows_its_beginning(office: Office) -> None:
     """Both were refused; the other channel has them in order, also where it is not well."""
     number = office.fire("web-01")

@@ -155,8 +155,17 @@ def show(ctx: click.Context, *, alert_id: int, as_json: bool) -> None:
         return
     print_lines(_described(one, zone))
     for event in one["events"]:
-        details = ", ".join(f"{name} {value}" for name, value in event["details"].items())
-        print_lines([(wording.moment(event["at"], zone), f"{event['kind']}: {details}")])
+        details = _details(event["details"], zone)
+        text = f"{event['kind']}: {details}" if details else event["kind"]
+        print_lines([(wording.moment(event["at"], zone), text)])
+
+
+def _details(details: Mapping[str, Any], zone: tzinfo) -> str:
+    """Return what goes with an event, without what is empty and with times that people read."""
+    shown = {name: value for name, value in details.items() if value not in ("", None)}
+    if "until" in shown:
+        shown["until"] = wording.moment(shown["until"], zone)
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def _described(one: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:

@@ -182,6 +182,8 @@ def _rules(config: ServerConfig) -> str:
     rules = load(config.alerts.rules)
     status = _engine_status(config)
     if status is not None and status.rules_fault:
+        if not rules.rules:
+            raise _Fault(status.rules_fault)
         raise _Fault("the files are right now, the engine has not read them yet; look again")
     return f"{len(rules.rules)} from {', '.join(config.alerts.rules) or 'no files'}"
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 def give_up(
     session: Session, row: OutboxRow, channels: Sequence[str], reason: str, now_ms: int
 ) -> None:
-    """Give a message up where it waits; the next channel gets it, with the reason at its top."""
+    """Give a message up where it waits; the next channel gets it, with the reason at its top.
+
+    Where there is no next one its alerts are as if they had never been told: those that still fire
+    are told anew after ``group_interval``, and no end is told.
+    """
     done = {"state": "failed", "done_ms": now_ms, "attempts": row.attempts + 1, "error": reason}
     if not outbox.settle(session, row.id, **done):
         return
@@ -28,6 +32,8 @@ def give_up(
     outbox.note(session, row.alert_ids, "failed", now_ms, failed)
     other = instead_of(row, channels)
     if not other:
+        if row.kind in ("firing", "update"):
+            outbox.untell(session, row.alert_ids, (*row.refused_by, row.channel)[0])
         return
     before = _read(row, now_ms)
     note = f"Channel {row.channel} did not take this: {reason}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from hostpulse_server.state.alert_models import AlertEventRow, AlertRow, OutboxRow
+from hostpulse_server.state.alert_models import AlertEventRow, AlertRow, AlertTellingRow, OutboxRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,4 +135,13 @@ def note(
     session.add_all(
         AlertEventRow(alert_id=number, at_ms=at_ms, kind=kind, document=document)
         for number in sorted(known)
+    )
+
+
+def untell(session: Session, alert_ids: Sequence[int], channel: str) -> None:
+    """Forget that a channel was told of alerts: the message about them reached nobody."""
+    session.execute(
+        sa.delete(AlertTellingRow)
+        .where(AlertTellingRow.channel == channel, AlertTellingRow.alert_id.in_(alert_ids))
+        .execution_options(synchronize_session=False)
     )

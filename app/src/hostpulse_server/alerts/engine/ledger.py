@@ -132,12 +132,14 @@ class _Writing:
             self._insert(condition, "pending")
         elif row.state == "pending":
             self._describe(row, condition)
+            row.started_ms = condition.started_ms  # a break may have begun it anew
 
     def _fire(self, condition: Condition, row: AlertRow | None) -> None:
         if row is None:
             self._begin(condition, self._insert(condition, "firing"))
         elif row.state == "pending":
             self._describe(row, condition)
+            row.started_ms = condition.started_ms
             self._begin(condition, row)
         elif row.severity != condition.severity:
             before = row.severity

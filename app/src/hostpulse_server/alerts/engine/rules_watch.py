@@ -77,9 +77,18 @@ class RulesWatch:
         stay = "those read before stay in force" if self.rules else "nothing is evaluated"
         return [f"The rules files are wrong, {stay} until they are mended:\n{shown}"]
 
+    def _refuse_nothing(self, rules: RuleSet) -> None:
+        """Raise RulesError if all rules went with their files: an accident, not a wish."""
+        held = sum(size for _name, _mtime, size, _inode in self._files or ())
+        if self.rules and self.rules.rules and not rules.rules and not held:
+            where = ", ".join(self._patterns)
+            todo = "put them back, or write an empty list of rules if none is wanted"
+            raise RulesError([f"{where}: the files are gone or empty; {todo}"])
+
     def _take_over(self) -> RuleSet | None:
         try:
             rules = self._read(self._patterns)
+            self._refuse_nothing(rules)
         except RulesError as error:
             if self.fault != str(error):
                 stay = "those read before stay in force" if self.rules else "there are no others"

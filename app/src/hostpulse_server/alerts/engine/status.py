@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from hostpulse_server.alerts.engine.progress import Cursor, load_cursor
 from hostpulse_server.alerts.model import SEVERITIES
@@ -97,13 +98,26 @@ class StatusReader:
 
 
 def _trouble(session: Session, now_ms: int) -> str:
-    """Return what a channel said that took nothing for long, or lately refused for good."""
+    """Return what a channel said that took nothing for long, or lately refused for good.
+
+    One that has taken a message since it refused one is well.
+    """
+    later = aliased(OutboxRow)
+    has_taken = sa.exists().where(
+        later.channel == OutboxRow.channel,
+        later.state == "sent",
+        later.next_ms >= OutboxRow.done_ms,  # of one that was sent: when, and in the index
+    )
     bad = session.scalar(
         sa.select(OutboxRow)
         .where(
             sa.or_(
                 sa.and_(OutboxRow.state == "waiting", OutboxRow.created_ms < now_ms - LONG_MS),
-                sa.and_(OutboxRow.state == "failed", OutboxRow.done_ms > now_ms - LATELY_MS),
+                sa.and_(
+                    OutboxRow.state == "failed",
+                    OutboxRow.done_ms > now_ms - LATELY_MS,
+                    ~has_taken,
+                ),
             )
         )
         .order_by(OutboxRow.id.desc())
