@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -149,6 +150,46 @@ def test_a_silence_is_added_listed_and_removed(desk: Desk, run: Run) -> None:
     assert run.json("silences list") == []
     assert [one["state"] for one in run.json("silences list --expired")] == ["expired"]
     assert run.json("silences add server_id=web-01 --for 1h")["id"] == made["id"] + 1
+
+
+def test_a_new_silence_says_what_it_matches_now(desk: Desk, run: Run) -> None:
+    """One alert, several or none; a silence may be made before anything fires."""
+    desk.alert(server_id="web-01")
+    for matcher, said in (
+        ("server_id=web-01", "; it matches 1 firing alert now"),
+        ("server_id=web-02", "; it matches no firing alerts now"),
+    ):
+        result = run(f"silences add {matcher} --for 2h")
+        assert result.stdout.strip().endswith(said)
+        assert result.stderr == ""
+    desk.alert(server_id="web-02")
+    assert run.json("silences add rule=disk_* --for 2h")["firing"] == 2
+
+
+def test_a_name_that_nothing_has_is_noted(desk: Desk, run: Run, tmp_path: Path) -> None:
+    """Known are tags, labels of servers and of rules, and what rules call tags of their own."""
+    desk.api.registry.add({"id": "db-01", "labels": {"tier": "db"}})
+    rules = tmp_path / "rules.yml"
+    rules.write_text(
+        "rules: [{name: a, measurement: x_queue, field: f, levels: {info: {above: 1}}, "
+        "where: {queue: '*'}, labels: {team: ops}, "
+        "overrides: [{match: {server_id: a}, labels: {oncall: x}}]}]\n"
+    )
+    config = tmp_path / "server.toml"
+    config.write_text(f'{Path(run.config).read_text()}\n[alerts]\nrules = ["{rules}"]\n')
+    add = Run(str(config))
+    right = "tier=db label.tier=db mount=/data team=ops label.oncall=x queue=in"
+    assert add(f"silences add {right} --for 2h").stderr == ""
+    label = "a label of a registered server"
+    known = f"rule, severity, server_id, a tag or {label}"
+    result = add("silences add server=web-01 foo=bar label.teir=db tier=db --for 2h")
+    assert result.stderr.splitlines() == [
+        f"note: server is not {known}; did you mean server_id?",
+        f"note: foo is not {known}; as it is, that matches nothing",
+        f"note: label.teir is not {label}; did you mean label.tier?",
+    ]
+    assert result.exit_code == 0
+    assert len(desk.silences()) == 2
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def test_a_silence_is_made_shown_and_ended(desk: Desk) -> None:
     assert made.status_code == 201
     shown = made.json
     assert shown is not None
+    assert (shown.pop("firing"), shown.pop("notes")) == (0, [])
     assert made.headers["Location"] == f"/api/v1/silences/{shown['id']}"
     assert shown == {
         "id": 1,
@@ -87,6 +88,23 @@ def test_alerts_say_what_silences_them(desk: Desk) -> None:
     assert shown["silenced_by"] == list(range(1, len(matching) + 1))
     desk.api.clock.move(3600)
     assert desk.get(f"/alerts/{alert_id}")["silenced_by"] == [len(matching) + len(others) + 1]
+
+
+def test_a_new_silence_says_how_many_alerts_it_matches_and_what_may_be_a_slip(desk: Desk) -> None:
+    """Of those that fire now; a name that nothing has is taken all the same."""
+    for server_id in ("web-01", "web-02"):
+        desk.alert(server_id=server_id)
+    desk.alert("pending")
+    desk.alert("resolved")
+    for matchers, count, notes in (
+        ({"rule": "disk_*", "mount": "*"}, 2, 0),
+        ({"server_id": "web-02"}, 1, 0),
+        ({"server_id": "web-02", "foo": "bar"}, 0, 1),
+    ):
+        made = desk.ask("POST", "/silences", json={**GOOD, "matchers": matchers})
+        assert made.json is not None
+        assert made.status_code == 201
+        assert (made.json["firing"], len(made.json["notes"])) == (count, notes), matchers
 
 
 @pytest.mark.parametrize(

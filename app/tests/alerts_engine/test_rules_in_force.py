@@ -58,7 +58,7 @@ def test_a_rule_taken_away_while_no_engine_runs_ends_its_alerts(site: Site) -> N
 def test_a_broken_file_keeps_the_rules_and_is_told_once(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until it is mended; then the new ones hold."""
+    """Until it is mended, which is told once as well; then the new ones hold."""
     site.cpu("web-01", 85)
     site.write_rules(BROKEN)
     site.run(10)
@@ -72,10 +72,12 @@ def test_a_broken_file_keeps_the_rules_and_is_told_once(
     site.write_rules(RULES)
     site.run(5)
     assert site.cursor()["rules_fault"] == ""
-    assert len(notices(site)) == 1
+    (_, mended) = notices(site)
+    assert "The rules files are right again. Rules in force: 2" in mended
+    site.restart()
     site.write_rules(BROKEN)
     site.run(5)
-    assert len(notices(site)) == 2
+    assert len(notices(site)) == 3
 
 
 def test_an_engine_that_starts_with_a_broken_file_waits_for_a_right_one(site: Site) -> None:

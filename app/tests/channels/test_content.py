@@ -139,6 +139,28 @@ def test_a_program_gets_the_same_as_values(receiver: SlackReceiver) -> None:
     assert names == ["m-1", "m-2"]
 
 
+def test_each_line_of_a_notice_is_a_line(receiver: SlackReceiver, relay: MailServer) -> None:
+    """What is wrong with rules files is a list; the first line is what it is about."""
+    faults = [f"/etc/rules/a.yml:{number}: rule r{number}: {'x' * 150}" for number in range(6)]
+    notice = dataclasses.replace(
+        FIRING,
+        kind="notice",
+        alerts=(),
+        firing=0,
+        environment="",
+        note="\n".join(["The rules files are wrong:", *faults]),
+    )
+    subject, text, page = mailed(relay, notice)
+    assert subject == "[example] NOTICE: The rules files are wrong"
+    payload = sent(receiver, notice)
+    note = payload["blocks"][1]["elements"][0]["elements"]
+    for part in (text, page, payload["text"], "".join(one["text"] for one in note)):
+        assert [line for line in part.splitlines() if "rule r" in line] == faults
+    assert hooked(receiver, notice)["note"].startswith(
+        f"The rules files are wrong: {faults[0]} /etc"
+    )
+
+
 def test_an_end_says_how_long_it_took_and_asks_for_nothing(
     receiver: SlackReceiver, relay: MailServer
 ) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 RIGHT = """\
 rules:
-  - {name: a, measurement: m, field: f, levels: {warning: {above: 1}}}
-  - {name: b, measurement: m, field: f, levels: {warning: {above: 1}}}
+  - {name: a, measurement: x_m, field: f, levels: {warning: {above: 1}}}
+  - {name: b, measurement: x_m, field: f, levels: {warning: {above: 1}}}
 tests:
   - rule: a
     name: above
@@ -87,6 +87,63 @@ rules:
             "a label is label.mount",
         ),
     ]
+
+
+_SWAP = "measurement: swap, field: used_percent"
+_ELSEWHERE = "overrides: [{match: {server_id: a}, for: 1m}]"
+
+
+@pytest.mark.parametrize(
+    ("rule", "what", "meant"),
+    [
+        ("measurement: cpuu, field: f", "measurement: there is no cpuu", "cpu"),
+        ("measurement: backups, field: f", "measurement: there is no backups", "backup"),
+        ("measurement: cpu, field: usage", "field: cpu has no field usage", "usage_percent"),
+        (
+            "measurement: certificate, field: day_left",
+            "field: certificate has no field day_left",
+            "days_left",
+        ),
+        (
+            f"{_SWAP}, only_if: [{{field: out_bytes, above: 1}}]",
+            "only_if[1].field: swap has no field out_bytes",
+            "out_bytes_per_second",
+        ),
+        (
+            f"{_SWAP}, overrides: [{{match: {{server_id: a}}, only_if: [{{field: x, above: 1}}]}}]",
+            "overrides[1].only_if[1].field: swap has no field x",
+            "",
+        ),
+        (
+            f"{_SWAP}, only_if: [{{field: x, above: 1}}], {_ELSEWHERE}",
+            "only_if[1].field: swap has no field x",
+            "",
+        ),
+    ],
+)
+def test_check_warns_of_what_nothing_measures(
+    run: Any, tmp_path: Path, rule: str, what: str, meant: str
+) -> None:
+    """With the name that is nearest, or all there are; exit status 0."""
+    text = f"rules: [{{name: a, levels: {{warning: {{above: 1}}}}, {rule}}}]\n"
+    (tmp_path / "names.yml").write_text(text)
+    result = run("check", "names.yml")
+    assert result.exit_code == 0
+    _untested, warning, _ok = result.stdout.splitlines()
+    advice = f"did you mean {meant}?" if meant else "known are total_bytes, used_bytes, "
+    assert warning.startswith(f"warning: rule a: {what}, so it never fires; {advice}")
+
+
+@pytest.mark.parametrize(
+    "names", ["probe, field: rtt_ms", "x_cpuu, field: f", "alert, field: value"]
+)
+def test_check_knows_what_is_measured_and_leaves_ones_own_alone(
+    run: Any, tmp_path: Path, names: str
+) -> None:
+    """Of measurements whose name begins with ``x_`` nothing is known."""
+    text = f"rules: [{{name: a, levels: {{warning: {{above: 1}}}}, measurement: {names}}}]\n"
+    (tmp_path / "names.yml").write_text(text)
+    assert "never fires" not in run("check", "names.yml").stdout
 
 
 @pytest.mark.parametrize("command", ["check", "test"])

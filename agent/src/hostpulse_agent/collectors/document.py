@@ -1,11 +1,13 @@
-"""Writes docs/metrics.md from the catalogues: ``python -m hostpulse_agent.collectors.document``.
+"""Writes what follows from the catalogues: ``python -m hostpulse_agent.collectors.document``.
 
-An argument names another file to write.
+That is docs/metrics.md for people, and for the server, which knows nothing of the agent's code, the
+names that a rule may use. An argument names another root of the tree to write into.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostpulse_agent.collectors import CATALOGUES
@@ -16,9 +18,8 @@ from hostpulse_agent.collectors.processes import INTERVAL_S
 from hostpulse_agent.config import CollectorsConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-DEFAULT = "docs/metrics.md"
 _INTRODUCTION = """\
 # Metrics
 
@@ -39,6 +40,21 @@ most CPU, then memory: `name` (the kernel's `comm`; arguments are never read), `
 `cpu_percent` (of one core, so it may exceed 100), `rss_bytes`. Looked at each {INTERVAL_S:.0f} s,
 less often on a host with thousands of processes: a scan may use at most 1/40 % of a core.
 """
+_NAMES = '''\
+"""What agents measure: the names of tags and fields by measurement.
+
+Written by ``python -m hostpulse_agent.collectors.document`` from the agent's catalogues.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TAGS: Final[Mapping[str, tuple[str, ...]]] = {
+'''
 
 
 def render() -> str:
@@ -104,10 +120,33 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(row) + " |\n" for row in lines)
 
 
+def render_names() -> str:
+    """Return the module of the server that knows the names, as ruff formats it."""
+    lines = [f'    "{c.measurement}": {_tuple(c.tags)},' for c in CATALOGUES]
+    lines += ["}", "FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"]
+    for catalogue in CATALOGUES:
+        names = (f'        "{name}",' for name in catalogue.fields)
+        lines += [f'    "{catalogue.measurement}": (', *names, "    ),"]
+    return _NAMES + "\n".join([*lines, "}"]) + "\n"
+
+
+def _tuple(names: Iterable[str]) -> str:
+    shown = [f'"{name}"' for name in names]
+    return f"({shown[0]},)" if len(shown) == 1 else f"({', '.join(shown)})"
+
+
+# by its place in the tree
+WRITTEN = {
+    "docs/metrics.md": render,
+    "app/src/hostpulse_server/alerts/rules/agent_names.py": render_names,
+}
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Write the document to the file named, or to its place seen from the root of the tree."""
-    with open(arguments[0] if arguments else DEFAULT, "w", encoding="utf-8") as file:
-        file.write(render())
+    """Write all into the tree whose root is named, or into the one that this is run from."""
+    root = Path(arguments[0] if arguments else ".")
+    for place, text in WRITTEN.items():
+        (root / place).write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -272,6 +272,15 @@ class SilenceView(Schema):
     state = fields.String(validate=validate.OneOf(("active", "future", "expired")))
 
 
+class SilenceMade(SilenceView):
+    """A silence that was just made, with what it reaches."""
+
+    firing = fields.Integer(metadata={"description": "how many alerts that fire now it matches"})
+    notes = fields.List(
+        fields.String(), metadata={"description": "on names that nothing known now has"}
+    )
+
+
 class SilencePage(Schema):
     """One page, in the order of ids."""
 

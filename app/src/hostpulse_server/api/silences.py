@@ -9,8 +9,10 @@ from flask_smorest import Blueprint
 from marshmallow import RAISE
 
 from hostpulse_server.alerts import acting, history, views
+from hostpulse_server.alerts.reach import reach_json
 from hostpulse_server.api.alert_schemas import (
     SilenceBody,
+    SilenceMade,
     SilencePage,
     SilencesQuery,
     SilenceView,
@@ -55,7 +57,7 @@ def list_silences(query: dict[str, Any]) -> dict[str, Any]:
 @require("operator")
 @takes_json
 @blueprint.arguments(SilenceBody)
-@blueprint.response(201, SilenceView)
+@blueprint.response(201, SilenceMade)
 def add_silence(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Silence what matches, by default from now on."""
     service = services()
@@ -69,6 +71,8 @@ def add_silence(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, st
             acting.Act(caller(), now_ms, body["comment"]),
         )
         shown = views.silence_json(row, now_ms)
+    with reading(service.registry.engine) as session:
+        shown |= reach_json(session, body["matchers"], service.config.alerts.rules)
     return shown, 201, {"Location": url_for("silences.get_silence", silence_id=shown["id"])}
 
 

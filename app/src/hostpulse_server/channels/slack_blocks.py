@@ -28,8 +28,8 @@ def blocks(story: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the blocks of a message."""
     alerts = story["alerts"]
     groups: list[list[Element]] = []
-    if story["note"]:
-        groups.append([_section([_text(story["note"])])])
+    if story["note_lines"]:
+        groups.append([_section(_lines([[_text(line)] for line in story["note_lines"]]))])
     groups += _one(alerts[0]) if len(alerts) == 1 else _many(story)
     groups.append(_sections([[_text(story["more"])] if story["more"] else [], _links(story)]))
     made = [{"type": "rich_text", "elements": group} for group in groups if group]

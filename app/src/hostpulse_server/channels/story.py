@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LINE: Final = 300
 _NOTE: Final = 600
+_NOTE_LINES: Final = 8
+_NOTE_ROOM: Final = 1500  # of all lines: what Slack takes as a text has to hold the alerts, too
 _SHORT: Final = 100
 
 
@@ -42,6 +44,7 @@ def tell(notification: Notification, message_id: str) -> dict[str, Any]:
         "title": title,
         "headline": " · ".join(part for part in (place, word, title) if part),
         "note": one_line(one.note, _NOTE),
+        "note_lines": _lines(one.note),
         "counts": {"firing": one.firing, "resolved": one.resolved, "servers": one.servers},
         "more": _more(one),
         "alerts": alerts,
@@ -61,8 +64,20 @@ def tell(notification: Notification, message_id: str) -> dict[str, Any]:
 
 def add_note(told: dict[str, Any], *notes: str) -> None:
     """Put more lines to what stands at the top of a message."""
-    shown = [told["note"], *(one_line(note, _NOTE) for note in notes)]
-    told["note"] = " ".join(note for note in shown if note)
+    more = [shown for note in notes if (shown := one_line(note, _NOTE))]
+    told["note"] = " ".join(filter(None, [told["note"], *more]))
+    told["note_lines"] = [*told["note_lines"], *more]
+
+
+def _lines(note: str) -> list[str]:
+    """Return a note line by line; of a text with many more the last line has all that is left."""
+    found: list[str] = []
+    room = _NOTE_ROOM
+    for part in note.strip().split("\n", _NOTE_LINES - 1):
+        line = one_line(part, min(_NOTE, room)) if room > 0 else ""
+        room -= len(line)
+        found += [line] if line else []
+    return found
 
 
 def _status(one: Notification) -> str:
@@ -82,7 +97,7 @@ def _word(one: Notification, status: str, alerts: Sequence[Mapping[str, Any]]) -
 
 def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) -> str:
     if one.kind == "notice" and one.note:
-        return one_line(one.note, _SHORT)
+        return one_line(one.note.strip().partition("\n")[0].rstrip(":"), _SHORT)
     if not alerts:
         return f"a test message from hostpulse of {site}" if one.kind == "test" else "hostpulse"
     first = alerts[0]

@@ -5,7 +5,12 @@ from __future__ import annotations
 import click
 
 from hostpulse_server.alerts import wording
-from hostpulse_server.commands.options import config_option, json_option, print_json
+from hostpulse_server.commands.options import (
+    config_option,
+    json_option,
+    load_config,
+    print_json,
+)
 from hostpulse_server.commands.people import (
     Moment,
     comment_option,
@@ -72,7 +77,8 @@ def add(
     NAME is rule, severity, server_id, a tag's or a label's name, or label.NAME.
     """
     from hostpulse_server.alerts import acting, views  # noqa: PLC0415 - keeps ``--help`` fast
-    from hostpulse_server.state import writing  # noqa: PLC0415 - as above
+    from hostpulse_server.alerts.reach import reach_json  # noqa: PLC0415 - as above
+    from hostpulse_server.state import reading, writing  # noqa: PLC0415 - as above
 
     given: dict[str, str] = {}
     for pair in matchers:
@@ -81,13 +87,20 @@ def add(
             raise click.BadParameter(f"{pair!r}: write each NAME=GLOB once", param_hint="NAME=GLOB")
         given[name] = glob
     now_ms = now(ctx)
-    with open_state(ctx) as (engine, zone), writing(engine) as session:
-        row = acting.silence(session, given, now_ms, end, acting.Act(who(), now_ms, comment))
-        shown = views.silence_json(row, now_ms)
+    with open_state(ctx) as (engine, zone):
+        with writing(engine) as session:
+            row = acting.silence(session, given, now_ms, end, acting.Act(who(), now_ms, comment))
+            shown = views.silence_json(row, now_ms)
+        with reading(engine) as session:
+            shown |= reach_json(session, given, load_config(ctx).alerts.rules)
     if as_json:
         print_json(shown)
-    else:
-        click.echo(f"silence {shown['id']} until {wording.moment(end, zone)}")
+        return
+    for note in shown["notes"]:
+        click.echo(f"note: {note}", err=True)
+    count = shown["firing"]
+    alerts = f"{count or 'no'} firing alert{'' if count == 1 else 's'}"
+    click.echo(f"silence {shown['id']} until {wording.moment(end, zone)}; it matches {alerts} now")
 
 
 @silences.command()

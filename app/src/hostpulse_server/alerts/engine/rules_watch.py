@@ -63,11 +63,14 @@ class RulesWatch:
     def report(self, document: dict[str, Any]) -> list[str]:
         """Write into ``document`` how the rules stand; return what people are to hear of.
 
-        A fault is told once until it is mended, however it changes and whoever restarts.
+        A fault is told once until it is mended, however it changes and whoever restarts; then so is
+        that it was.
         """
         told = document.get("rules_fault")
         document["rules_fault"] = self.fault
         document["rules"] = len(self.rules.rules) if self.rules else 0
+        if told and not self.fault:
+            return [f"The rules files are right again. Rules in force: {document['rules']}"]
         if not self.fault or told:
             return []
         faults = self.fault.splitlines()

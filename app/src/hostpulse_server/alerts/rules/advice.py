@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from hostpulse_server.alerts.rules.known import CUSTOM, FIELDS, TAGS, meant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from hostpulse_server.alerts.rules.loading import Book
     from hostpulse_server.alerts.rules.model import Rule
-
-# the tags of what agents and the server write; of other measurements they are not known here
-TAGS: Final[Mapping[str, tuple[str, ...]]] = {
-    "agent": (),
-    "alert": ("rule", "severity", "state"),
-    "backup": ("kind",),
-    "certificate": ("name",),
-    "connections": (),
-    "cpu": ("core",),
-    "disk": ("mount",),
-    "diskio": ("device",),
-    "kernel": (),
-    "memory": (),
-    "network": ("interface",),
-    "pipeline": (),
-    "pressure": ("resource",),
-    "probe": ("target",),
-    "server": ("env", "group", "agent_version"),
-    "swap": (),
-    "system": (),
-}
 
 
 def untested(book: Book) -> list[str]:
@@ -42,8 +23,34 @@ def warnings(book: Book) -> list[str]:
     """Return a line for all that deserves a second look."""
     found = [f"rule {name} has no test" for name in untested(book)]
     for rule in book.rules.rules.values():
-        found += [f"rule {rule.name}: {text}" for text in _unmatched(rule)]
+        found += [f"rule {rule.name}: {text}" for text in (*_unmeasured(rule), *_unmatched(rule))]
     return found
+
+
+def _unmeasured(rule: Rule) -> Iterator[str]:
+    """Yield what names a measurement or a field that nothing writes: it never fires."""
+    if rule.kind == "liveness" or rule.measurement.startswith(CUSTOM):
+        return
+    fields = FIELDS.get(rule.measurement)
+    if fields is None:
+        yield (
+            f"measurement: there is no {rule.measurement}, so it never fires; "
+            f"{meant(rule.measurement, FIELDS)} (your own begin with {CUSTOM})"
+        )
+        return
+    places = {"field": rule.field}
+    for number, condition in enumerate(rule.only_if, 1):
+        places[f"only_if[{number}].field"] = condition.field
+    for number, override in enumerate(rule.overrides, 1):
+        if override.rule.only_if != rule.only_if:
+            for inner, condition in enumerate(override.rule.only_if, 1):
+                places[f"overrides[{number}].only_if[{inner}].field"] = condition.field
+    for place, name in places.items():
+        if name not in fields:
+            yield (
+                f"{place}: {rule.measurement} has no field {name}, so it never fires; "
+                f"{meant(name, fields)}"
+            )
 
 
 def _unmatched(rule: Rule) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from hostpulse_server.alerts.rules.advice import TAGS
+from hostpulse_server.alerts.rules.known import TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
