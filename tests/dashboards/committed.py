@@ -57,13 +57,18 @@ class Dashboard:
         for one in self.document["annotations"]["list"]:
             yield Question(f"annotation {one['name']}", one["target"]["query"])
         for panel in self.panels():
-            for target in panel["targets"]:
-                yield Question(
-                    f"{panel['title']} {target['refId']}",
-                    target["query"],
-                    _milliseconds(panel["interval"]),
-                    panel["maxDataPoints"],
-                )
+            yield from asked_by(panel)
+
+
+def asked_by(panel: dict[str, Any]) -> Iterator[Question]:
+    """Yield a panel's queries."""
+    for target in panel["targets"]:
+        yield Question(
+            f"{panel['title']} {target['refId']}",
+            target["query"],
+            _milliseconds(panel["interval"]),
+            panel["maxDataPoints"],
+        )
 
 
 def dashboards() -> list[Dashboard]:

@@ -63,6 +63,13 @@ def interval_ms(span_ms: int, points: int, least_ms: int) -> int:
     return max(found, least_ms)
 
 
+def matches(matcher: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a panel's override is for the column of this name."""
+    if matcher["id"] == "byRegexp":
+        return re.search(matcher["options"].strip("/"), name) is not None
+    return bool(matcher["id"] == "byName" and matcher["options"] == name)
+
+
 def timed(flux: str, start_ms: int, stop_ms: int, every_ms: int, now_ms: int) -> str:
     """Put times in their places; ``now`` may be the end of a history that was made before."""
     places = {
