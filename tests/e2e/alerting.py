@@ -63,8 +63,11 @@ allow_private = true
 
 
 @contextmanager
-def watching(folder: Path, server_ids: Iterable[str]) -> Iterator[Watch]:
-    """Give a site with its api running; engines are the test's to start."""
+def watching(folder: Path, server_ids: Iterable[str], config: str = _CONFIG) -> Iterator[Watch]:
+    """Give a site with its api running; engines are the test's to start.
+
+    In ``config``, more TOML, ``{folder}`` stands for the folder.
+    """
     (folder / "rules.yml").write_text(_RULES)
     (folder / "templates").mkdir()
     (folder / "templates" / "slack.json").write_text(_TEMPLATE)
@@ -72,7 +75,7 @@ def watching(folder: Path, server_ids: Iterable[str]) -> Iterator[Watch]:
     secret.touch(0o600)
     with SlackReceiver() as receiver, requests.Session() as session:
         secret.write_text(receiver.url)
-        site = Site.make(folder, _CONFIG.format(folder=folder))
+        site = Site.make(folder, config.replace("{folder}", str(folder)))
         database = open_engine(site.config.state.url)
         with site.running("api"):
             site.await_api()
