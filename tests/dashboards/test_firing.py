@@ -1,0 +1,76 @@
+"""What the overview says fires, as alerts begin and end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.dashboards import frontend
+from tests.dashboards.committed import dashboards
+from tests.e2e.influx import RAW, ROLLUP
+
+if TYPE_CHECKING:
+    from engines.influxdb.local import Influxd
+
+(OVERVIEW,) = (one for one in dashboards() if one.name == "hostpulse-overview")
+HOUR_MS = 3_600_000
+CHOSEN: list[str] = ["web-01", "web-02"]
+CPU = "rule=cpu_usage,server_id=web-01,severity"
+NONE = {"critical": "0", "warning": "0", "info": "0"}
+# transitions (series, change, minutes ago), and what of them fires: times by rule, by severity
+CASES = {
+    "nothing ever did": ([], {}, {}),
+    "it began": ([(f"{CPU}=warning,state=firing", 1, 5)], {"cpu_usage": "1"}, {"warning": "1"}),
+    "it got worse": (
+        [(f"{CPU}=warning,state=firing", 1, 9), (f"{CPU}=critical,state=firing", 0, 5)],
+        {"cpu_usage": "1"},
+        {"critical": "1"},
+    ),
+    "all of it ended": (
+        [(f"{CPU}=warning,state=firing", 1, 9), (f"{CPU}=warning,state=resolved", -1, 5)],
+        {},
+        {},
+    ),
+    "twice on a server": (
+        [(f"{CPU}=warning,state=firing", 1, 9), (f"{CPU}=warning,state=firing", 1, 5)],
+        {"cpu_usage": "2"},
+        {"warning": "2"},
+    ),
+    "of hostpulse itself": (
+        [("rule=backup_age,severity=critical,state=firing", 1, 5)],
+        {"backup_age": "1"},
+        {"critical": "1"},
+    ),
+    "of a server not chosen": (
+        [("rule=cpu_usage,server_id=db-01,severity=warning,state=firing", 1, 5)],
+        {},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_fires_is_what_began_and_did_not_end(influxd: Influxd, case: str) -> None:
+    """Of the servers chosen and of hostpulse itself; where nothing fires, that is no error."""
+    transitions, rules, severities = CASES[case]
+    now = time.time_ns() // 1_000_000
+    names = {name: f"{name}_{case.replace(' ', '_')}" for name in (RAW, ROLLUP)}
+    for name in names.values():
+        influxd.bucket(name)
+    for series, change, minutes in transitions:
+        fields = f"change={change},duration_seconds=60"
+        influxd.write(names[RAW], f"alert,{series} {fields} {now - minutes * 60_000}")
+    found = {}
+    for question in OVERVIEW.questions():
+        if question.owner in ("Firing alerts A", "Alerts firing by severity A"):
+            flux = frontend.filled(question.flux, {"server": CHOSEN})
+            for name, ours in names.items():
+                flux = flux.replace(f'"{name}"', f'"{ours}"')
+            answer = influxd.query(frontend.timed(flux, now - HOUR_MS, now, 10_000, now))
+            found[question.owner] = list(csv.DictReader(io.StringIO(answer.strip())))
+    assert {row["rule"]: row["firing"] for row in found["Firing alerts A"]} == rules
+    (counts,) = found["Alerts firing by severity A"]
+    assert {name: counts[name] for name in NONE} == NONE | severities
