@@ -81,7 +81,7 @@ bench-alerts: setup ## from a sample to its alert beside vmalert and Alertmanage
 
 .PHONY: bench-dashboards
 bench-dashboards: engines ## how long every query of every dashboard takes, cold
-	python -m bench.dashboards
+	python -m bench.dashboards --markdown docs/performance.md
 
 .PHONY: clean
 clean: demo-down ## remove the test hosts, their images, the payloads and the environment

@@ -1,9 +1,10 @@
-"""How long InfluxDB takes for every query of every dashboard, with 50 hosts.
+"""How long InfluxDB takes for every panel, variable and annotation of every dashboard.
 
-``python -m bench.dashboards [--rounds N]``: asks a real influxd on loopback what Grafana would ask
-it. Cold is the first query after influxd was started with its files out of the page cache. Spans of
-more than a day are asked with a token that reads rollups only. A query that finds nothing ends the
-run. Exit status 1 when a bar is missed.
+``python -m bench.dashboards [--rounds N] [--markdown FILE]``: asks a real influxd on loopback what
+Grafana would ask it. Cold is the first query after influxd was started with its files out of the
+page cache; a panel's time is that of its queries one after the other. Spans of more than a day are
+asked with a token that reads rollups only. A query that finds nothing ends the run. Exit status 1
+when a bar is missed.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import os
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 from bench import store_history
-from bench.report import Row, save, table
+from bench.report import Row, insert, save, table
 from bench.store_data import DAY_MS
 from bench.store_files import forget
 from engines.influxdb.local import ORG
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).resolve().parent / "results"
 SPANS = {"1 day": DAY_MS, "7 days": 7 * DAY_MS, "30 days": 30 * DAY_MS}
 BAR_MS = 300.0
-BARRED = "overview, 7 days,"
+BARRED = ("hostpulse-overview", "7 days")
 WARM_RUNS = 3
 PATIENCE_SECONDS = 60.0
 
@@ -105,16 +106,55 @@ class Asker:
         return str(self.influxd.call("GET", f"/api/v2/buckets?name={name}")["buckets"][0]["id"])
 
 
-def measure(history: History, rounds: int, only: str) -> Iterator[tuple[str, float, float]]:
-    """Yield of each query its name, and its time cold and warm."""
+class Took(NamedTuple):
+    """What a panel, variable or annotation took in a span, in ms."""
+
+    dashboard: str
+    span: str
+    owner: str
+    cold: float
+    warm: float
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in a table."""
+        return f"{self.dashboard}, {self.span}, {self.owner}"
+
+    @property
+    def bar(self) -> float | None:
+        """Return what cold may be at most, if anything."""
+        return BAR_MS if (self.dashboard, self.span) == BARRED else None
+
+
+def measure(history: History, rounds: int, only: str) -> Iterator[Took]:
+    """Yield the times of all that asks something."""
     for span, length in SPANS.items():
         asker = Asker(history, length)
         for dashboard in dashboards():
             if only in dashboard.name:
                 asker.choose(dashboard)
-                for question in dashboard.questions():
-                    name = f"{dashboard.name.removeprefix('hostpulse-')}, {span}, {question.owner}"
-                    yield name, *asker.ask(question, rounds)
+                for owner, questions in dashboard.asking():
+                    times = [asker.ask(question, rounds) for question in questions]
+                    cold, warm = (sum(column) for column in zip(*times, strict=True))
+                    yield Took(dashboard.name, span, owner, cold, warm)
+
+
+def markdown(found: list[Took], about: str) -> str:
+    """Return the times as tables, one a dashboard."""
+    lines = [about]
+    for name in dict.fromkeys(one.dashboard for one in found):
+        times = {(one.owner, one.span): one for one in found if one.dashboard == name}
+        lines += [
+            "",
+            f"### {name}",
+            "",
+            f"| | {' | '.join(SPANS)} |",
+            "|---|" + "--:|" * len(SPANS),
+        ]
+        for owner in dict.fromkeys(owner for owner, _ in times):
+            cells = [f"{times[owner, span].cold:.0f}" for span in SPANS]
+            lines.append(f"| {owner} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -123,18 +163,27 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of each query; medians count")
     parser.add_argument("--only", default="", help="dashboards whose name has this in it")
     parser.add_argument("--json", type=Path, default=RESULTS / "dashboards.json", metavar="FILE")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="whose tables are replaced")
     options = parser.parse_args()
-    load, cores = os.getloadavg()[0], os.cpu_count()
-    rows: list[Row] = []
-    every: dict[str, Any] = {}
+    if options.only and options.markdown:
+        parser.error("--markdown is of all dashboards")
+    before, cores = os.getloadavg()[0], os.cpu_count()
     with store_history.opened() as history:
-        for name, cold, warm in measure(history, options.rounds, options.only):
-            bar = BAR_MS if name.startswith(BARRED) else None
-            rows.append(Row(f"{name}, cold", cold, "ms", bar))
-            every[name] = {"cold": cold, "warm": warm}
-    print(table(f"queries of dashboards ({cores} cores, load {load:.1f} before)", rows))
-    save(options.json, {"cores": cores, "load_before": load, **every})
+        found = list(measure(history, options.rounds, options.only))
+    load = f"load {before:.1f} before, {os.getloadavg()[0]:.1f} after"
+    rows = [Row(f"{one.name}, cold", one.cold, "ms", one.bar) for one in found]
+    print(table(f"panels of dashboards ({cores} cores, {load})", rows))
+    every = {one.name: {"cold": one.cold, "warm": one.warm} for one in found}
+    save(options.json, {"cores": cores, "load_before": before, **every})
     print(f"as JSON: {options.json}")
+    if options.markdown:
+        worst = max((one.cold, one.owner) for one in found if one.bar)
+        about = (
+            f"Milliseconds, cold, the median of {options.rounds}, on {cores} cores ({load}).\n"
+            f"Of the overview over 7 days, {worst[1]} was slowest: {worst[0]:.0f} ms of the"
+            f" {BAR_MS:.0f} that it may take."
+        )
+        insert(options.markdown, "dashboards", markdown(found, about))
     return 0 if all(row.held for row in rows) else 1
 
 

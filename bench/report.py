@@ -45,3 +45,17 @@ def save(path: Path, figures: dict[str, Any]) -> None:
     """Write the figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def insert(path: Path, name: str, text: str) -> None:
+    """Replace what a document has between the comments ``begin NAME`` and ``end NAME``.
+
+    Raises ValueError where it has none.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    head, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, ended, tail = rest.partition(end)
+    if not (found and ended):
+        message = f"{path} has no {begin} … {end}"
+        raise ValueError(message)
+    path.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")

@@ -49,15 +49,23 @@ class Dashboard:
         """Return the variables in their order."""
         return list(self.document["templating"]["list"])
 
-    def questions(self) -> Iterator[Question]:
-        """Yield every query: of variables, annotations and panels."""
+    def asking(self) -> Iterator[tuple[str, list[Question]]]:
+        """Yield all that asks something, variables, annotations and panels, with its queries."""
         for one in self.variables():
             if one["type"] == "query":
-                yield Question(f"variable {one['name']}", one["query"])
+                name = f"variable {one['name']}"
+                yield name, [Question(name, one["query"])]
         for one in self.document["annotations"]["list"]:
-            yield Question(f"annotation {one['name']}", one["target"]["query"])
+            name = f"annotation {one['name']}"
+            yield name, [Question(name, one["target"]["query"])]
         for panel in self.panels():
-            yield from asked_by(panel)
+            # a title may be that of a figure and of lines
+            yield f"{panel['title']} ({panel['type']})", list(asked_by(panel))
+
+    def questions(self) -> Iterator[Question]:
+        """Yield every query."""
+        for _, questions in self.asking():
+            yield from questions
 
 
 def asked_by(panel: dict[str, Any]) -> Iterator[Question]:
