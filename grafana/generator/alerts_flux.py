@@ -36,6 +36,7 @@ begun = (bucket, start, stop) =>
         |> filter(fn: (r) => {flux.fields("duration_seconds", "last")})
         |> group(columns: ["server_id", "rule"])
         |> last()
+        |> group()
 ranked = (r) => if r.severity == "critical" then 0 else if r.severity == "warning" then 1 else 2
 named = (r) => if exists r.server_id then r.server_id else ""
 counted =
@@ -57,13 +58,11 @@ severest =
             begun(bucket: bucket, start: border, stop: v.timeRangeStop),
         ],
     )
-        |> group(columns: ["server_id", "rule"])
-        |> sort(columns: ["_time"])
-        |> last()
-        |> group()
+        |> sort(columns: ["_time"], desc: true)
         |> map(
             fn: (r) =>
                 ({{
+                    key: named(r: r) + " " + r.rule,
                     rule: r.rule,
                     server_id: named(r: r),
                     severity: r.severity,
@@ -71,6 +70,7 @@ severest =
                     since: time(v: int(v: r._time) - int(v: r._value * 1000000000.0)),
                 }}),
         )
+        |> unique(column: "key")
 standing =
     join(tables: {{counted: counted, severest: severest}}, on: ["server_id", "rule"])
         CONDITIONS
@@ -85,7 +85,7 @@ def firing(*conditions: str) -> str:
 standing
     |> sort(columns: ["rank", "since"])
     |> limit(n: {MOST_ROWS})
-    |> drop(columns: ["rank"])
+    |> drop(columns: ["key", "rank"])
 """,
     )
 

@@ -29,6 +29,16 @@ CASES = {
         {"cpu_usage": "1"},
         {"critical": "1"},
     ),
+    "it began long ago and got worse": (
+        [(f"{CPU}=warning,state=firing", 1, 9000), (f"{CPU}=critical,state=firing", 0, 5)],
+        {"cpu_usage": "1"},
+        {"critical": "1"},
+    ),
+    "it began long ago and ended": (
+        [(f"{CPU}=warning,state=firing", 1, 9000), (f"{CPU}=warning,state=resolved", -1, 5)],
+        {},
+        {},
+    ),
     "all of it ended": (
         [(f"{CPU}=warning,state=firing", 1, 9), (f"{CPU}=warning,state=resolved", -1, 5)],
         {},
@@ -61,8 +71,13 @@ def test_what_fires_is_what_began_and_did_not_end(influxd: Influxd, case: str) -
     for name in names.values():
         influxd.bucket(name)
     for series, change, minutes in transitions:
-        fields = f"change={change},duration_seconds=60"
-        influxd.write(names[RAW], f"alert,{series} {fields} {now - minutes * 60_000}")
+        at = now - minutes * 60_000
+        if at > now - HOUR_MS:
+            fields = f"change={change},duration_seconds=60"
+            influxd.write(names[RAW], f"alert,{series} {fields} {at}")
+        else:
+            fields = f"change_sum={change},duration_seconds_last=60"
+            influxd.write(names[ROLLUP], f"alert,{series} {fields} {at}")
     found = {}
     for question in OVERVIEW.questions():
         if question.owner in ("Firing alerts A", "Alerts firing by severity A"):
