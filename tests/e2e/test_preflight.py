@@ -186,7 +186,7 @@ def test_a_monitored_host_is_told_each_fault_and_remedy(
         ("has 2 hosts (one, two), but hostpulse stores in one", "Leave one host in it"),
         (f"not {'0' * 64}", "Fetch it again, or correct hostpulse_influxdb_sha256"),
         ('"99999" is no port', "give one from 1 to 65535 in hostpulse_influxdb_bind"),
-        ("where the server on monitor does not reach it", "Set hostpulse_influxdb_bind"),
+        ("where what runs on monitor does not reach it", "Set hostpulse_influxdb_bind"),
     ],
 )
 def test_hosts_for_influxdb_are_told_each_fault_and_remedy(

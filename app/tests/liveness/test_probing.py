@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -104,16 +105,12 @@ def test_ping_and_holes_in_a_network_of_its_own() -> None:
     """Echo answers where the kernel allows it; where no route leads nothing is known."""
     setup = "ip link set lo up && ip route add 10.9.9.0/24 dev lo"
     command = ["unshare", "--net", "sh", "-c", f'{setup} && exec "$0" -c "$1"']
-    try:
-        ran = subprocess.run(
-            [*command, sys.executable, APART], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no unshare")
-    if ran.returncode:
-        pytest.skip(f"no network of its own: {ran.stderr[-200:]}")
+    ran = subprocess.run(
+        [*command, sys.executable, APART], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
     ping, tcp, hole, hole_too, nowhere, nowhere_too = ran.stdout.splitlines()
-    assert "127.0.0.1 answers ping in 0." in ping
+    assert re.search(r"127\.0\.0\.1 answers ping in \d+\.?\d* ms", ping)
     assert "is_answering=True" in tcp
     assert "is_answering=False, lines=('no answer from 10.9.9.7: ping 0.2 s',)" in hole
     assert "'no answer from 10.9.9.7: ping 0.2 s, TCP 22 9 timed out'" in hole_too
