@@ -191,6 +191,13 @@ def test_dashboards_ask_for_the_buckets_that_there_are() -> None:
         ),
         ({"hostpulse_grafana_admin_password": "short"}, "shorter than 8"),
         ({"hostpulse_grafana_alerts": "loud"}, "watchdog, full or off"),
+        (
+            {"hostpulse_grafana_users": [{"login": "ada", "role": "boss"}]},
+            'ada has the role "boss"',
+        ),
+        ({"hostpulse_grafana_permissions": [{"role": "all", "permission": "view"}]}, "viewer or"),
+        ({"hostpulse_grafana_permissions": [{"team": "crew", "permission": "see"}]}, "view, edit"),
+        ({"hostpulse_grafana_permissions": [{"permission": "view"}]}, "a team, a user"),
         ({"hostpulse_grafana_install": False, "hostpulse_grafana_alerts": "off"}, "Give both"),
         ({"hostpulse_grafana_install": False, "hostpulse_grafana_alerts": "full"}, "is theirs"),
     ],
