@@ -37,6 +37,11 @@ COMMON = {
     "token_file": {"type": "path", "default": "", "no_log": False},
 }
 PERMISSIONS = {"view": 1, "edit": 2, "admin": 4}
+# Grafana answers the right password as it answers a wrong one, so nobody can tell which it is.
+LOCKED = (
+    "after five wrong passwords, whoever tried them, Grafana takes none for five minutes: if"
+    ' its journal has "too many consecutive incorrect login attempts", wait and run this again'
+)
 LEVELS = {number: name for name, number in PERMISSIONS.items()}
 
 
@@ -76,7 +81,7 @@ class Client(HttpService):
         if status == UNAUTHORIZED:
             raise ServiceError(
                 f"{self.url} does not take the {'password' if self.by_password else 'token'} that"
-                f" it was asked with ({reason}); correct it"
+                f" it was asked with ({reason}); correct it{f', or {LOCKED}' * self.by_password}"
             )
         if status == FORBIDDEN:
             raise ServiceError(

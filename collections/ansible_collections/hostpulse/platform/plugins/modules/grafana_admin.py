@@ -8,6 +8,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostpulse.platform.plugins.module_utils.grafana import (
     COMMON,
+    LOCKED,
     Client,
     run,
 )
@@ -61,8 +62,8 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
         reset(given["command"], password)
         if not client.signs_in(given["user"], password):
             raise ServiceError(
-                f"{given['user']} still cannot sign in: is that the first user of this Grafana? See"
-                " hostpulse_grafana_admin_user"
+                f"{given['user']} still cannot sign in: is that the first user of this Grafana (see"
+                f" hostpulse_grafana_admin_user)? Or {LOCKED}"
             )
     return outcome(
         f"administrator {given['user']}", {"password": "another"}, {"password": "the one kept"}

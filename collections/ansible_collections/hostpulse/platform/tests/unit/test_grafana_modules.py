@@ -137,6 +137,22 @@ def test_the_administrators_password_becomes_the_one_kept(desk: Any) -> None:
         desk.run("admin", command=command)
 
 
+def test_somebody_else_can_lock_the_administrator_out_and_it_is_said(
+    desk: Any, tmp_path: Path
+) -> None:
+    """Grafana refuses the right password after five wrong ones, in the same words."""
+    desk.run("access", users=[{"login": "locked", "role": "admin", "password": "right-one"}])
+    for _ in range(5):
+        with pytest.raises(EngineError, match="401"):
+            desk.grafana.api("GET", "/api/user", login=("locked", "wrong-one"))
+    path = tmp_path / "right.password"
+    path.write_text("right-one\n")
+    right = {"user": "locked", "password_file": str(path)}
+    for said in (desk.run("admin", **right, command=["true"]), desk.run("access", **right)):
+        assert said["failed"]
+        assert "too many consecutive incorrect login attempts" in said["msg"]
+
+
 def test_a_proof_names_what_is_missing(desk: Any) -> None:
     """A data source that reaches nothing, a dashboard that is not there."""
     desk.grafana.api("POST", "/api/datasources", {**SOURCE, "uid": "dead", "name": "dead"})
