@@ -257,7 +257,11 @@ def _backups() -> table.Panel:
         "what it was made from.",
         "short",
     )
-    panel = panels.rows(text, _wide("backup", "age_seconds bytes verified", "kind"))
+    panel = panels.rows(
+        text,
+        _wide("backup", "age_seconds bytes verified", "kind"),
+        nothing="No backup was made yet",
+    )
     columns.plain(panel, "kind", "Kind")
     columns.marked(panel, "age_seconds", "Age", "s", thresholds.of_rule("backup_age"))
     columns.plain(panel, "bytes", "Size", "bytes")

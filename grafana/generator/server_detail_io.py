@@ -111,7 +111,7 @@ def loss() -> timeseries.Panel:
     )
     names = (Named("packet_loss_percent", _INTERFACE),)
     panel = _network(text, "packet_loss_percent", names, rule="packet_loss")
-    return panel.axis_soft_max(2)
+    return panel.axis_soft_max(2).no_value("Next to no traffic")
 
 
 def connections() -> timeseries.Panel:

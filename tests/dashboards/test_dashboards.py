@@ -58,6 +58,13 @@ def test_the_overview_leads_to_a_server() -> None:
     assert all("${__url_time_range}" in url for url in urls)
 
 
+def test_a_panel_that_is_empty_on_a_new_estate_says_why() -> None:
+    """No backup before the first night, no share of packets where there are next to none."""
+    panels = {one["title"]: one for board in ALL.values() for one in board.panels()}
+    for title in ("Backups", "Packet loss", "Firing alerts", "History", "Durations"):
+        assert panels[title]["fieldConfig"]["defaults"].get("noValue"), title
+
+
 def test_thresholds_come_from_the_rules_file() -> None:
     """Above or below, in the order of their values."""
     rules = thresholds.rules().rules
