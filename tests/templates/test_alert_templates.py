@@ -147,6 +147,25 @@ def test_a_channel_with_a_name_that_is_no_file_name_is_refused(name: str) -> Non
     assert not (said or "").strip()
 
 
+@pytest.mark.parametrize("key", ["webhook_url", "url"])
+def test_an_address_that_the_engine_would_refuse_is_refused_before_anything_changes(
+    key: str,
+) -> None:
+    """Named by channel and key, without the address, which is a secret."""
+    plain = {"kind": "slack" if key == "webhook_url" else "webhook", key: "http://x.example/hush"}
+
+    def said(**more: Any) -> str:
+        given = {"ops": {**plain, **more}}
+        told = evaluate(
+            "hostpulse_server", "__hostpulse_server_wrong_channels", hostpulse_server_channels=given
+        )
+        return " ".join((told or "").split())
+
+    assert f"{key} of ops is no https address" in said()
+    assert "hush" not in said()
+    assert said(allow_private=True) == ""
+
+
 def rules(**given: Any) -> dict[str, Any]:
     """Return what the role makes of the inventory's rules and thresholds."""
     hosts = {"Monitor": {}, "Web-01": {}, "db-01": {"hostpulse_agent_server_id": "primary"}}
