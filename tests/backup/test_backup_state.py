@@ -41,8 +41,10 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Load]
     with site.running("api"), site.running("ship"):
         site.await_api()
         with load.sending():
-            wait_until((host.data_dir / "shipper.db").exists, "the shipper keeps books")
+            books = host.data_dir / "shipper.db"
+            wait_until(books.exists, "the shipper keeps books")
             load.await_acknowledged(50)
+            wait_until(lambda: len(claimed(books)) > 50, "the store has what was acknowledged")
             yield host, load
 
 
