@@ -99,3 +99,23 @@ def test_what_it_was_told_outlives_a_crash(grafana: Grafana) -> None:
     grafana.kill()
     grafana.resume()
     assert grafana.api("GET", "/api/folders/kept")["title"] == "Kept"
+
+
+class Unlucky(Grafana):
+    """Loses the race for its database at the first start."""
+
+    starts = 0
+
+    def resume(self) -> None:
+        """End over it once."""
+        Unlucky.starts += 1
+        if Unlucky.starts == 1:
+            raise EngineError("failed to create default organization: UNIQUE constraint failed")
+        super().resume()
+
+
+def test_a_start_that_lost_the_race_for_a_new_database_is_made_again(tmp_path: Path) -> None:
+    """As the unit does in production."""
+    with Unlucky.start(tmp_path) as grafana:
+        assert grafana.api("GET", "/api/org")["name"]
+    assert Unlucky.starts == 2
