@@ -57,9 +57,11 @@ def listener(talk: Callable[[socket.socket], None]) -> Iterator[str]:
 
         thread = threading.Thread(target=accept)
         thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/services/{SECRET}"
-        server.shutdown(socket.SHUT_RDWR)
-    thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/services/{SECRET}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def read_request(connection: socket.socket) -> None:
@@ -318,3 +320,19 @@ def test_one_poster_serves_many_messages_and_leaves_no_socket(receiver: SlackRec
         post(one)
     assert len(receiver.posts) == 4
     assert threading.active_count() < 12
+
+
+def test_a_message_has_a_connection_of_its_own() -> None:
+    """Also after an answer that says nothing of closing, from a server that closes a bit later."""
+    calls: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        calls.append(connection.recv(4096))
+        connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
+        time.sleep(0.2)
+
+    with listener(talk) as url:
+        one = poster(url)
+        for _ in range(2):
+            assert "503" in str(refusal(one))
+    assert len(calls) == 2

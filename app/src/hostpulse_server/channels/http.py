@@ -77,6 +77,10 @@ class Poster:
                 answer = self._ask(body, headers)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 raise self._failure(error, is_late=is_over()) from None
+            finally:
+                # Not every server says that it closes: a connection kept may be a dead one for
+                # the next message, and the guard watches only those that it opened for this one.
+                self._session.close()
         judge(answer, self._clock.now_ms(), fixes)
 
     def _ask(self, body: bytes, headers: Mapping[str, str]) -> Answer:
