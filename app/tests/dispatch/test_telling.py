@@ -98,12 +98,12 @@ def test_what_becomes_more_serious_is_told_at_once(desk: Desk) -> None:
 
 def test_one_that_comes_back_soon_waits_for_the_interval(desk: Desk) -> None:
     """So that what flaps makes two messages in five minutes, not twenty."""
-    desk.end_of = desk.fire("web-01")  # type: ignore[attr-defined]
+    number = desk.fire("web-01")
     desk.run(11)
     for _ in range(10):
-        desk.end(desk.end_of)  # type: ignore[attr-defined]
+        desk.end(number)
         desk.run(10)
-        desk.end_of = desk.fire("web-01")  # type: ignore[attr-defined]
+        number = desk.fire("web-01")
         desk.run(10)
     assert kinds(desk.heard) == ["firing", "resolved"]
     (back,) = desk.run(300)

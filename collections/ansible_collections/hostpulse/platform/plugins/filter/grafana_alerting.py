@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.grafana_notify import (
@@ -16,7 +14,11 @@ from ansible_collections.hostpulse.platform.plugins.plugin_utils.grafana_notify 
     told,
 )
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.grafana_rules import rules_of
+from ansible_collections.hostpulse.platform.plugins.plugin_utils.plain import plain
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.thresholds import lay_over
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DOCUMENTATION = r"""
 name: grafana_alerting
@@ -59,7 +61,7 @@ TEMPLATE = "hostpulse"
 
 def grafana_alerting(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``provisioning`` and ``smtp``; see DOCUMENTATION."""
-    given = _plain(given)
+    given = plain(given)
     found: dict[str, Any] = {"apiVersion": 1}
     if given["mode"] == "off":
         return {"provisioning": found, "smtp": {}}
@@ -101,15 +103,6 @@ def _merged(texts: list[str]) -> list[dict[str, Any]]:
         for rule in (yaml.safe_load(text) or {}).get("rules") or []:
             rules[rule["name"]] = lay_over(rules.get(rule["name"], {}), rule)
     return list(rules.values())
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of the inventory as plain Python has it, without Ansible's own types."""
-    if isinstance(value, Mapping):
-        return {str.__str__(str(key)): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return json.loads(json.dumps(value))
 
 
 class FilterModule:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
+from ansible_collections.hostpulse.platform.plugins.plugin_utils.plain import plain
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.thresholds import (
     OURS,
     Document,
@@ -95,7 +95,7 @@ def _text(one: Mapping[str, Any]) -> str:
     """Return one of the site's files: as it is, or made of the rules and tests given."""
     if one.get("text") is not None:
         return str(one["text"])
-    content = {key: _plain(one[key]) for key in ("rules", "tests") if one.get(key)}
+    content = {key: plain(one[key]) for key in ("rules", "tests") if one.get(key)}
     return _written("hostpulse_server_rules", content)
 
 
@@ -130,7 +130,7 @@ def _changes(
     changes: dict[str, dict[str, Document]] = {}
     wrong: dict[str, list[str]] = {}
     for host, thresholds in {OURS: given.get("server"), **(given.get("hosts") or {})}.items():
-        changes[str(host)], texts = _of_host(rules, _plain(thresholds or {}))
+        changes[str(host)], texts = _of_host(rules, plain(thresholds or {}))
         for text in texts:
             wrong.setdefault(text, []).append(str(host))
     for text, hosts in wrong.items():
@@ -152,15 +152,6 @@ def _of_host(rules: Mapping[str, Document], wanted: Any) -> tuple[dict[str, Docu
         else:
             found[name] = change
     return found, faults
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of the inventory as plain Python has it, without Ansible's own types."""
-    if isinstance(value, Mapping):
-        return {str.__str__(str(key)): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return json.loads(json.dumps(value))
 
 
 class FilterModule:
