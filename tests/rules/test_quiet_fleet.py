@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from tests.rules.day import live
 from tests.rules.fleet import Incident
+
+pytestmark = pytest.mark.usefixtures("untraced")
 
 SIZE = 50
 HOUR = 3600
