@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from hostpulse_server import state
+from hostpulse_server import signals, state
 from hostpulse_server.alerts.dispatch import Dispatcher, Notifiers
 from hostpulse_server.alerts.engine.errands import Errand
 from hostpulse_server.alerts.engine.heartbeat import SECONDS, Heartbeat
@@ -44,13 +44,11 @@ def run(config: ServerConfig) -> None:
     notifier = Notifier()
     rules = RulesWatch(config.alerts.rules, SYSTEM)
 
-    def stopping(_number: int, _frame: object) -> None:
+    def stopping() -> None:
         notifier.stopping()
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stopping)
-    signal.signal(signal.SIGHUP, lambda *_: rules.ask())
+    signals.listen({signal.SIGTERM: stopping, signal.SIGINT: stopping, signal.SIGHUP: rules.ask})
     alert(config, stop, rules=rules, ready=notifier.ready, beat=notifier.alive)
     log.info("alert engine stopped")
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostpulse_server import logs
+from hostpulse_server import logs, signals
 from hostpulse_server.clock import SYSTEM
 from hostpulse_server.commands.options import config_option, config_path, open_registry, secret_sink
 from hostpulse_server.errors import ConfigError, HostpulseError
@@ -89,8 +89,7 @@ def dev(ctx: click.Context, *, bind: str | None) -> None:
     """
     config = _configure(config_path(ctx), bind)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    signals.listen({signal.SIGTERM: stop.set, signal.SIGINT: stop.set})
     with ExitStack() as stack:
         _upgrade(config)
         logs.setup()  # after alembic, which explains itself at length

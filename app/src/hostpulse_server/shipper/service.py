@@ -8,6 +8,7 @@ import threading
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from hostpulse_server import signals
 from hostpulse_server.clock import SYSTEM, Clock
 from hostpulse_server.journal import open_journal
 from hostpulse_server.lock import only_one
@@ -38,12 +39,11 @@ def run(config: ServerConfig) -> None:
     stop = threading.Event()
     notifier = Notifier()
 
-    def stopping(_number: int, _frame: object) -> None:
+    def stopping() -> None:
         notifier.stopping()
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stopping)
+    signals.listen({signal.SIGTERM: stopping, signal.SIGINT: stopping})
     ship(config, stop, ready=notifier.ready, beat=notifier.alive)
     log.info("shipper stopped")
 

@@ -45,7 +45,7 @@ class RulesWatch:
         self.fault = ""
 
     def ask(self) -> None:
-        """Read the files at the next turn, whatever they look like; a signal handler may call."""
+        """Read the files at the next turn, whatever they look like; any thread may call."""
         self._asked = True
 
     def turn(self) -> RuleSet | None:
