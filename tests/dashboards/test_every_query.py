@@ -33,7 +33,8 @@ class Seen:
     end_ms: int
 
 
-@pytest.fixture(scope="module")
+# of the session: a module's is made anew when tests of another came between, in the same influxd
+@pytest.fixture(scope="session")
 def seen(tmp_path_factory: pytest.TempPathFactory, influxd: Influxd) -> Iterator[Seen]:
     """Give it, provisioned by the role's templates, with bucket names of its own."""
     ids = {name: influxd.bucket(name) for name in (RAW, ROLLUP, MANY)}

@@ -70,7 +70,8 @@ class Viewed:
         return "POST", "/api/ds/query", {"queries": [query], "from": "now-1h", "to": "now"}
 
 
-@pytest.fixture(scope="module")
+# of the session: a module's is made anew when tests of another came between, in the same influxd
+@pytest.fixture(scope="session")
 def viewed(tmp_path_factory: pytest.TempPathFactory, influxd: Influxd) -> Iterator[Viewed]:
     """Give it, with rights on our folder as they are by default."""
     for name in (RAW, ROLLUP, FOREIGN):
