@@ -131,7 +131,6 @@ LEVELS = {
     "{warning: {above: 95}, critical: {above: 80}}": "levels.warning: above 95 is harder to reach",
     "{warning: {below: 5}, critical: {below: 10}}": "levels.warning: below 5 is harder to reach",
     "{warning: {above: 5}, critical: {below: 1}}": "levels.warning: is above 5 while critical is",
-    "{warning: {above: 5}, critical: {above: 5}}": "levels.warning: is never seen: critical is",
 }
 
 

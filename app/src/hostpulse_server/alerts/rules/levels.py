@@ -120,8 +120,6 @@ def _conflict(lower: Level, higher: Level) -> str:
     beyond = lower.threshold - higher.threshold
     if beyond * (1 if lower.direction == "above" else -1) > 0:
         return f"{one} is harder to reach than {higher.severity}, {other}; exchange the two"
-    if beyond == 0 and lower.for_ms >= higher.for_ms:
-        return f"is never seen: {higher.severity} is {other}, too, and waits no longer; change one"
     return ""
 
 
