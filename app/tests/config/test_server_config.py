@@ -233,6 +233,20 @@ def test_variables_override_keys_of_their_own_kind(tmp_path: Path) -> None:
     assert slack.allow_private
 
 
+def test_a_channels_kind_is_a_key_like_any_other(tmp_path: Path) -> None:
+    """Its other keys are those of the kind that the variable says."""
+    environ = {"HOSTPULSE_CHANNELS_SLACK_KIND": "pigeon"}
+    found = faults(write(tmp_path, FULL), environ)
+    assert any("channels.slack.kind: must be one of" in fault for fault in found)
+
+
+def test_a_fault_in_a_variable_names_it(tmp_path: Path) -> None:
+    """The file's own value may be right."""
+    (fault,) = faults(write(tmp_path, FULL), {"HOSTPULSE_ALERTS_GROUP_WAIT": "abc"})
+    assert "alerts.group_wait: " in fault
+    assert fault.endswith("(from HOSTPULSE_ALERTS_GROUP_WAIT)")
+
+
 def test_a_variable_with_a_typing_error_is_a_fault(tmp_path: Path) -> None:
     """Under a section of ours, a name that is no key is not passed over."""
     found = faults(write(tmp_path, ""), {"HOSTPULSE_API_THREAD": "3", "HOSTPULSE_API_PORT": "1"})

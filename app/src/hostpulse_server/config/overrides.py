@@ -29,24 +29,32 @@ def apply(document: dict[str, Any], environ: Mapping[str, str], reader: Reader) 
     A variable of a section of ours whose key does not exist is a fault; others under the prefix
     belong to other tools and are left alone.
     """
-    targets = _targets(document)
+    targets = _targets(document, environ)
     sections = [f"HOSTPULSE_{'_'.join(path).upper()}_" for path in SECTIONS]
     for name in sorted(environ):
         if name in targets:
             path, text = targets[name]
             _put(document, path, text(environ[name]))
+            reader.variables[".".join(path)] = name
         elif name.startswith(tuple(sections)):
             reader.fault(name, "this environment variable names no key of the configuration")
 
 
-def _targets(document: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
+def _targets(
+    document: Mapping[str, Any], environ: Mapping[str, str]
+) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Return variable → (path of its key, what makes the value of its text)."""
     sections = dict(SECTIONS)
+    found: dict[str, tuple[tuple[str, ...], Any]] = {"HOSTPULSE_DATA_DIR": (("data_dir",), str)}
     channels = document.get("channels")
     for name, body in channels.items() if isinstance(channels, dict) else ():
-        kind = CHANNEL_KINDS.get(body.get("kind", "")) if isinstance(body, dict) else None
+        if not isinstance(body, dict):
+            continue
+        variable = f"HOSTPULSE_CHANNELS_{name}_KIND".upper()
+        found[variable] = (("channels", name, "kind"), str)
+        kind = CHANNEL_KINDS.get(environ.get(variable, body.get("kind", "")))
         if kind is not None:
             sections["channels", name] = kind
-    found: dict[str, tuple[tuple[str, ...], Any]] = {"HOSTPULSE_DATA_DIR": (("data_dir",), str)}
     for path, section in sections.items():
         for key, item in keys_of(section).items():
             variable = "HOSTPULSE_" + "_".join((*path, key)).upper()

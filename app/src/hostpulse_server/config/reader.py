@@ -42,11 +42,13 @@ class Reader:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
+        self.variables: dict[str, str] = {}  # key → environment variable that its value is from
         self._wrong: list[str] = []
 
     def fault(self, where: str, text: str) -> None:
         """Note one fault."""
-        self.faults.append(f"{where}: {text}")
+        variable = self.variables.get(where)
+        self.faults.append(f"{where}: {text}{f' (from {variable})' if variable else ''}")
         self._wrong.append(where)
 
     def is_read(self, *keys: str) -> bool:
