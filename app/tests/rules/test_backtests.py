@@ -149,6 +149,23 @@ def test_people_read_a_sentence_and_a_table(site: Site) -> None:
     assert [row[-2:] for row in rows] == [["55m", "90"], ["end", "99"], ["10s", "85"]]
 
 
+def test_a_start_before_all_that_is_kept_begins_where_that_does(site: Site) -> None:
+    """A start in the year 1970 would read two million empty pages."""
+    found = site("--start", "5", "--json")
+    report = json.loads(found.stdout)
+    assert "raw values are kept for 7 days; it begins there" in found.stderr
+    kept_ms = SYSTEM.now_ms() - 7 * 86_400_000
+    assert kept_ms - 600_000 <= report["start"] <= kept_ms
+    assert report["sides"] == site.json()["sides"]
+
+
+def test_a_server_that_nobody_knows_is_an_error(site: Site) -> None:
+    """A typing error must not read as "would not have fired"."""
+    found = site("--server", "web-1")
+    assert found.exit_code == 2
+    assert "there is no server 'web-1'" in found.stderr
+
+
 def test_two_files_are_compared(site: Site) -> None:
     """What fires with one only; the critical one fires with both."""
     pack, milder = f"{site.directory}/pack.yml", f"{site.directory}/site.yml"

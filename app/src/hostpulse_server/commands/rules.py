@@ -151,6 +151,9 @@ def _replayed(
     hosts = _hosts(config)
     chosen = [work.of_thresholds(book.rules, names) for book in books]
     runs = [work.Backtest(one, hosts) for one in chosen]
+    for server_id in servers:
+        if server_id not in hosts:
+            raise click.BadParameter(f"there is no server {server_id!r} in the registry")
     server_ids = servers or ("", *hosts)
     with (
         closing(open_store(config, read_only=True)) as store,
@@ -190,16 +193,24 @@ def _span(config: ServerConfig, start: str, end: str) -> tuple[int, int]:
         raise click.BadParameter(str(error), param_hint="--start, --end") from None
     if found[0] >= found[1]:
         raise click.BadParameter("must be before --end", param_hint="--start")
-    if found[0] < now_ms - config.retention.raw * 1000:
+    oldest_ms = round(now_ms - config.retention.raw * 1000)
+    if found[0] < oldest_ms:
         days = config.retention.raw / 86_400
-        click.echo(f"note: raw values are kept for {days:g} days; before, nothing fires", err=True)
+        click.echo(f"note: raw values are kept for {days:g} days; it begins there", err=True)
+        # at least nothing: --end may be before that, too
+        found = min(oldest_ms, found[1]), found[1]
     return found
 
 
 def _book(ctx: click.Context, files: Sequence[str], *, as_json: bool) -> Book:
     """Return what the files say; if that is wrong, print all faults and end with status 1."""
-    from hostpulse_server.alerts.rules.loading import load_book  # noqa: PLC0415 - as above
+    from hostpulse_server.alerts.rules.loading import (  # noqa: PLC0415 - as above
+        files_of,
+        load_book,
+    )
 
+    if not files_of(files):
+        raise click.BadParameter(f"no file matches {' or '.join(files)}", param_hint="FILE")
     try:
         return load_book(files)
     except RulesError as error:
