@@ -322,10 +322,14 @@ def test_another_journal_is_read_from_its_start_and_nothing_is_told_twice(site: 
 def test_a_disabled_server_ends_its_alerts_and_is_not_evaluated(site: Site) -> None:
     """Within seconds, with the reason; enabled again it begins anew."""
     site.cpu("web-01", *[85] * 4)
+    site.run(20)
+    disabled_ms = site.clock.ms
     site.registry.disable("web-01")
     site.run(5)
     (row,) = site.rows("alerts")
     assert (row["state"], row["reason"]) == ("resolved", "disabled")
+    # when somebody disabled it, not when it last reported
+    assert disabled_ms <= row["resolved_ms"] <= site.clock.ms
     assert {one["server_id"] for one in site.rows("alert_progress", "server_id")} <= {"", "web-02"}
     site.send("web-01", [disk("/", 99.0)])
     site.run(2)

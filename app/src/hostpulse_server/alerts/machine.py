@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from hostpulse_server.alerts.evaluation.levels import LevelState, fit, marks
-from hostpulse_server.alerts.model import Condition
+from hostpulse_server.alerts.model import BY_PEOPLE, Condition
 
 if TYPE_CHECKING:
     from hostpulse_server.alerts.model import Identity, Reason, Severity
     from hostpulse_server.alerts.rules.model import Rule
 
-NOTHING_COMPARED: Final = frozenset({"gone", "disabled", "rule_removed", "server_removed"})
+NOTHING_COMPARED: Final = BY_PEOPLE | {"gone"}
 
 
 class Told(NamedTuple):

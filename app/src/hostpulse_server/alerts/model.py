@@ -19,6 +19,8 @@ SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)  # from the least t
 Phase = Literal["pending", "firing", "resolved", "dropped"]
 # why a firing alert ended
 Reason = Literal["cleared", "gone", "disabled", "rule_removed", "server_removed"]
+# ends that people make, at the time of the clock; samples make the others, at their own times
+BY_PEOPLE: Final = frozenset({"disabled", "rule_removed", "server_removed"})
 
 NO_SERVER: Final = ""  # the server id of what belongs to no host
 

@@ -7,6 +7,7 @@ crash before it repeats work, and one after it repeats nothing.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hostpulse_server.alerts.engine import ledger, tending
@@ -15,6 +16,7 @@ from hostpulse_server.alerts.engine.progress import load_progress
 from hostpulse_server.alerts.engine.reader import Reader
 from hostpulse_server.alerts.engine.recorder import Batch, Recorder
 from hostpulse_server.alerts.evaluator import Evaluator
+from hostpulse_server.alerts.model import BY_PEOPLE
 from hostpulse_server.alerts.rules import RuleSet
 from hostpulse_server.errors import HostpulseError, JournalUnavailableError, StateUnavailableError
 from hostpulse_server.shipper.backoff import Backoff
@@ -23,7 +25,7 @@ from hostpulse_server.state import reading
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Engine as Database
 
@@ -147,7 +149,7 @@ class Engine:
         news = self._roster.turn()
         rules = self._rules.turn()
         if rules is not None:
-            self._conditions += self._evaluator.reload(rules)
+            self._conditions += self._now(self._evaluator.reload(rules))
             self._conditions += self._liveness.reload(rules)
             self._are_orphans_possible = True
         if not self._is_restored and self._rules.rules is not None:
@@ -156,11 +158,19 @@ class Engine:
         for server_id in news.relabelled:
             self._evaluator.relabel(server_id)
         for server_id, reason in news.ended.items():
-            self._conditions += self._evaluator.forget(server_id, reason)
+            self._conditions += self._now(self._evaluator.forget(server_id, reason))
             self._intake.forget(server_id)
             self._ended.add(server_id)
         if news.relabelled or news.ended:
             self._are_orphans_possible = True
+
+    def _now(self, ends: Iterable[Condition]) -> list[Condition]:
+        """Return what a person ended: it is over now, not at the time of the last sample."""
+        now_ms = self._clock.now_ms()
+        return [
+            replace(one, at_ms=max(one.at_ms, now_ms)) if one.reason in BY_PEOPLE else one
+            for one in ends
+        ]
 
     def _consume(self) -> int:
         """Read entries and evaluate them; return how many there were."""
