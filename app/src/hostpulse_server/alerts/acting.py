@@ -147,7 +147,7 @@ def silence(
     elif end_ms <= act.now_ms:
         faults["/end"] = ["must be in the future"]
     elif end_ms - start_ms > MAX_SILENCED_MS:
-        faults["/end"] = ["must be at most one year after start"]
+        faults["/end"] = ["must be at most 366 days after start"]
     _refuse(faults)
     row = SilenceRow(
         matchers=dict(matchers),

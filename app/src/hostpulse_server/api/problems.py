@@ -98,7 +98,7 @@ def pointers(messages: Any, prefix: str = "") -> dict[str, list[str]]:
             flat.update(pointers(value, prefix + part))
         return flat
     texts = messages if isinstance(messages, list) else [messages]
-    return {prefix or "/": [str(text) for text in texts]}
+    return {prefix: [str(text) for text in texts]}
 
 
 def _known(error: errors.HostpulseError) -> Response:

@@ -101,6 +101,8 @@ def list_history(
     from hostpulse_server.alerts import history, views  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import reading  # noqa: PLC0415 - as above
 
+    if start is not None and end is not None and start >= end:
+        raise click.BadParameter("must be before --end", param_hint="--start")
     wanted = history.Wanted(**of)
     with open_state(ctx) as (engine, zone), reading(engine) as session:
         rows = history.fired(session, wanted, limit=limit, start_ms=start, end_ms=end)
