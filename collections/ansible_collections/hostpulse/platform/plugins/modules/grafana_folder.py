@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +34,20 @@ module: grafana_folder
 short_description: Keep our folder, data source and dashboards in a Grafana of somebody else's
 description:
   - Makes a folder, a data source and the dashboards in the folder, and removes dashboards of the
-    folder that carry the tag and are not among the given ones. Nothing else is touched.
+    folder that this module once wrote and that are not among the given ones. Nothing else is
+    touched, whatever tags it carries.
+  - That it wrote one is told by the message of some version of it. Where somebody has saved it so
+    often that Grafana has dropped the last of those, it stays.
   - Grafana gives no secret back. What the data source was last given is known by a fingerprint in
     its settings.
 extends_documentation_fragment: hostpulse.platform.grafana
 options:
   uid: {description: Uid of the folder., type: str, required: true}
   title: {description: Title of the folder., type: str, required: true}
-  tag: {description: Tag that our dashboards carry., type: str, required: true}
+  tag:
+    description: Tag that our dashboards carry; those without it are not looked at.
+    type: str
+    required: true
   dashboards:
     description: The dashboards, each as Grafana exports one.
     type: list
@@ -73,6 +80,8 @@ EXAMPLES = r"""
 RETURN = r""" # """
 
 FINGERPRINT = "hostpulseSecrets"
+NOTE = re.compile("hostpulse [0-9a-f]{16}")  # see note()
+MOST_VERSIONS = 1000  # Grafana keeps 20 of a dashboard, unless it is told otherwise
 
 
 def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
@@ -129,15 +138,23 @@ def datasource(
 
 
 def dashboards_there(client: Client, given: dict[str, Any]) -> dict[str, str]:
-    """Return what the folder's dashboards that are ours were last saved as, by uid."""
+    """Return what the folder's dashboards that are ours were last saved as, by uid.
+
+    A tag makes no dashboard ours: people give theirs the same one, or save ours as a copy. Ours are
+    those that are wanted, and those of which a version has a message by this module.
+    """
     listed = client.call("GET", "/search", type="dash-db", tag=given["tag"], limit=5000)
+    wanted = {one["uid"] for one in given["dashboards"]}
     found = {}
     for one in listed:
         if one.get("folderUid") == given["uid"]:
-            answer = client.call("GET", f"/dashboards/uid/{named(one['uid'])}/versions", limit=1)
+            path = f"/dashboards/uid/{named(one['uid'])}/versions"
+            answer = client.call("GET", path, limit=MOST_VERSIONS)
             # A list up to Grafana 10, later an object that holds one.
             versions = answer if isinstance(answer, list) else answer["versions"]
-            found[one["uid"]] = versions[0]["message"] if versions else ""
+            messages = [str(version.get("message") or "") for version in versions]
+            if one["uid"] in wanted or any(map(NOTE.fullmatch, messages)):
+                found[one["uid"]] = messages[0] if messages else ""
     return found
 
 

@@ -85,17 +85,25 @@ def test_what_cannot_be_is_said_with_a_way_out(desk: Any, wrong: dict[str, Any],
 
 
 def test_as_a_guest_we_write_our_own_and_nothing_else(desk: Any, tmp_path: Path) -> None:
-    """What is ours and no longer wanted goes; what is in the folder without our tag stays."""
+    """What we wrote and is no longer wanted goes; what others put into the folder stays."""
     (tmp_path / "read.token").write_text("not-a-real-token\n")
     given = {
         "uid": "guest", "title": "Guest", "tag": "ours", "datasource": SOURCE,
         "secret_files": {"token": str(tmp_path / "read.token")},
     }  # fmt: skip
     desk.twice("folder", **given, dashboards=[dashboard("g-1", "One"), dashboard("g-2", "Two")])
-    theirs = {"dashboard": {"uid": "t-1", "title": "Theirs"}, "folderUid": "guest"}
-    desk.grafana.api("POST", "/api/dashboards/db", theirs)
+    theirs: list[dict[str, Any]] = [
+        {"dashboard": {"uid": "t-1", "title": "Theirs"}, "folderUid": "guest"},
+        {"dashboard": dashboard("t-2", "A copy of One"), "folderUid": "guest"},
+        {
+            "dashboard": {**dashboard("g-1", "One, changed by hand"), "version": 2},
+            "folderUid": "guest", "overwrite": True,
+        },
+    ]  # fmt: skip
+    for one in theirs:
+        desk.grafana.api("POST", "/api/dashboards/db", one)
     desk.twice("folder", **given, dashboards=[dashboard("g-2", "Two")])
-    assert {"t-1", "g-2"} <= uids(desk)
+    assert {"t-1", "t-2", "g-2"} <= uids(desk)
     assert "g-1" not in uids(desk)
     changed = {"dashboard": dashboard("g-2", "Changed by hand"), "folderUid": "guest"}
     desk.grafana.api("POST", "/api/dashboards/db", {**changed, "overwrite": True})
