@@ -42,7 +42,7 @@ named = (r) => if exists r.server_id then r.server_id else ""
 counted =
     union(
         tables: [
-            changes(bucket: "hostpulse_rollup", start: before, stop: border),
+            changes(bucket: rollup, start: before, stop: border),
             changes(bucket: bucket, start: border, stop: v.timeRangeStop),
         ],
     )
@@ -54,7 +54,7 @@ counted =
 severest =
     union(
         tables: [
-            begun(bucket: "hostpulse_rollup", start: before, stop: border),
+            begun(bucket: rollup, start: before, stop: border),
             begun(bucket: bucket, start: border, stop: v.timeRangeStop),
         ],
     )

@@ -20,18 +20,24 @@ _NS = 10**9
 # a day, as long as it is where clocks are set back
 _RAW_SECONDS: Final = 25 * 3600
 _RETENTION = RetentionConfig()
+_DAY: Final = 24 * 3600
 _RAW_STEP_MS: Final = 10_000
 _RECENT_RAW_SECONDS: Final = 600
 # the window that is not over yet, the one that is being rolled up, and patience
 _RECENT_ROLLUP_SECONDS: Final = 1800
 
 # Durations as Grafana prints them (v.windowPeriod as 1m26.4s) are not all Flux, so milliseconds
-# are taken. The bucket is a constant to the planner: this costs no query its push-down.
+# are taken. The bucket is a constant to the planner: this costs no query its push-down. The first
+# three lines are what the role puts a site's own values into, and takes them out of again: nothing
+# else in a query names a bucket or says how long raw values are kept.
 HEAD = f"""\
+raw = "hostpulse_raw"
+rollup = "hostpulse_rollup"
+retention = {int(_RETENTION.raw) // _DAY}d
 span = int(v: v.timeRangeStop) - int(v: v.timeRangeStart)
 age = int(v: now()) - int(v: v.timeRangeStart)
-long = span > {_RAW_SECONDS * _NS} or age > {int(_RETENTION.raw) * _NS}
-bucket = if long then "hostpulse_rollup" else "hostpulse_raw"
+long = span > {_RAW_SECONDS * _NS} or age > int(v: retention)
+bucket = if long then rollup else raw
 """
 _EVERY = f"""\
 least = if long then {int(_RETENTION.rollup_window) * 1000} else {_RAW_STEP_MS}

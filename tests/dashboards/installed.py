@@ -26,7 +26,7 @@ _PATIENCE_SECONDS = 30.0
 
 def start(folder: Path, influxd: Influxd, raw: str, rollup: str) -> Grafana:
     """Start a Grafana that reads two buckets of an influxd, provisioned as on a host."""
-    client = {"url": influxd.url, "org": ORG, "ca_file": ""}
+    client = {"url": influxd.url, "org": ORG, "ca_file": "", "host": HOST["inventory_hostname"]}
     given = {
         "__hostpulse_influxdb_client": {**client, "bucket_raw": raw, "bucket_rollup": rollup},
         "__hostpulse_grafana_credentials_dir": str(folder),

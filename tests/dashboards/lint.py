@@ -105,14 +105,14 @@ def bounds(one: Dashboard) -> Iterator[str]:
     """No query reads beyond its time, or gives every value there is."""
     for question in one.questions():
         text = question.flux
-        reads, ranges = text.count("from(bucket:"), len(_RANGE.findall(text))
+        reads, ranges = len(re.findall(r"(?<![.\w])from\(", text)), len(_RANGE.findall(text))
         if reads != ranges:
             yield f"{question.owner}: {reads} sources and {ranges} ranges"
         if not reads and not re.search(r"start: v\.timeRangeStart,\s+stop: v\.timeRangeStop", text):
             yield f"{question.owner}: neither source nor range"
         if reads and not _REDUCED.search(text):
             yield f"{question.owner}: every value there is"
-        if set(re.findall(r"bucket: (?!bucket\b)(\S+?)[,)]", text)) - {'"hostpulse_rollup"'}:
+        if set(re.findall(r"\bbucket:\s*([^\s,)]+)", text)) - {"bucket", "rollup"}:
             yield f"{question.owner}: a bucket that is not chosen by the time range"
 
 

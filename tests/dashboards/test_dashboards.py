@@ -119,6 +119,10 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[Dashboard]
     ),
     "no windows": (lambda it: _spoil(it, "aggregateWindow", "window"), lint.bounds),
     "raw for ever": (lambda it: _spoil(it, "bucket: bucket", 'bucket: "x"'), lint.bounds),
+    "raw for ever, close": (
+        lambda it: _spoil(it, "bucket: bucket", 'bucket:"hostpulse_raw"'),
+        lint.bounds,
+    ),
     "no such measurement": (lambda it: _spoil(it, '== "cpu"', '== "cpus"'), lint.names),
     "no such field": (lambda it: _spoil(it, "(user_", "(users_"), lint.names),
     "no such variable": (lambda it: _spoil(it, "${server}", "${host}"), lint.variables),

@@ -18,6 +18,7 @@ CLIENT = {
     "bucket_raw": "raw",
     "bucket_rollup": "rollup",
     "ca_file": "/etc/hostpulse/influxdb_ca.pem",
+    "host": "Monitor",
 }
 GROUPS = {**HOST["groups"], "hostpulse_grafana": ["Monitor"], "hostpulse_influxdb": ["Monitor"]}
 BESIDE: dict[str, Any] = {
@@ -166,19 +167,70 @@ def test_influxdb_is_reached_by_every_host_that_reads_from_it() -> None:
     assert (len(token["read"]), token["write"]) == (2, [])
 
 
+SHIPPED = {path.name: path.read_text() for path in (ROOT / "grafana/dashboards").iterdir()}
+ELSEWHERE = {"inventory_hostname": "db-01", "hostvars": {**HOST["hostvars"], "Monitor": {}}}
+
+
+def adapted(**given: Any) -> dict[str, str]:
+    """Return the dashboards as they are installed."""
+    role = {"role_path": str(ROOT / "roles/hostpulse_grafana")}
+    name = "__hostpulse_grafana_adapted"
+    found: dict[str, str] = evaluate("hostpulse_grafana", name, **{**BESIDE, **role, **given})
+    return found
+
+
 def test_dashboards_ask_for_the_buckets_that_there_are() -> None:
     """Where the buckets have other names, the panels' queries have them, too."""
+    found = adapted()
+    assert found.keys() == SHIPPED.keys()
+    for name, text in found.items():
+        assert json.loads(text)["uid"] == name.removesuffix(".json")
+        assert 'raw = \\"raw\\"\\nrollup = \\"rollup\\"\\n' in text
+        assert "hostpulse_raw" not in text
+        assert "hostpulse_rollup" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, "7d"),
+        ({"hostpulse_server_retention_raw": "2d"}, "2d"),
+        ({"hostpulse_influxdb_retention_raw": "1d12h"}, "1d12h"),
+        ({"hostpulse_influxdb_retention_raw": 172800}, "172800s"),
+        ({"hostpulse_influxdb_retention_raw": "forever"}, "36500d"),
+        ({**ELSEWHERE, "hostvars": {"Monitor": {"hostpulse_server_retention_raw": "14d"}}}, "14d"),
+        (
+            {
+                **ELSEWHERE,
+                "hostvars": {
+                    "Monitor": {
+                        "hostpulse_server_retention_raw": "14d",
+                        "hostpulse_influxdb_retention_raw": "3d",
+                    }
+                },
+            },
+            "3d",
+        ),
+    ],
+)
+def test_dashboards_read_raw_samples_as_long_as_there_are_any(
+    given: dict[str, Any], kept: str
+) -> None:
+    """Whoever says how long, on whichever host; each query has it in a line of its own."""
+    for name, text in adapted(**given).items():
+        lines = re.findall(r"\\nretention = (\w+)\\n", text)
+        assert set(lines) == {kept}
+        assert len(lines) == SHIPPED[name].count("retention = 7d")
+
+
+def test_a_dashboard_that_is_brought_back_is_as_it_ships() -> None:
+    """A difference in it is what somebody changed, not what installing filled in."""
+    there = adapted(hostpulse_server_retention_raw="2d")
+    read = {"dashboards": {name[:-5]: json.loads(text) for name, text in there.items()}}
     found = evaluate(
-        "hostpulse_grafana",
-        "__hostpulse_grafana_adapted",
-        **BESIDE,
-        role_path=str(ROOT / "roles/hostpulse_grafana"),
+        "hostpulse_grafana", "__hostpulse_grafana_brought", **BESIDE, __hostpulse_grafana_read=read
     )
-    assert "hostpulse-overview.json" in found
-    text = found["hostpulse-overview.json"]
-    assert json.loads(text)["uid"] == "hostpulse-overview"
-    assert '\\"raw\\"' in text
-    assert '\\"hostpulse_raw\\"' not in text
+    assert found == SHIPPED
 
 
 @pytest.mark.parametrize(
