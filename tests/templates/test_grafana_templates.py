@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.policy.estate import ROOT
+from tests.policy.estate import ROOT, role_tasks
 from tests.templates.render import HOST, evaluate, render
 
 CLIENT = {
@@ -231,6 +231,21 @@ def test_a_dashboard_that_is_brought_back_is_as_it_ships() -> None:
         "hostpulse_grafana", "__hostpulse_grafana_brought", **BESIDE, __hostpulse_grafana_read=read
     )
     assert found == SHIPPED
+
+
+def test_a_given_grafana_is_asked_with_its_token_and_its_authority() -> None:
+    """By every task that is not for a Grafana of ours alone; what was lent for it goes again."""
+    tasks = [one for one in role_tasks() if one.role == "hostpulse_grafana"]
+    asking = [one for one in tasks if "grafana_" in one.module and "lent" in str(one.arguments)]
+    assert {one.path.stem for one in asking} == {"access", "export", "given"}
+    ours = {"own", "verify"}
+    for one in tasks:
+        if one.module.startswith("hostpulse.platform.grafana_") and one.path.stem not in ours:
+            assert one.arguments["token_file"] == "{{ __hostpulse_grafana_lent_file }}", one
+            assert one.arguments["ca_file"] == "{{ __hostpulse_grafana_near_ca }}", one
+    for stem in ("export", "given"):
+        text = (ROOT / f"roles/hostpulse_grafana/tasks/{stem}.yml").read_text()
+        assert text.index("lend.yml") < text.index("  always:") < text.index("take_back.yml")
 
 
 @pytest.mark.parametrize(
