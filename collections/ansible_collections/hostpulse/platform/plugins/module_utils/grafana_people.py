@@ -29,6 +29,22 @@ class Access:
         self._dry = dry
         self._users = {one["login"]: one for one in client.call("GET", "/org/users")}
 
+    def check(self, users: list[dict[str, Any]]) -> None:
+        """Refuse users that cannot be made, before anything is."""
+        for one in users:
+            login = str(one["login"])
+            wants = one.get("state", "present") != "absent" and login not in self._users
+            if (
+                wants
+                and self._client.by_password
+                and not one.get("password")
+                and not self._client.find(f"/users/lookup?loginOrEmail={named(login)}")
+            ):
+                raise ServiceError(
+                    f"user {login} is not there yet: a new user needs a password; give it one in"
+                    " hostpulse_grafana_users"
+                )
+
     def user(self, wanted: dict[str, Any]) -> Change:
         """Bring one user into the wanted state; return what was and what is."""
         login, role = str(wanted["login"]), str(wanted.get("role", "viewer")).lower()
@@ -83,8 +99,6 @@ class Access:
         elif self._client.find(f"/users/lookup?loginOrEmail={named(login)}"):
             self._client.call("POST", "/org/users", {"loginOrEmail": login, "role": role})
         else:
-            if not password:
-                raise ServiceError(f"user {login} is not there yet: a new user needs a password")
             document = {"login": login, "password": password, "OrgId": ORGANIZATION}
             self._client.call("POST", "/admin/users", {**after, **document})
         return {one["login"]: one for one in self._client.call("GET", "/org/users")}[login]

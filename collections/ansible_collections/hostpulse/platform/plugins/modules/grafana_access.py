@@ -79,6 +79,7 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
         if one.get("password"):
             module.no_log_values.add(str(one["password"]))
     access = Access(client, dry=module.check_mode)
+    access.check(given["users"])
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     for one in given["users"]:

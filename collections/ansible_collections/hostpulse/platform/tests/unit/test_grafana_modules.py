@@ -84,6 +84,17 @@ def test_what_cannot_be_is_said_with_a_way_out(desk: Any, wrong: dict[str, Any],
     assert told in said["msg"]
 
 
+def test_a_new_user_without_a_password_is_refused_before_anybody_is_made(desk: Any) -> None:
+    """A dry run says so too, and names the variable that lacks it."""
+    users = [{"login": "first", "password": "first-1"}, {"login": "second"}]
+    for check in (True, False):
+        said = desk.run("access", check=check, users=users)
+        assert said["failed"]
+        assert "user second is not there yet" in said["msg"]
+        assert "give it one in hostpulse_grafana_users" in said["msg"]
+    assert "first" not in {one["login"] for one in desk.grafana.api("GET", "/api/org/users")}
+
+
 def test_as_a_guest_we_write_our_own_and_nothing_else(desk: Any, tmp_path: Path) -> None:
     """What we wrote and is no longer wanted goes; what others put into the folder stays."""
     (tmp_path / "read.token").write_text("not-a-real-token\n")
