@@ -122,6 +122,8 @@ LEVELS = {
     "{warning: {above: 1, below: 2}}": "levels.warning.below: both above and below are there",
     "{warning: {above: high}}": "levels.warning.above: must be a number, not the text 'high'",
     "{warning: {above: '80'}}": "levels.warning.above: must be a number, not the text '80'",
+    "{warning: {above: 010}}": "levels.warning.above: is 8 in YAML, so write 8, not 010",
+    "{warning: {above: 1:30}}": "levels.warning.above: is 90 in YAML, so write 90, not 1:30",
     "{warning: {above: .nan}}": "levels.warning.above: must be a number, not .nan",
     "{warning: {above: true}}": "levels.warning.above: must be a number, not true",
     "{warning: {above: 80, clear_below: 85}}": "levels.warning.clear_below: 85 is more than",

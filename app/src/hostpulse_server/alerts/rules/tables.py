@@ -75,10 +75,13 @@ class Table:
         if node is None:
             return default
         try:
-            return kind.read(node.value)
+            found = kind.read(node.value)
         except ValueFault as error:
             self.fault(key, f"{error}, not {_shown(node)}")
             return default
+        if isinstance(found, float) and not _is_as_written(node):
+            self.fault(key, f"is {node.value:g} in YAML, so write {node.value:g}, not {node.raw}")
+        return found
 
     def text(self, key: str) -> str:
         """Return a text, ``""`` where there is none."""
@@ -142,6 +145,16 @@ class Table:
 
     def _path_of(self, key: str) -> str:
         return f"{self._path}.{key}".strip(".")
+
+
+def _is_as_written(node: Node) -> bool:
+    """Tell whether a number is the one that people read: 010 is 8 in YAML 1.1, and 1:30 is 90."""
+    if not isinstance(node.value, int | float):
+        return True
+    try:
+        return float(node.raw) == node.value
+    except ValueError:
+        return False
 
 
 def _finite(value: Any) -> float:
