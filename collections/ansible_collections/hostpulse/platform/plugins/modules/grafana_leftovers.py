@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostpulse.platform.plugins.module_utils.grafana import (
     COMMON,
+    named,
     run,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.service_module import (
@@ -24,13 +25,18 @@ DOCUMENTATION = r"""
 module: grafana_leftovers
 short_description: Take out of Grafana what its provisioning files once had and have no more
 description:
-  - Grafana keeps alert rules, contact points and the notification policy of provisioning files that
-    no longer have them, and lets nothing but such a file take them out. This writes one, has
-    Grafana read it and removes it again.
-  - Only rules and receivers whose uid begins with O(prefix) are looked at.
+  - Grafana keeps alert rules, contact points, the notification policy, message templates and mute
+    timings of provisioning files that no longer have them, and lets nothing but such a file take
+    them out. This writes one, has Grafana read it and removes it again.
+  - Only rules and receivers whose uid begins with O(prefix) are looked at, and the templates and
+    mute timings that are named.
+  - The folder that provisioning made for the rules goes, too, once nothing is in it.
 extends_documentation_fragment: hostpulse.platform.grafana
 options:
   prefix: {description: What the uids of ours begin with., type: str, required: true}
+  templates: {description: Names of our message templates., type: list, elements: str, default: []}
+  mute_timings: {description: Names of our mute timings., type: list, elements: str, default: []}
+  rules_folder: {description: Title of the folder of our rules., type: str, required: true}
   document:
     description: What the provisioning files have now, as one document.
     type: dict
@@ -46,6 +52,9 @@ EXAMPLES = r"""
     user: admin
     password_file: /etc/hostpulse/grafana/admin_password
     prefix: hostpulse-
+    templates: [hostpulse]
+    mute_timings: [hostpulse tells nobody]
+    rules_folder: hostpulse rules
     document: {apiVersion: 1}
     folder: /etc/grafana/provisioning/alerting
 """
@@ -68,27 +77,45 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
     }
     rules = _ours(client, "alert-rules", prefix) - wanted_rules
     receivers = _ours(client, "contact-points", prefix) - wanted_receivers
+    templates = _named(client, "templates", given["templates"]) - _names(document, "templates")
+    times = _named(client, "mute-timings", given["mute_timings"]) - _names(document, "muteTimes")
     policy = client.call("GET", f"{PROVISIONING}/policies")
     resets = policy.get("provenance") == "file" and "policies" not in document
-    before = {"rules": sorted(rules), "receivers": sorted(receivers), "policy": resets}
-    after = {"rules": [], "receivers": [], "policy": False}
+    empty = None if wanted_rules else _emptied(client, given["rules_folder"], rules)
+    before = {
+        "rules": sorted(rules),
+        "receivers": sorted(receivers),
+        "templates": sorted(templates),
+        "mute timings": sorted(times),
+        "policy": resets,
+        "folder": empty is not None,
+    }
+    after = {key: [] if isinstance(value, list) else False for key, value in before.items()}
     result = outcome("left over in Grafana", before, after)
-    if result["changed"] and not module.check_mode:
-        gone: dict[str, Any] = {
-            "apiVersion": 1,
-            "deleteRules": [{"orgId": 1, "uid": uid} for uid in sorted(rules)],
-            "deleteContactPoints": [{"orgId": 1, "uid": uid} for uid in sorted(receivers)],
-        }
-        if resets:
-            gone["resetPolicies"] = [1]
-        path = Path(given["folder"]) / FILE
-        try:
-            path.write_text(json.dumps(gone), encoding="utf-8")
-            path.chmod(0o644)
-            client.call("POST", "/admin/provisioning/alerting/reload")
-        finally:
-            path.unlink(missing_ok=True)
+    if module.check_mode:
+        return result
+    gone: dict[str, Any] = {
+        "deleteRules": _each("uid", rules),
+        "deleteContactPoints": _each("uid", receivers),
+        "deleteTemplates": _each("name", templates),
+        "deleteMuteTimes": _each("name", times),
+        "resetPolicies": [1] if resets else [],
+    }
+    if any(gone.values()):
+        _provision(client, Path(given["folder"]) / FILE, gone)
+    if empty is not None:
+        client.call("DELETE", f"/folders/{named(empty)}")
     return result
+
+
+def _provision(client: Client, path: Path, gone: dict[str, Any]) -> None:
+    """Have Grafana read a file that takes things out; the file does not stay."""
+    try:
+        path.write_text(json.dumps({"apiVersion": 1, **gone}), encoding="utf-8")
+        path.chmod(0o644)
+        client.call("POST", "/admin/provisioning/alerting/reload")
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _ours(client: Client, kind: str, prefix: str) -> set[str]:
@@ -96,10 +123,41 @@ def _ours(client: Client, kind: str, prefix: str) -> set[str]:
     return {one["uid"] for one in found if str(one.get("uid", "")).startswith(prefix)}
 
 
+def _named(client: Client, kind: str, names: list[str]) -> set[str]:
+    # Of templates Grafana 10 does not tell where they come from.
+    found = client.call("GET", f"{PROVISIONING}/{kind}") or ()
+    return {one["name"] for one in found} & set(names)
+
+
+def _names(document: dict[str, Any], kind: str) -> set[str]:
+    return {one["name"] for one in document.get(kind, ())}
+
+
+def _each(key: str, values: set[str]) -> list[dict[str, Any]]:
+    return [{"orgId": 1, key: value} for value in sorted(values)]
+
+
+def _emptied(client: Client, title: str, rules: set[str]) -> str | None:
+    """Return the uid of the folder if nothing is in it once these rules are gone."""
+    listed = client.call("GET", "/search", limit=5000)
+    uid = next(
+        (one["uid"] for one in listed if one["type"] == "dash-folder" and one["title"] == title),
+        None,
+    )
+    if uid is None or any(one.get("folderUid") == uid for one in listed):
+        return None
+    found = client.call("GET", f"{PROVISIONING}/alert-rules")
+    stays = any(one["folderUID"] == uid and one["uid"] not in rules for one in found)
+    return None if stays else str(uid)
+
+
 def main() -> None:
     """Run the module."""
     options = {
         "prefix": {"type": "str", "required": True},
+        "templates": {"type": "list", "elements": "str", "default": []},
+        "mute_timings": {"type": "list", "elements": "str", "default": []},
+        "rules_folder": {"type": "str", "required": True},
         "document": {"type": "dict", "required": True},
         "folder": {"type": "path", "required": True},
     }
