@@ -33,12 +33,17 @@ def transitions(host: int, begin_ms: int, end_ms: int) -> Iterator[Transition]:
     while True:
         rule = rng.choice(sorted(_RULES))
         now += rng.randrange(HOUR_MS, 48 * HOUR_MS)
-        steps = [("warning", "firing", 1.0), ("critical", "firing", 0.0)][: rng.randrange(1, 3)]
+        steps = [("warning", "firing", 1.0), ("critical", "firing", 1.0)][: rng.randrange(1, 3)]
         steps.append((steps[-1][0], "resolved", -1.0))
         began = now - WINDOW_MS
         for severity, state, change in steps:
             if now >= end_ms:
                 return
+            if severity == "critical" and state == "firing":  # it is no warning any more
+                head = (
+                    f"alert,rule={rule},server_id={host_name(host)},severity=warning,state=firing"
+                )
+                yield Transition(now, head, {"change": -1.0})
             yield _transition(host, rule, (severity, state, change), now, (now - began) / 1000)
             now += rng.randrange(2 * WINDOW_MS, 6 * HOUR_MS)
 

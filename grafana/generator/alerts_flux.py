@@ -11,13 +11,14 @@ _LOOK_BACK_DAYS = 30
 RULES = "r.rule =~ /^${rule:regex}$/"
 MOST_ROWS = 200
 
-# `change` is 1, 0 or -1: its sum is how many alerts of a rule fire on a server. An alert may have
-# begun long before the time that is shown, so the sum begins where rollups do; what is newer than
-# an hour may not be rolled up yet. Groups, sums and the newest are the storage engine's work, as
-# long as each source has one reader: sources named once and read twice took 30 s. Which servers are
-# chosen is asked of the few rows at the end: of every series and day, an expression with all their
-# names took longer than reading what it leaves out. `join.inner` is quicker than `join`, and fails
-# where nothing fires.
+# `change` is 1 or -1: its sum is how many alerts of a rule fire on a server with a severity. One
+# that gets another has a point of nothing else, which takes it out of those with the one it had.
+# An alert may have begun long before the time that is shown, so the sum begins where rollups do;
+# what is newer than an hour may not be rolled up yet. Groups, sums and the newest are the storage
+# engine's work, as long as each source has one reader: sources named once and read twice took 30 s.
+# Which servers are chosen is asked of the few rows at the end: of every series and day, an
+# expression with all their names took longer than reading what it leaves out. `join.inner` is
+# quicker than `join`, and fails where nothing fires.
 _STANDING = f"""\
 stop = int(v: v.timeRangeStop)
 border = time(v: (stop - {_HOUR_NS}) / {_WINDOW_NS} * {_WINDOW_NS})
@@ -27,14 +28,14 @@ changes = (bucket, start, stop) =>
         |> range(start: start, stop: stop)
         |> filter(fn: (r) => r._measurement == "alert")
         |> filter(fn: (r) => {flux.fields("change", "sum")})
-        |> group(columns: ["server_id", "rule"])
+        |> group(columns: ["server_id", "rule", "severity"])
         |> sum()
 begun = (bucket, start, stop) =>
     from(bucket: bucket)
         |> range(start: start, stop: stop)
         |> filter(fn: (r) => r._measurement == "alert" and r.state == "firing")
         |> filter(fn: (r) => {flux.fields("duration_seconds", "last")})
-        |> group(columns: ["server_id", "rule"])
+        |> group(columns: ["server_id", "rule", "severity"])
         |> last()
         |> group()
 ranked = (r) => if r.severity == "critical" then 0 else if r.severity == "warning" then 1 else 2
@@ -46,12 +47,20 @@ counted =
             changes(bucket: bucket, start: border, stop: v.timeRangeStop),
         ],
     )
-        |> group(columns: ["server_id", "rule"])
+        |> group(columns: ["server_id", "rule", "severity"])
         |> sum()
         |> filter(fn: (r) => r._value > 0.0)
         |> group()
-        |> map(fn: (r) => ({{firing: r._value, rule: r.rule, server_id: named(r: r)}}))
-severest =
+        |> map(
+            fn: (r) =>
+                ({{
+                    firing: r._value,
+                    rule: r.rule,
+                    server_id: named(r: r),
+                    severity: r.severity,
+                }}),
+        )
+newest =
     union(
         tables: [
             begun(bucket: rollup, start: before, stop: border),
@@ -62,7 +71,7 @@ severest =
         |> map(
             fn: (r) =>
                 ({{
-                    key: named(r: r) + " " + r.rule,
+                    key: named(r: r) + " " + r.rule + " " + r.severity,
                     rule: r.rule,
                     server_id: named(r: r),
                     severity: r.severity,
@@ -72,13 +81,13 @@ severest =
         )
         |> unique(column: "key")
 standing =
-    join(tables: {{counted: counted, severest: severest}}, on: ["server_id", "rule"])
+    join(tables: {{counted: counted, newest: newest}}, on: ["server_id", "rule", "severity"])
         CONDITIONS
 """
 
 
 def firing(*conditions: str) -> str:
-    """Return a query for what fires at the end of the time shown: a row a server and rule."""
+    """Return a query for what fires at the end: a row a server, rule and severity."""
     return flux.query(
         _standing(conditions),
         f"""
@@ -118,7 +127,7 @@ def history(*conditions: str, most: int = MOST_ROWS) -> str:
     It looks first when the oldest row that it shows was: sorting whole rows is slow.
     """
     names = "value threshold duration_seconds"
-    times = flux.source("alert", flux.fields("change", "last"), *conditions)
+    times = flux.source("alert", flux.fields("duration_seconds", "last"), *conditions)
     shown = flux.source("alert", flux.fields(names, "last"), *conditions, start="oldest")
     return flux.query(f"""
 times =
@@ -213,7 +222,7 @@ union(
 
 def marks(*conditions: str) -> str:
     """Return a query for marks in panels: a row a transition, with its text."""
-    chosen = flux.source("alert", flux.fields("change", "last"), *conditions)
+    chosen = flux.source("alert", flux.fields("duration_seconds", "last"), *conditions)
     return flux.query(f"""
 {chosen}    |> group()
     |> map(

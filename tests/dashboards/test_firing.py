@@ -19,19 +19,33 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 CHOSEN: list[str] = ["web-01", "web-02"]
 CPU = "rule=cpu_usage,server_id=web-01,severity"
+OTHER = -1.5  # -1, of an alert that has another severity from then on, without anything else
 NONE = {"critical": "0", "warning": "0", "info": "0"}
+DISK = "rule=disk_usage,server_id=web-01,severity"
 # transitions (series, change, minutes ago), and what of them fires: times by rule, by severity
-CASES = {
+CASES: dict[str, tuple[list[tuple[str, float, int]], dict[str, str], dict[str, str]]] = {
     "nothing ever did": ([], {}, {}),
-    "it began": ([(f"{CPU}=warning,state=firing", 1, 5)], {"cpu_usage": "1"}, {"warning": "1"}),
+    "it began": (
+        [(f"{CPU}=warning,state=firing", 1, 5)],
+        {"cpu_usage warning": "1"},
+        {"warning": "1"},
+    ),
     "it got worse": (
-        [(f"{CPU}=warning,state=firing", 1, 9), (f"{CPU}=critical,state=firing", 0, 5)],
-        {"cpu_usage": "1"},
+        [
+            (f"{CPU}=warning,state=firing", 1, 9),
+            (f"{CPU}=warning,state=firing", OTHER, 5),
+            (f"{CPU}=critical,state=firing", 1, 5),
+        ],
+        {"cpu_usage critical": "1"},
         {"critical": "1"},
     ),
     "it began long ago and got worse": (
-        [(f"{CPU}=warning,state=firing", 1, 9000), (f"{CPU}=critical,state=firing", 0, 5)],
-        {"cpu_usage": "1"},
+        [
+            (f"{CPU}=warning,state=firing", 1, 9000),
+            (f"{CPU}=warning,state=firing", OTHER, 5),
+            (f"{CPU}=critical,state=firing", 1, 5),
+        ],
+        {"cpu_usage critical": "1"},
         {"critical": "1"},
     ),
     "it began long ago and ended": (
@@ -46,12 +60,28 @@ CASES = {
     ),
     "twice on a server": (
         [(f"{CPU}=warning,state=firing", 1, 9), (f"{CPU}=warning,state=firing", 1, 5)],
-        {"cpu_usage": "2"},
+        {"cpu_usage warning": "2"},
         {"warning": "2"},
+    ),
+    "a mount before another": (
+        [(f"{DISK}=critical,state=firing", 1, 20), (f"{DISK}=warning,state=firing", 1, 10)],
+        {"disk_usage critical": "1", "disk_usage warning": "1"},
+        {"critical": "1", "warning": "1"},
+    ),
+    "of two mounts one got worse and ended": (
+        [
+            (f"{DISK}=warning,state=firing", 1, 9000),
+            (f"{DISK}=warning,state=firing", 1, 30),
+            (f"{DISK}=warning,state=firing", OTHER, 20),
+            (f"{DISK}=critical,state=firing", 1, 20),
+            (f"{DISK}=critical,state=resolved", -1, 5),
+        ],
+        {"disk_usage warning": "1"},
+        {"warning": "1"},
     ),
     "of hostpulse itself": (
         [("rule=backup_age,severity=critical,state=firing", 1, 5)],
-        {"backup_age": "1"},
+        {"backup_age critical": "1"},
         {"critical": "1"},
     ),
     "of a server not chosen": (
@@ -73,7 +103,7 @@ def test_what_fires_is_what_began_and_did_not_end(influxd: Influxd, case: str) -
     for series, change, minutes in transitions:
         at = now - minutes * 60_000
         if at > now - HOUR_MS:
-            fields = f"change={change},duration_seconds=60"
+            fields = "change=-1" if change == OTHER else f"change={change},duration_seconds=60"
             influxd.write(names[RAW], f"alert,{series} {fields} {at}")
         else:
             fields = f"change_sum={change},duration_seconds_last=60"
@@ -86,6 +116,7 @@ def test_what_fires_is_what_began_and_did_not_end(influxd: Influxd, case: str) -
                 flux = flux.replace(f'"{name}"', f'"{ours}"')
             answer = influxd.query(frontend.timed(flux, now - HOUR_MS, now, 10_000, now))
             found[question.owner] = list(csv.DictReader(io.StringIO(answer.strip())))
-    assert {row["rule"]: row["firing"] for row in found["Firing alerts A"]} == rules
+    rows = found["Firing alerts A"]
+    assert {f"{row['rule']} {row['severity']}": row["firing"] for row in rows} == rules
     (counts,) = found["Alerts firing by severity A"]
     assert {name: counts[name] for name in NONE} == NONE | severities

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,7 @@ def test_transitions_are_points_for_the_store(site: Site) -> None:
 
 
 def test_what_transitions_change_adds_up_to_what_fires(site: Site) -> None:
-    """Two mounts fill up, one gets worse, the other has room again: one alert fires."""
+    """Two mounts fill up, one gets worse, the other has room again: one critical alert fires."""
     graver = "critical: {above: 95}}"
     site.write_rules(RULES.replace("{warning: {above: 80}}", f"{{warning: {{above: 80}}, {graver}"))
     site.run(3)
@@ -165,8 +166,14 @@ def test_what_transitions_change_adds_up_to_what_fires(site: Site) -> None:
         site.drain()
     entries = [one for one in site.journal.read(0, 100, 2**20) if one.kind == INTERNAL]
     points = [point for entry in entries for point in decode(entry).points]
-    assert [point.fields["change"] for point in points] == [1.0, 1.0, 0.0, -1.0]
-    assert [alert[2] for alert in site.alerts()].count("firing") == 1
+    assert [point.fields["change"] for point in points] == [1.0, 1.0, -1.0, 1.0, -1.0]
+    sums = Counter[str]()
+    for point in points:
+        sums[dict(point.tags)["severity"]] += int(point.fields["change"])
+    assert sums == {"warning": 0, "critical": 1}
+    told = [point.fields for point in points if "duration_seconds" in point.fields]
+    assert len(told) == 4, "what a severity was before is no transition of its own"
+    assert [alert[2:] for alert in site.alerts()].count(("firing", "critical")) == 1
 
 
 def test_what_alerts_say_of_themselves_raises_no_alert(site: Site) -> None:

@@ -71,8 +71,9 @@ CATALOGUE = {
             "duration_seconds": Field("s", "since the condition began to hold"),
             "change": Field(
                 "count",
-                "1 where an alert begins, 0 where its severity changes, -1 where it ends: the sum "
-                "is how many of a rule fire on a host, which may be several, such as of its mounts",
+                "1 where an alert begins or gets this severity, -1 where it ends or gets another: "
+                "the sum is how many of a rule fire on a host with it, which may be several, such "
+                "as of its mounts",
             ),
         },
     ),

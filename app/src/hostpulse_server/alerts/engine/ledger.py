@@ -44,11 +44,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a condition did; ``row`` belongs to the session, and is gone after ``dropped``."""
+    """What a condition did; ``row`` belongs to the session, and is gone after ``dropped``.
+
+    ``before`` is the severity that it had, where it has another one now.
+    """
 
     kind: Kind
     row: AlertRow
     condition: Condition
+    before: str = ""
 
 
 def apply(session: Session, conditions: Sequence[Condition], context: Context) -> list[Change]:
@@ -232,7 +236,7 @@ class _Writing:
     ) -> None:
         event = AlertEventRow(at_ms=condition.at_ms, kind=kind, document=document)
         self._events.append((row, event))
-        self._changes.append(Change(kind, row, condition))
+        self._changes.append(Change(kind, row, condition, document.get("before", "")))
 
 
 def _rule(context: Context, name: str, server_id: str, tags: Mapping[str, str]) -> Rule | None:
