@@ -55,7 +55,7 @@ def _over_time() -> timeseries.Panel:
         "short",
     )
     query = flux.joined(
-        "server", "alerts_firing", flux.SERVERS, fn="last", over="sum", ending="last"
+        "server", "alerts_firing", flux.SERVERS, fn="last", over="sum", each="server_id"
     )
     return panels.lines(text, query, name="firing", interval=panels.MINUTE)
 

@@ -109,13 +109,26 @@ def windows(
 
 
 def joined(
-    measurement: str, names: str, *conditions: str, fn: str, over: str, ending: str = ""
+    measurement: str,
+    names: str,
+    *conditions: str,
+    fn: str,
+    over: str,
+    ending: str = "",
+    each: str = "",
 ) -> str:
-    """Return a query for one time series: windows of each series by ``fn``, all by ``over``."""
+    """Return a query for one time series: windows of each series by ``fn``, all by ``over``.
+
+    ``each`` is a tag of which one value counts once in a window, if it has several series there.
+    """
     chosen = source(measurement, fields(names, ending or fn), *conditions)
+    once = f"""\
+    |> group(columns: ["{each}"])
+    |> aggregateWindow(every: every, fn: max, createEmpty: false, timeSrc: "_start")
+"""
     return query(f"""
 {chosen}    |> aggregateWindow(every: every, fn: {fn}, createEmpty: false, timeSrc: "_start")
-    |> group()
+{once if each else ""}    |> group()
     |> aggregateWindow(every: every, fn: {over}, createEmpty: true, timeSrc: "_start")
     |> keep(columns: ["_time", "_value"])
 """)
@@ -125,6 +138,21 @@ def latest(measurement: str, names: str, *conditions: str, ending: str = "last")
     """Return the text (not a whole query) for the newest value of each series."""
     return f"""
 {source(measurement, fields(names, ending), *conditions, start="recent")}    |> last()
+"""
+
+
+def latest_of_servers(field: str, *conditions: str) -> str:
+    """Return the text for the newest value of each server, whatever its tags are or were.
+
+    Labels and the agent's version are tags of the measurement ``server``: where one changes, the
+    series there was ends, and for a while its last value is still recent.
+    """
+    return f"""
+{latest("server", field, *conditions).strip()}
+    |> group(columns: ["server_id"])
+    |> sort(columns: ["_time"])
+    |> last()
+    |> group()
 """
 
 

@@ -53,11 +53,7 @@ def _statuses() -> stat.Panel:
     )
     other = "other: accumulator.other + (if r._value > 2.0 then 1 else 0)"
     query = flux.query(f"""
-{flux.latest("server", "status", flux.SERVERS).strip()}
-    |> group(columns: ["server_id"])
-    |> sort(columns: ["_time"])
-    |> last()
-    |> group()
+{flux.latest_of_servers("status", flux.SERVERS).strip()}
     |> reduce(identity: {{{identity}}}, fn: (r, accumulator) => ({{{parts}, {other}}}))
 """)
     text = Text(
@@ -80,7 +76,11 @@ def _least_complete() -> stat.Panel:
         "that lacks most are stored.",
         "percent",
     )
-    query = flux.newest("server", "completeness_percent", flux.SERVERS, ending="min", pick="min()")
+    query = flux.query(f"""
+{flux.latest_of_servers("completeness_percent", flux.SERVERS).strip()}
+    |> min()
+    |> keep(columns: ["_time", "_value"])
+""")
     return panels.figure(text, query, thresholds.completeness())
 
 
@@ -225,7 +225,8 @@ worst =
         |> group()
         |> top(n: {_TIMELINE_ROWS})
         |> findColumn(fn: (key) => true, column: "server_id"))
-shown = regexp.compile(v: "^(" + strings.joinStr(arr: worst, v: "|") + ")$")
+names = array.map(arr: worst, fn: (x) => regexp.quoteMeta(v: x))
+shown = regexp.compile(v: "^(" + strings.joinStr(arr: names, v: "|") + ")$")
 
 {chosen.rstrip()}
     |> filter(fn: (r) => r.server_id =~ shown)

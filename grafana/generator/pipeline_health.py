@@ -189,8 +189,7 @@ def _incomplete() -> table.Panel:
         "Least complete servers", "Servers by how many of their samples are stored.", "percent"
     )
     query = flux.query(f"""
-{flux.latest("server", "completeness_percent").strip()}
-    |> group()
+{flux.latest_of_servers("completeness_percent").strip()}
     |> keep(columns: ["server_id", "_value"])
     |> bottom(n: {_LOWEST})
 """)
@@ -221,8 +220,7 @@ def _versions() -> table.Panel:
 def _clocks() -> table.Panel:
     text = Text("Clocks", "The servers whose clocks differ most from the monitor's.", "ms")
     query = flux.query(f"""
-{flux.latest("server", "clock_offset_ms").strip()}
-    |> group()
+{flux.latest_of_servers("clock_offset_ms").strip()}
     |> map(
         fn: (r) =>
             ({{
