@@ -15,6 +15,7 @@ from ansible_collections.hostpulse.platform.plugins.module_utils.grafana import 
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
     NotThereError,
+    ServiceError,
 )
 from ansible_collections.hostpulse.platform.plugins.module_utils.secret_file import (
     fingerprint,
@@ -36,6 +37,7 @@ description:
   - Makes a folder, a data source and the dashboards in the folder, and removes dashboards of the
     folder that this module once wrote and that are not among the given ones. Nothing else is
     touched, whatever tags it carries.
+  - Where somebody else's folder or dashboard has the title of ours, it says so and changes nothing.
   - That it wrote one is told by the message of some version of it. Where somebody has saved it so
     often that Grafana has dropped the last of those, it stays.
   - Grafana gives no secret back. What the data source was last given is known by a fingerprint in
@@ -81,6 +83,7 @@ RETURN = r""" # """
 
 FINGERPRINT = "hostpulseSecrets"
 NOTE = re.compile("hostpulse [0-9a-f]{16}")  # see note()
+KINDS = {"dash-folder": "folder", "dash-db": "dashboard"}  # as a search names them
 MOST_VERSIONS = 1000  # Grafana keeps 20 of a dashboard, unless it is told otherwise
 
 
@@ -91,20 +94,56 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
     before: dict[str, Any] = {"folder": folder and folder["title"]}
     after: dict[str, Any] = {"folder": given["title"]}
     dry = module.check_mode
-    if before != after and not dry:
-        document = {"title": given["title"], "overwrite": True}
-        if folder:
-            client.call("PUT", f"/folders/{named(given['uid'])}", document)
-        else:
-            client.call("POST", "/folders", {"uid": given["uid"], **document})
-    before["data source"], after["data source"] = datasource(module, client)
     found = dashboards_there(client, given) if folder else {}
+    refuse_namesakes(client, given, found)
+    if before != after and not dry:
+        write_folder(client, given, there=bool(folder))
+    before["data source"], after["data source"] = datasource(module, client)
     wanted = {one["uid"]: note(one) for one in given["dashboards"]}
     for uid in sorted(found.keys() | wanted.keys()):
         before[f"dashboard {uid}"], after[f"dashboard {uid}"] = found.get(uid), wanted.get(uid)
     if not dry:
         write_dashboards(client, given, found)
     return outcome(f"folder {given['uid']}", before, after)
+
+
+def write_folder(client: Client, given: dict[str, Any], *, there: bool) -> None:
+    """Make the folder, or give it its title."""
+    document = {"title": given["title"], "overwrite": True}
+    try:
+        if there:
+            client.call("PUT", f"/folders/{named(given['uid'])}", document)
+        else:
+            client.call("POST", "/folders", {"uid": given["uid"], **document})
+    except ServiceError as fault:
+        # Some releases allow two folders of one title, so it is looked for only now.
+        listed = client.call("GET", "/search", query=given["title"], limit=5000)
+        for one in listed:
+            if one["title"].lower() == given["title"].lower() and one["uid"] != given["uid"]:
+                raise ServiceError(
+                    f"{client.url} has a {KINDS.get(one['type'], 'thing')} {one['title']!r} of"
+                    f" somebody else's (uid {one['uid']}) where our folder of that title is to be;"
+                    " rename that one in Grafana, and run this again"
+                ) from fault
+        raise
+
+
+def refuse_namesakes(client: Client, given: dict[str, Any], found: dict[str, str]) -> None:
+    """Refuse to write a dashboard where the folder has one of somebody else's with its title.
+
+    Grafana would take ours for another version of theirs.
+    """
+    titles = {one["title"].lower() for one in given["dashboards"]}
+    ours = {one["uid"] for one in given["dashboards"]} | found.keys()
+    for one in client.call("GET", "/search", type="dash-db", limit=5000):
+        if one.get("folderUid") != given["uid"] or one["uid"] in ours:
+            continue
+        if one["title"].lower() in titles:
+            raise ServiceError(
+                f"{client.url} has in the folder {given['title']} a dashboard {one['title']!r} of"
+                f" somebody else's (uid {one['uid']}), and one of ours has that title; rename that"
+                " one in Grafana, or move it elsewhere, and run this again"
+            )
 
 
 def datasource(
@@ -170,6 +209,9 @@ def note(dashboard: dict[str, Any]) -> str:
 def write_dashboards(client: Client, given: dict[str, Any], found: dict[str, str]) -> None:
     """Write the dashboards that differ, and remove those that are ours no more."""
     wanted = {one["uid"]: one for one in given["dashboards"]}
+    # First, for one of them may have the title of another that comes.
+    for uid in found.keys() - wanted.keys():
+        client.call("DELETE", f"/dashboards/uid/{named(uid)}")
     for uid, dashboard in wanted.items():
         if found.get(uid) != note(dashboard):
             whole = {
@@ -181,8 +223,6 @@ def write_dashboards(client: Client, given: dict[str, Any], found: dict[str, str
             # A new one's first version has a message of the server's own: it is saved twice.
             for _ in range(1 if uid in found else 2):
                 client.call("POST", "/dashboards/db", whole)
-    for uid in found.keys() - wanted.keys():
-        client.call("DELETE", f"/dashboards/uid/{named(uid)}")
 
 
 def main() -> None:

@@ -116,11 +116,46 @@ def test_as_a_guest_we_write_our_own_and_nothing_else(desk: Any, tmp_path: Path)
     desk.twice("folder", **given, dashboards=[dashboard("g-2", "Two")])
     assert {"t-1", "t-2", "g-2"} <= uids(desk)
     assert "g-1" not in uids(desk)
+    desk.twice("folder", **given, dashboards=[dashboard("g-3", "Two")])
+    assert "g-2" not in uids(desk)
+    desk.twice("folder", **given, dashboards=[dashboard("g-2", "Two")])
     changed = {"dashboard": dashboard("g-2", "Changed by hand"), "folderUid": "guest"}
     desk.grafana.api("POST", "/api/dashboards/db", {**changed, "overwrite": True})
     desk.twice("folder", **given, dashboards=[dashboard("g-2", "Two")])
     read = desk.run("dashboards_info", folder="guest", dashboard="g-2")["dashboards"]
     assert read == {"g-2": dashboard("g-2", "Two")}
+
+
+def test_a_folder_of_somebody_elses_with_our_title_stays(desk: Any, tmp_path: Path) -> None:
+    """The operator is told which it is and what to do."""
+    (tmp_path / "read.token").write_text("not-a-real-token\n")
+    desk.grafana.api("POST", "/api/folders", {"uid": "theirs", "title": "Namesake"})
+    said = desk.run(
+        "folder", uid="ours", title="Namesake", tag="ours", datasource=SOURCE,
+        secret_files={"token": str(tmp_path / "read.token")},
+    )  # fmt: skip
+    assert said["failed"]
+    assert "a folder 'Namesake' of somebody else's (uid theirs)" in said["msg"]
+    assert "rename that one in Grafana" in said["msg"]
+
+
+def test_a_dashboard_of_somebody_elses_with_a_title_of_ours_stays(
+    desk: Any, tmp_path: Path
+) -> None:
+    """Grafana would write ours over it."""
+    (tmp_path / "read.token").write_text("not-a-real-token\n")
+    desk.grafana.api("POST", "/api/folders", {"uid": "shares", "title": "Shares"})
+    theirs = {"dashboard": {"uid": "s-theirs", "title": "One"}, "folderUid": "shares"}
+    desk.grafana.api("POST", "/api/dashboards/db", theirs)
+    said = desk.run(
+        "folder", uid="shares", title="Shares", tag="ours", datasource=SOURCE,
+        dashboards=[dashboard("s-1", "One")],
+        secret_files={"token": str(tmp_path / "read.token")},
+    )  # fmt: skip
+    found = desk.grafana.api("GET", "/api/dashboards/uid/s-theirs")
+    assert found["meta"]["version"] == 1
+    assert said["failed"]
+    assert "a dashboard 'One' of somebody else's (uid s-theirs)" in said["msg"]
 
 
 def test_another_token_reaches_the_data_source(desk: Any, tmp_path: Path) -> None:
