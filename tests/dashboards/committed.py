@@ -60,7 +60,7 @@ class Dashboard:
             yield name, [Question(name, one["target"]["query"])]
         for panel in self.panels():
             # a title may be that of a figure and of lines
-            yield f"{panel['title']} ({panel['type']})", list(asked_by(panel))
+            yield f"{panel.get('title')} ({panel['type']})", list(asked_by(panel))
 
     def questions(self) -> Iterator[Question]:
         """Yield every query."""
@@ -70,9 +70,9 @@ class Dashboard:
 
 def asked_by(panel: dict[str, Any]) -> Iterator[Question]:
     """Yield a panel's queries."""
-    for target in panel["targets"]:
+    for target in panel.get("targets", ()):
         yield Question(
-            f"{panel['title']} {target['refId']}",
+            f"{panel.get('title')} {target['refId']}",
             target["query"],
             _milliseconds(panel["interval"]),
             panel["maxDataPoints"],

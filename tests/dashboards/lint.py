@@ -36,7 +36,13 @@ _REDUCED = re.compile(
 _RANGE = re.compile(
     r"\|> range\(start: (v\.timeRangeStart|recent|oldest|start), stop: (v\.timeRangeStop|stop)\)"
 )
-_VARIABLE = re.compile(r"\$\{?(\w+)")
+_SOURCE = re.compile(r"(?<![.\w])from\(")
+_VARIABLE = re.compile(r"(?:\$\{?|\[\[)(\w+)")
+# Grafana's names of units; one that it does not know is printed behind the figure
+UNITS = {
+    *("Bps", "bytes", "cps", "d", "dateTimeAsLocal", "h", "iops", "ms", "percent", "pps", "reqps"),
+    *("s", "short"),
+}
 
 
 def uid(one: Dashboard) -> Iterator[str]:
@@ -60,12 +66,15 @@ def shape(one: Dashboard) -> Iterator[str]:
 def sources(one: Dashboard) -> Iterator[str]:
     """Every query goes to the data source that the variable names."""
     for panel in one.panels():
-        for place in (panel, *panel["targets"]):
+        if not panel.get("targets"):
+            yield f"{panel.get('title')} asks nothing"
+        for place in (panel, *panel.get("targets", ())):
             if place.get("datasource") != SOURCE:
-                yield f"{panel['title']}: {place.get('datasource')}"
+                yield f"{panel.get('title')}: {place.get('datasource')}"
     for other in (*one.variables(), *one.document["annotations"]["list"]):
-        if other.get("type") != "datasource" and other.get("datasource") != SOURCE:
-            yield f"{other['name']}: {other.get('datasource')}"
+        for place in (other, other.get("target", other)):
+            if other.get("type") != "datasource" and place.get("datasource") != SOURCE:
+                yield f"{other['name']}: {place.get('datasource')}"
     first = one.variables()[0]
     if (first["name"], first["type"], first["query"]) != ("datasource", "datasource", "influxdb"):
         yield "the first variable is not the data source"
@@ -81,20 +90,24 @@ def grid(one: Dashboard) -> Iterator[str]:
     """Nothing lies over another or beside the page."""
     for row in one.rows():
         at = row["gridPos"]
-        if at["x"] < 0 or at["w"] < 1 or at["x"] + at["w"] > WIDTH:
-            yield f"{row['title']} is beside the page"
+        if min(at["x"], at["y"]) < 0 or at["x"] + at["w"] > WIDTH:
+            yield f"{row.get('title')} is beside the page"
+        if min(at["w"], at["h"]) < 1:
+            yield f"{row.get('title')} cannot be seen"
     for first, second in combinations(one.rows(), 2):
         if _meet(first["gridPos"], second["gridPos"]):
-            yield f"{first['title']} and {second['title']} overlap"
+            yield f"{first.get('title')} and {second.get('title')} overlap"
 
 
 def words(one: Dashboard) -> Iterator[str]:
     """Every panel says what it is, in which unit; titles leave units and times to the axes."""
     for panel in one.panels():
-        if not panel.get("title") or not panel.get("description"):
+        if not all(panel.get(name, "").strip() for name in ("title", "description")):
             yield f"panel {panel['id']} has no title or no description"
         if not panel["fieldConfig"]["defaults"].get("unit"):
             yield f"{panel.get('title')} has no unit"
+        unknown = set(_values(panel["fieldConfig"], "unit")) | set(_overriding(panel, "unit"))
+        yield from (f"{panel.get('title')}: unit {name}" for name in sorted(unknown - UNITS))
     for row in one.rows():
         if _UNITS.search(row.get("title") or ""):
             yield f"{row['title']}: a unit or a time in the title"
@@ -105,7 +118,7 @@ def bounds(one: Dashboard) -> Iterator[str]:
     """No query reads beyond its time, or gives every value there is."""
     for question in one.questions():
         text = question.flux
-        reads, ranges = len(re.findall(r"(?<![.\w])from\(", text)), len(_RANGE.findall(text))
+        reads, ranges = len(_SOURCE.findall(text)), len(_RANGE.findall(text))
         if reads != ranges:
             yield f"{question.owner}: {reads} sources and {ranges} ranges"
         if not reads and not re.search(r"start: v\.timeRangeStart,\s+stop: v\.timeRangeStop", text):
@@ -139,10 +152,25 @@ def variables(one: Dashboard) -> Iterator[str]:
     for variable in one.variables():
         used = set(_VARIABLE.findall(json.dumps(variable.get("query"))))
         yield from (f"{variable['name']} before {name}" for name in _own(used) - set(declared))
+        if variable["name"] in declared:
+            yield f"{variable['name']} twice"
         declared.append(variable["name"])
     used = _own(set(_VARIABLE.findall(one.text)))
     yield from (f"no variable {name}" for name in sorted(used - set(declared)))
     yield from (f"{name} is not used" for name in sorted(set(declared) - used))
+
+
+def servers(one: Dashboard) -> Iterator[str]:
+    """Where servers can be chosen, all that is shown is of those."""
+    if "server" not in {variable["name"] for variable in one.variables()}:
+        return
+    for question in one.questions():
+        if question.owner.startswith("variable "):
+            continue
+        # of alerts, the few rows at the end are asked
+        sources = 1 if '"alert"' in question.flux else len(_SOURCE.findall(question.flux))
+        if question.flux.count("${server") < sources:
+            yield f"{question.owner} is not of the servers that are chosen"
 
 
 def order(one: Dashboard) -> Iterator[str]:
@@ -160,15 +188,20 @@ def links(one: Dashboard, others: Mapping[str, Dashboard]) -> Iterator[str]:
         if target is None:
             yield f"{url} leads nowhere"
             continue
+        if "${__url_time_range}" not in url:
+            yield f"{url} forgets the time that is chosen"
         known = {variable["name"] for variable in target.variables()}
         given = {name.removeprefix("var-") for name, _ in parse_qsl(address.query)}
         yield from (f"{url}: no variable {name}" for name in sorted(given - known))
+    for link in one.document["links"]:
+        if not (link.get("keepTime") and link.get("includeVars")):
+            yield f"{link['title']} forgets what is chosen"
     tags = {tag for link in one.document["links"] for tag in link["tags"]}
     yield from (f"no tag {tag}" for tag in tags - set(one.document["tags"]))
 
 
 LINTS: tuple[Callable[[Dashboard], Iterator[str]], ...] = (
-    *(uid, shape, sources, numbers, grid, words, bounds, names, variables, order),
+    *(uid, shape, sources, numbers, grid, words, bounds, names, variables, servers, order),
 )
 
 
@@ -181,6 +214,12 @@ def _meet(first: dict[str, int], second: dict[str, int]) -> bool:
 
 def _own(used: set[str]) -> set[str]:
     return {name for name in used if not name.startswith("__") and name != "url"}
+
+
+def _overriding(panel: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Yield the values that a property of columns has."""
+    for one in panel["fieldConfig"]["overrides"]:
+        yield from (it["value"] for it in one["properties"] if it["id"] == key)
 
 
 def _values(node: Any, key: str) -> Iterator[str]:

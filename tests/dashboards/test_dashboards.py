@@ -106,9 +106,28 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[Dashboard]
         lambda it: it["templating"]["list"][1].update(datasource=None),
         lint.sources,
     ),
+    "an annotation's fixed data source": (
+        lambda it: it["annotations"]["list"][0]["target"].update(datasource={"uid": "P9"}),
+        lint.sources,
+    ),
+    "nothing asked": (lambda it: _panel(it).pop("targets"), lint.sources),
     "a number twice": (lambda it: _panel(it).update(id=1), lint.numbers),
     "one over another": (lambda it: _panel(it)["gridPos"].update(y=0), lint.grid),
     "one beside the page": (lambda it: _panel(it)["gridPos"].update(w=25), lint.grid),
+    "one above the page": (lambda it: _panel(it)["gridPos"].update(y=-1), lint.grid),
+    "one of no height": (lambda it: _panel(it)["gridPos"].update(h=0), lint.grid),
+    "no title": (lambda it: _panel(it).pop("title"), lint.words),
+    "a blank description": (lambda it: _panel(it).update(description=" "), lint.words),
+    "a unit of nobody's": (
+        lambda it: _panel(it)["fieldConfig"]["defaults"].update(unit="furlong"),
+        lint.words,
+    ),
+    "a column's unit of nobody's": (
+        lambda it: _panel(it)["fieldConfig"]["overrides"].append(
+            {"properties": [{"id": "unit", "value": "furlong"}]}
+        ),
+        lint.words,
+    ),
     "no description": (lambda it: _panel(it).pop("description"), lint.words),
     "no unit": (lambda it: _panel(it)["fieldConfig"]["defaults"].pop("unit"), lint.words),
     "a unit in a title": (lambda it: _panel(it).update(title="CPU (percent)"), lint.words),
@@ -126,6 +145,18 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[Dashboard]
     "no such measurement": (lambda it: _spoil(it, '== "cpu"', '== "cpus"'), lint.names),
     "no such field": (lambda it: _spoil(it, "(user_", "(users_"), lint.names),
     "no such variable": (lambda it: _spoil(it, "${server}", "${host}"), lint.variables),
+    "no such variable, written otherwise": (
+        lambda it: _spoil(it, "${server}", "[[nope]]"),
+        lint.variables,
+    ),
+    "a variable twice": (
+        lambda it: it["templating"]["list"].append(it["templating"]["list"][-1]),
+        lint.variables,
+    ),
+    "all servers": (
+        lambda it: _spoil(it, '    |> filter(fn: (r) => r.server_id == "${server}")\n', ""),
+        lint.servers,
+    ),
     "a variable for nothing": (
         lambda it: it["templating"]["list"].append({"name": "more"}),
         lint.variables,
@@ -151,8 +182,38 @@ def test_a_lint_finds_an_unsorted_file() -> None:
     assert list(lint.order(Dashboard(DETAIL, text, backwards)))
 
 
-@pytest.mark.parametrize("url", ["/d/hostpulse-nothing", f"/d/{DETAIL}?var-host=x"])
-def test_a_lint_finds_a_link(url: str) -> None:
-    """To no dashboard, or to one without that variable."""
+NOW = "${__url_time_range}"
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        (f"/d/hostpulse-nothing?{NOW}", "leads nowhere"),
+        (f"/d/{DETAIL}?var-host=x&{NOW}", "no variable host"),
+        (f"/d/{DETAIL}?var-server=x", "forgets the time"),
+    ],
+)
+def test_a_lint_finds_a_link(url: str, fault: str) -> None:
+    """To no dashboard, to one without that variable, or to another time."""
     document = {**ALL[DETAIL].document, "more": {"url": url}}
+    (found,) = lint.links(Dashboard(DETAIL, "", document), ALL)
+    assert fault in found
+
+
+@pytest.mark.parametrize("name", ["keepTime", "includeVars"])
+def test_a_lint_finds_a_menu_that_forgets(name: str) -> None:
+    """What is chosen goes with whoever goes to another dashboard."""
+    document = json.loads(ALL[DETAIL].text)
+    document["links"][0][name] = False
     assert list(lint.links(Dashboard(DETAIL, "", document), ALL))
+
+
+@pytest.mark.parametrize("check", lint.LINTS, ids=lambda check: check.__name__)
+def test_a_lint_stands_a_panel_that_lacks_what_another_lint_finds(
+    check: Callable[[Dashboard], Any],
+) -> None:
+    """A fault is a line, not an error of the lint's own."""
+    document = json.loads(ALL[DETAIL].text)
+    _panel(document).pop("title")
+    del document["panels"][-1]["targets"]
+    list(check(Dashboard(DETAIL, json.dumps(document), document)))
