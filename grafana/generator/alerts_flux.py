@@ -1,4 +1,4 @@
-"""Flux over the measurement ``alert``, which has one point a transition."""
+"""Flux over the measurement ``alert``, which has a point a transition, two of a severity's."""
 
 from __future__ import annotations
 

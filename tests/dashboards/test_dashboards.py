@@ -114,7 +114,7 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[Dashboard]
     "a number twice": (lambda it: _panel(it).update(id=1), lint.numbers),
     "one over another": (lambda it: _panel(it)["gridPos"].update(y=0), lint.grid),
     "one beside the page": (lambda it: _panel(it)["gridPos"].update(w=25), lint.grid),
-    "one above the page": (lambda it: _panel(it)["gridPos"].update(y=-1), lint.grid),
+    "one above the page": (lambda it: _panel(it)["gridPos"].update(y=-100), lint.grid),
     "one of no height": (lambda it: _panel(it)["gridPos"].update(h=0), lint.grid),
     "no title": (lambda it: _panel(it).pop("title"), lint.words),
     "a blank description": (lambda it: _panel(it).update(description=" "), lint.words),

@@ -56,7 +56,8 @@ CATALOGUE = {
     "alert": Measurement(
         "One point each time an alert begins to fire, changes its severity while it fires, or "
         "ends. Times are the samples'; of several at once on a host they stand a millisecond "
-        "apart.",
+        "apart. A severity that changes has a second point, of the one there was and with nothing "
+        "but `change`.",
         {
             "server_id": "the host; absent where the alert belongs to none",
             "rule": "the rule's name",

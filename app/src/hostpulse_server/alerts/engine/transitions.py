@@ -1,4 +1,4 @@
-"""The measurement ``alert``: one point a transition, for dashboards."""
+"""The measurement ``alert``: a point a transition, two of a severity's, for dashboards."""
 
 from __future__ import annotations
 
