@@ -37,9 +37,9 @@ description:
   - Makes a folder, a data source and the dashboards in the folder, and removes dashboards of the
     folder that this module once wrote and that are not among the given ones. Nothing else is
     touched, whatever tags it carries.
-  - Where somebody else's folder or dashboard has the title of ours, it says so and changes nothing.
   - That it wrote one is told by the message of some version of it. Where somebody has saved it so
     often that Grafana has dropped the last of those, it stays.
+  - Where somebody else's folder or dashboard has the title of ours, it says so and changes nothing.
   - Grafana gives no secret back. What the data source was last given is known by a fingerprint in
     its settings.
 extends_documentation_fragment: hostpulse.platform.grafana
