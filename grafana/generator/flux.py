@@ -122,14 +122,16 @@ def joined(
     ``each`` is a tag of which one value counts once in a window, if it has several series there.
     """
     chosen = source(measurement, fields(names, ending or fn), *conditions)
+    # windows of each server took 1.7 s of 50 servers; all of them in one table take 0.4 s
     once = f"""\
-    |> group(columns: ["{each}"])
-    |> aggregateWindow(every: every, fn: max, createEmpty: false, timeSrc: "_start")
+    |> map(fn: (r) => ({{r with key: r.{each} + " " + string(v: r._time)}}))
+    |> sort(columns: ["_value"], desc: true)
+    |> unique(column: "key")
 """
     return query(f"""
 {chosen}    |> aggregateWindow(every: every, fn: {fn}, createEmpty: false, timeSrc: "_start")
-{once if each else ""}    |> group()
-    |> aggregateWindow(every: every, fn: {over}, createEmpty: true, timeSrc: "_start")
+    |> group()
+{once if each else ""}    |> aggregateWindow(every: every, fn: {over}, createEmpty: true, timeSrc: "_start")
     |> keep(columns: ["_time", "_value"])
 """)
 
