@@ -152,6 +152,52 @@ def test_a_second_outage_while_draining_is_overtaken_too(bench: Bench) -> None:
     assert bench.seen.ledger("live")[0].missing == 0
 
 
+def test_what_arrives_after_the_return_of_the_store_is_not_overtaken(bench: Bench) -> None:
+    """It was, if the first attempt found the live lane late: it waited for the whole backlog."""
+    shipper = bench.shipper()
+    bench.store.down = True
+    pile_up(bench, 300)
+    shipper.turn()
+    bench.send(1, server="before")
+    for _ in range(20):  # until the live lane has failed, too
+        bench.clock.ms += 1000
+        shipper.turn()
+    for first in range(1, 301, 100):  # more than the small batch that tries the store
+        bench.send(*range(first, first + 100), server="between")
+    bench.store.down = False
+    bench.send(1, server="after")
+    bench.clock.ms += MINUTE  # past any backoff, and late by any measure
+    for _ in range(3):
+        shipper.turn()
+    assert bench.stored()["after"]
+    assert bench.stored()["between"]
+    assert len(bench.stored()["late"]) < 30_000
+    drain(bench, shipper)
+    assert len(bench.stored()["late"]) == 30_000
+
+
+def test_after_the_return_of_the_store_many_batches_arrive_in_order(bench: Bench) -> None:
+    """What came since the last attempt is more than a batch: the rest of it is no backlog yet."""
+    bench.config = type(bench.config)(max_batch_points=1000)
+    shipper = bench.shipper()
+    bench.store.down = True
+    pile_up(bench, 100)
+    for _ in range(20):
+        bench.send(1, server="before")
+        bench.clock.ms += 1000
+        shipper.turn()
+    for first in range(1, 3001, 100):
+        bench.send(*range(first, first + 100), server="live")
+    bench.store.down = False
+    bench.clock.ms += 10_000
+    for _ in range(6):
+        shipper.turn()
+    assert len(bench.stored()["live"]) == 3000
+    assert len(bench.stored()["late"]) < 10_000
+    drain(bench, shipper)
+    assert len(bench.stored()["late"]) == 10_000
+
+
 def test_a_batch_that_nobody_takes_does_not_hold_up_the_live_lane(bench: Bench) -> None:
     """All of it makes the store fail: it waits, with its reason shown, and newer entries pass."""
 

@@ -91,6 +91,7 @@ class Shipper:
         self._backoffs = {part: Backoff(config.max_backoff) for part in _PARTS}
         self._troubles: dict[str, _Trouble] = {}
         self._noted = ""
+        self._grace_until = 0.0
         self._busy = False
         self._trimmed = 0.0
         self._looked = -LOOK_AHEAD_SECONDS
@@ -135,22 +136,42 @@ class Shipper:
         if self._live is None:
             return False
         self._live.read(self._journal, None)
-        return not self._overtake(LIVE, self._live) and self._send(self._live)
+        is_behind = self._is_behind(LIVE, self._live)
+        if not self._backoffs[LIVE].failing:
+            has_grace = self._clock.monotonic() < self._grace_until
+            if is_behind and not has_grace and self._overtake(self._live):
+                return False
+            return self._send(self._live)
+        try:
+            has_worked = self._send(self._live)
+        except _WAITING:
+            # Only now that the store is known to be away still: what has arrived since it came
+            # back would wait for the whole backlog.
+            if is_behind:
+                self._overtake(self._live)
+            raise
+        if has_worked:
+            # what arrived between two attempts is behind and wants its time, too
+            patience = self._config.max_backoff + self._config.batch_seconds
+            self._grace_until = self._clock.monotonic() + patience
+        return has_worked
 
     def _attend_backlog(self) -> bool:
         self._backlog.read(self._journal, self._cursor.until)
         is_failing = self._backoffs[BACKLOG].failing
-        if self._live is None and self._overtake(BACKLOG, self._backlog) and is_failing:
+        is_behind = self._live is None and self._is_behind(BACKLOG, self._backlog)
+        if is_behind and self._overtake(self._backlog) and is_failing:
             # with other points in the batch it shows whether the store or the batch is at fault
             self._backlog.recall()
             self._backlog.read(self._journal, self._cursor.until)
         return self._send(self._backlog)
 
-    def _overtake(self, part: str, lane: Lane) -> bool:
-        """Let what arrives from now on pass ``lane`` if that is behind; return whether it does."""
+    def _is_behind(self, part: str, lane: Lane) -> bool:
         is_stuck = lane.more or lane.is_sending or self._backoffs[part].failing
-        if not (is_stuck and lane.is_late()):
-            return False
+        return is_stuck and lane.is_late()
+
+    def _overtake(self, lane: Lane) -> bool:
+        """Let what arrives from now on pass ``lane``; return whether there is anything to pass."""
         newest = self._journal.stats().newest_id
         cursor = self._cursor.overtaking(newest) if newest > lane.read_to else None
         if cursor is None:
