@@ -11,7 +11,7 @@ from flask import Flask, Response, g
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from hostpulse_server import errors
+from hostpulse_server import errors, pointers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,18 +89,6 @@ def retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, -int(-seconds // 1)))}
 
 
-def pointers(messages: Any, prefix: str = "") -> dict[str, list[str]]:
-    """Flatten marshmallow's nested messages into JSON pointer → list of texts."""
-    if isinstance(messages, dict):
-        flat: dict[str, list[str]] = {}
-        for key, value in messages.items():
-            part = "" if key == "_schema" else "/" + str(key).replace("~", "~0").replace("/", "~1")
-            flat.update(pointers(value, prefix + part))
-        return flat
-    texts = messages if isinstance(messages, list) else [messages]
-    return {prefix: [str(text) for text in texts]}
-
-
 def _known(error: errors.HostpulseError) -> Response:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -134,7 +122,7 @@ def _http(error: HTTPException) -> Response:
     }
     data = getattr(error, "data", None)  # flask-smorest puts the messages of a schema here
     messages = data.get("messages") if isinstance(data, dict) else None
-    found = pointers(_without_location(messages)) if messages else None
+    found = pointers.flattened(_without_location(messages)) if messages else None
     detail = "Some values are wrong." if found else str(error.description or "")
     return problem(status, detail, found, headers)
 
@@ -157,7 +145,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(errors.HostpulseError, _known)
     app.register_error_handler(
         ValidationError,
-        lambda error: problem(422, "Some values are wrong.", pointers(error.messages)),
+        lambda error: problem(422, "Some values are wrong.", pointers.flattened(error.messages)),
     )
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from hostpulse_server import pointers
 from hostpulse_server.errors import InvalidItemError
 from hostpulse_server.registry.keys import KEY_ID_PATTERN, SHA256_PATTERN
 from hostpulse_server.wire.points import check_tag_value
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # $(?!\n) is the very end in Python and in the dialect of OpenAPI; \Z is not known there.
 SERVER_ID_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$(?!\n)"
@@ -199,26 +197,13 @@ def _load(schema: Schema, data: Any, pointer: str = "") -> dict[str, Any]:
         loaded: dict[str, Any] = schema.load(data)
     except ValidationError as error:
         name = data.get("id") if isinstance(data, dict) else None
-        faults = dict(_pointers(error.messages, pointer))
+        faults = pointers.flattened(error.messages, pointer)
         if pointer and isinstance(name, str):
             faults = {
                 at: [f"{name!r:.80}: {text}" for text in texts] for at, texts in faults.items()
             }
         raise InvalidItemError(faults) from None
     return loaded
-
-
-def _pointers(messages: Any, at: str) -> Iterator[tuple[str, list[str]]]:
-    """Turn marshmallow's nested messages into JSON pointers (RFC 6901)."""
-    if isinstance(messages, list):
-        yield at, [str(message) for message in messages]
-        return
-    for key, below in messages.items():
-        if key == "_schema":  # how marshmallow marks the whole object
-            yield from _pointers(below, at)
-        else:
-            part = str(key).replace("~", "~0").replace("/", "~1")
-            yield from _pointers(below, f"{at}/{part}")
 
 
 def _repeated(items: list[dict[str, Any]]) -> dict[str, list[str]]:
