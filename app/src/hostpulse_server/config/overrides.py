@@ -30,13 +30,13 @@ def apply(document: dict[str, Any], environ: Mapping[str, str], reader: Reader) 
     belong to other tools and are left alone.
     """
     targets = _targets(document, environ)
-    sections = [f"HOSTPULSE_{'_'.join(path).upper()}_" for path in SECTIONS]
+    sections = tuple(f"{_variable(*path)}_" for path in SECTIONS)
     for name in sorted(environ):
         if name in targets:
             path, text = targets[name]
             _put(document, path, text(environ[name]))
             reader.variables[".".join(path)] = name
-        elif name.startswith(tuple(sections)):
+        elif name.startswith(sections):
             reader.fault(name, "this environment variable names no key of the configuration")
 
 
@@ -45,21 +45,25 @@ def _targets(
 ) -> dict[str, tuple[tuple[str, ...], Any]]:
     """Return variable → (path of its key, what makes the value of its text)."""
     sections = dict(SECTIONS)
-    found: dict[str, tuple[tuple[str, ...], Any]] = {"HOSTPULSE_DATA_DIR": (("data_dir",), str)}
+    found: dict[str, tuple[tuple[str, ...], Any]] = {_variable("data_dir"): (("data_dir",), str)}
     channels = document.get("channels")
     for name, body in channels.items() if isinstance(channels, dict) else ():
         if not isinstance(body, dict):
             continue
-        variable = f"HOSTPULSE_CHANNELS_{name}_KIND".upper()
+        variable = _variable("channels", name, "kind")
         found[variable] = (("channels", name, "kind"), str)
         kind = CHANNEL_KINDS.get(environ.get(variable, body.get("kind", "")))
         if kind is not None:
             sections["channels", name] = kind
     for path, section in sections.items():
         for key, item in keys_of(section).items():
-            variable = "HOSTPULSE_" + "_".join((*path, key)).upper()
-            found[variable] = ((*path, key), item.metadata["kind"].text)
+            found[_variable(*path, key)] = ((*path, key), item.metadata["kind"].text)
     return found
+
+
+def _variable(*path: str) -> str:
+    """Return the variable for a key, or what those of a section begin with."""
+    return "_".join(("HOSTPULSE", *path)).upper()
 
 
 def _put(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
