@@ -94,8 +94,10 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
     before: dict[str, Any] = {"folder": folder and folder["title"]}
     after: dict[str, Any] = {"folder": given["title"]}
     dry = module.check_mode
-    found = dashboards_there(client, given) if folder else {}
-    refuse_namesakes(client, given, found)
+    listed = client.call("GET", "/search", type="dash-db", limit=5000) if folder else ()
+    inside = [one for one in listed if one.get("folderUid") == given["uid"]]
+    found = dashboards_there(client, given, inside)
+    refuse_namesakes(client, given, inside, found)
     if before != after and not dry:
         write_folder(client, given, there=bool(folder))
     before["data source"], after["data source"] = datasource(module, client)
@@ -128,17 +130,17 @@ def write_folder(client: Client, given: dict[str, Any], *, there: bool) -> None:
         raise
 
 
-def refuse_namesakes(client: Client, given: dict[str, Any], found: dict[str, str]) -> None:
+def refuse_namesakes(
+    client: Client, given: dict[str, Any], inside: list[dict[str, Any]], found: dict[str, str]
+) -> None:
     """Refuse to write a dashboard where the folder has one of somebody else's with its title.
 
     Grafana would take ours for another version of theirs.
     """
     titles = {one["title"].lower() for one in given["dashboards"]}
     ours = {one["uid"] for one in given["dashboards"]} | found.keys()
-    for one in client.call("GET", "/search", type="dash-db", limit=5000):
-        if one.get("folderUid") != given["uid"] or one["uid"] in ours:
-            continue
-        if one["title"].lower() in titles:
+    for one in inside:
+        if one["uid"] not in ours and one["title"].lower() in titles:
             raise ServiceError(
                 f"{client.url} has in the folder {given['title']} a dashboard {one['title']!r} of"
                 f" somebody else's (uid {one['uid']}), and one of ours has that title; rename that"
@@ -176,17 +178,18 @@ def datasource(
     return before, wanted
 
 
-def dashboards_there(client: Client, given: dict[str, Any]) -> dict[str, str]:
-    """Return what the folder's dashboards that are ours were last saved as, by uid.
+def dashboards_there(
+    client: Client, given: dict[str, Any], inside: list[dict[str, Any]]
+) -> dict[str, str]:
+    """Return what those dashboards inside the folder that are ours were last saved as, by uid.
 
     A tag makes no dashboard ours: people give theirs the same one, or save ours as a copy. Ours are
     those that are wanted, and those of which a version has a message by this module.
     """
-    listed = client.call("GET", "/search", type="dash-db", tag=given["tag"], limit=5000)
     wanted = {one["uid"] for one in given["dashboards"]}
     found = {}
-    for one in listed:
-        if one.get("folderUid") == given["uid"]:
+    for one in inside:
+        if given["tag"] in one["tags"]:
             path = f"/dashboards/uid/{named(one['uid'])}/versions"
             answer = client.call("GET", path, limit=MOST_VERSIONS)
             # A list up to Grafana 10, later an object that holds one.

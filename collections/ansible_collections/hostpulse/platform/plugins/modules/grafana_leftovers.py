@@ -75,13 +75,16 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
         for point in document.get("contactPoints", ())
         for receiver in point["receivers"]
     }
-    rules = _ours(client, "alert-rules", prefix) - wanted_rules
-    receivers = _ours(client, "contact-points", prefix) - wanted_receivers
+    all_rules = client.call("GET", f"{PROVISIONING}/alert-rules")
+    rules = _ours(all_rules, prefix) - wanted_rules
+    points = client.call("GET", f"{PROVISIONING}/contact-points")
+    receivers = _ours(points, prefix) - wanted_receivers
     templates = _named(client, "templates", given["templates"]) - _names(document, "templates")
     times = _named(client, "mute-timings", given["mute_timings"]) - _names(document, "muteTimes")
     policy = client.call("GET", f"{PROVISIONING}/policies")
     resets = policy.get("provenance") == "file" and "policies" not in document
-    empty = None if wanted_rules else _emptied(client, given["rules_folder"], rules)
+    stay = [one for one in all_rules if one["uid"] not in rules]
+    empty = None if wanted_rules else _emptied(client, given["rules_folder"], stay)
     before = {
         "rules": sorted(rules),
         "receivers": sorted(receivers),
@@ -118,8 +121,7 @@ def _provision(client: Client, path: Path, gone: dict[str, Any]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _ours(client: Client, kind: str, prefix: str) -> set[str]:
-    found = client.call("GET", f"{PROVISIONING}/{kind}")
+def _ours(found: list[dict[str, Any]], prefix: str) -> set[str]:
     return {one["uid"] for one in found if str(one.get("uid", "")).startswith(prefix)}
 
 
@@ -137,18 +139,17 @@ def _each(key: str, values: set[str]) -> list[dict[str, Any]]:
     return [{"orgId": 1, key: value} for value in sorted(values)]
 
 
-def _emptied(client: Client, title: str, rules: set[str]) -> str | None:
-    """Return the uid of the folder if nothing is in it once these rules are gone."""
+def _emptied(client: Client, title: str, stay: list[dict[str, Any]]) -> str | None:
+    """Return the uid of the folder if nothing is in it once only these rules are left."""
     listed = client.call("GET", "/search", limit=5000)
     uid = next(
         (one["uid"] for one in listed if one["type"] == "dash-folder" and one["title"] == title),
         None,
     )
-    if uid is None or any(one.get("folderUid") == uid for one in listed):
+    has_some = any(one.get("folderUid") == uid for one in listed)
+    if uid is None or has_some or any(one["folderUID"] == uid for one in stay):
         return None
-    found = client.call("GET", f"{PROVISIONING}/alert-rules")
-    stays = any(one["folderUID"] == uid and one["uid"] not in rules for one in found)
-    return None if stays else str(uid)
+    return str(uid)
 
 
 def main() -> None:
