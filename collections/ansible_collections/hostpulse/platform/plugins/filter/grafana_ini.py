@@ -26,8 +26,10 @@ author: [hostpulse]
 EXAMPLES = r"""
 - name: Show a list as Grafana reads it
   ansible.builtin.debug:
-    msg: "{{ ({'auth.generic_oauth': {'scopes': ['openid', 'email']}} | hostpulse.platform.grafana_ini).sections }}"
-"""  # noqa: E501
+    msg: "{{ (given | hostpulse.platform.grafana_ini).sections }}"
+  vars:
+    given: {auth.generic_oauth: {scopes: [openid, email]}}
+"""
 
 RETURN = r"""
 _value:
@@ -44,6 +46,7 @@ SECRET = re.compile(r"(password|secret|token|secret_key|license_text)$", re.IGNO
 ELSEWHERE = ("$__file{", "$__env{", "$__vault{")
 SWITCHES = ("true", "false")  # use_refresh_token is no secret
 VARIABLE = "hostpulse_grafana_settings"
+SHAPE = "Write it as {log: {level: info}}."
 
 
 def grafana_ini(given: Any) -> dict[str, Any]:
@@ -51,10 +54,10 @@ def grafana_ini(given: Any) -> dict[str, Any]:
     sections: dict[str, dict[str, str]] = {}
     faults: list[str] = []
     if not isinstance(given, Mapping):
-        return {"sections": {}, "faults": [f"{VARIABLE} has no sections. {_shape()}"]}
+        return {"sections": {}, "faults": [f"{VARIABLE} has no sections. {SHAPE}"]}
     for section, values in given.items():
         if not isinstance(values, Mapping) or not NAME.fullmatch(str(section)):
-            faults.append(f"{VARIABLE} has [{section}], which is no section with keys. {_shape()}")
+            faults.append(f"{VARIABLE} has [{section}], which is no section with keys. {SHAPE}")
             continue
         sections[str(section)] = {}
         for key, value in values.items():
@@ -68,14 +71,10 @@ def grafana_ini(given: Any) -> dict[str, Any]:
     return {"sections": sections, "faults": faults}
 
 
-def _shape() -> str:
-    return "Write it as {log: {level: info}}."
-
-
 def _fault(key: str, value: Any) -> str:
     """Return what is wrong with a value, without the value: it may be a secret."""
     if not NAME.fullmatch(key):
-        return f"which is no key. {_shape()}"
+        return f"which is no key. {SHAPE}"
     members = value if isinstance(value, (list, tuple)) else [value]
     if any(isinstance(one, (Mapping, list, tuple)) or one is None for one in members):
         return (
