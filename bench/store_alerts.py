@@ -40,10 +40,7 @@ def transitions(host: int, begin_ms: int, end_ms: int) -> Iterator[Transition]:
             if now >= end_ms:
                 return
             if severity == "critical" and state == "firing":  # it is no warning any more
-                head = (
-                    f"alert,rule={rule},server_id={host_name(host)},severity=warning,state=firing"
-                )
-                yield Transition(now, head, {"change": -1.0})
+                yield Transition(now, _series(host, rule, "warning", state), {"change": -1.0})
             yield _transition(host, rule, (severity, state, change), now, (now - began) / 1000)
             now += rng.randrange(2 * WINDOW_MS, 6 * HOUR_MS)
 
@@ -52,10 +49,13 @@ def _transition(
     host: int, rule: str, step: tuple[str, str, float], now: int, held: float
 ) -> Transition:
     severity, state, change = step
-    name = f"alert,rule={rule},server_id={host_name(host)},severity={severity},state={state}"
     value = _RULES[rule] + (1 if state == "firing" else -3)
     fields = {"change": change, "duration_seconds": held, "threshold": _RULES[rule], "value": value}
-    return Transition(now, name, fields)
+    return Transition(now, _series(host, rule, severity, state), fields)
+
+
+def _series(host: int, rule: str, severity: str, state: str) -> str:
+    return f"alert,rule={rule},server_id={host_name(host)},severity={severity},state={state}"
 
 
 def raw(found: Iterator[Transition], begin_ms: int) -> list[str]:
