@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 CHOSEN: list[str] = ["web-01", "web-02"]
 CPU = "rule=cpu_usage,server_id=web-01,severity"
-OTHER = -1.5  # -1, of an alert that has another severity from then on, without anything else
 NONE = {"critical": "0", "warning": "0", "info": "0"}
 DISK = "rule=disk_usage,server_id=web-01,severity"
-# transitions (series, change, minutes ago), and what of them fires: times by rule, by severity
-CASES: dict[str, tuple[list[tuple[str, float, int]], dict[str, str], dict[str, str]]] = {
+# transitions (series, change, minutes ago; -1 of what fires is of an alert that has another
+# severity from then on), and what of them fires: times by rule, by severity
+CASES: dict[str, tuple[list[tuple[str, int, int]], dict[str, str], dict[str, str]]] = {
     "nothing ever did": ([], {}, {}),
     "it began": (
         [(f"{CPU}=warning,state=firing", 1, 5)],
@@ -33,7 +33,7 @@ CASES: dict[str, tuple[list[tuple[str, float, int]], dict[str, str], dict[str, s
     "it got worse": (
         [
             (f"{CPU}=warning,state=firing", 1, 9),
-            (f"{CPU}=warning,state=firing", OTHER, 5),
+            (f"{CPU}=warning,state=firing", -1, 5),
             (f"{CPU}=critical,state=firing", 1, 5),
         ],
         {"cpu_usage critical": "1"},
@@ -42,7 +42,7 @@ CASES: dict[str, tuple[list[tuple[str, float, int]], dict[str, str], dict[str, s
     "it began long ago and got worse": (
         [
             (f"{CPU}=warning,state=firing", 1, 9000),
-            (f"{CPU}=warning,state=firing", OTHER, 5),
+            (f"{CPU}=warning,state=firing", -1, 5),
             (f"{CPU}=critical,state=firing", 1, 5),
         ],
         {"cpu_usage critical": "1"},
@@ -72,7 +72,7 @@ CASES: dict[str, tuple[list[tuple[str, float, int]], dict[str, str], dict[str, s
         [
             (f"{DISK}=warning,state=firing", 1, 9000),
             (f"{DISK}=warning,state=firing", 1, 30),
-            (f"{DISK}=warning,state=firing", OTHER, 20),
+            (f"{DISK}=warning,state=firing", -1, 20),
             (f"{DISK}=critical,state=firing", 1, 20),
             (f"{DISK}=critical,state=resolved", -1, 5),
         ],
@@ -103,7 +103,8 @@ def test_what_fires_is_what_began_and_did_not_end(influxd: Influxd, case: str) -
     for series, change, minutes in transitions:
         at = now - minutes * 60_000
         if at > now - HOUR_MS:
-            fields = "change=-1" if change == OTHER else f"change={change},duration_seconds=60"
+            has_other = change < 0 and series.endswith("state=firing")
+            fields = f"change={change}" + ("" if has_other else ",duration_seconds=60")
             influxd.write(names[RAW], f"alert,{series} {fields} {at}")
         else:
             fields = f"change_sum={change},duration_seconds_last=60"
