@@ -63,7 +63,7 @@ def test_an_outage_of_the_store_loses_nothing_and_delays_nothing_new(tmp_path: P
             live_through_outage(site, reader, returning)
             influxd.resume()
             returned_ms = SYSTEM.now_ms()
-            polls, drain_ms = watch_drain(site, influxd, returned_ms)
+            polls = watch_drain(site, influxd, returned_ms)
         site.await_shipped()
         peak = peak_mib(shipper.pid)
         servers = site.get("/api/v1/servers?limit=500", reader)[1]["servers"]
@@ -82,9 +82,7 @@ def test_an_outage_of_the_store_loses_nothing_and_delays_nothing_new(tmp_path: P
     live = {server_id: systems[server_id] for server_id in keys}
     late_ms = max(delays(polls, live, returned_ms))
     log.info("new samples at most %.1f s late, shipper %.0f MiB", late_ms / 1000, peak)
-    # On a machine busy with other tests everything takes longer, draining like the rest; what
-    # waits for its turn behind the backlog is as late as that takes.
-    assert late_ms <= max(INTERVAL_MS, drain_ms / 2), f"drained in {drain_ms} ms"
+    assert late_ms <= INTERVAL_MS
     assert peak <= RSS_MIB
 
 
@@ -127,10 +125,8 @@ def send_spool(site: Site, server_id: str, key: str) -> None:
         assert answer.json()["accepted"] == BATCH
 
 
-def watch_drain(
-    site: Site, influxd: Influxd, returned_ms: int
-) -> tuple[list[tuple[int, Newest]], int]:
-    """Return (time, newest stored) of many moments until all that waited is stored, and the ms."""
+def watch_drain(site: Site, influxd: Influxd, returned_ms: int) -> list[tuple[int, Newest]]:
+    """Return (time, newest stored) of many moments until all that waited is stored."""
     waited = site.newest_entry()
     polls: list[tuple[int, Newest]] = []
     drained_ms = 0
@@ -142,7 +138,7 @@ def watch_drain(
             log.info("drained up to %d in %.1f s", waited, (drained_ms - returned_ms) / 1000)
         assert drained_ms or now_ms < returned_ms + DRAIN_SECONDS * 1000, "still not drained"
         time.sleep(0.2)
-    return polls, drained_ms - returned_ms
+    return polls
 
 
 def delays(
