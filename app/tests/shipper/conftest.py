@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 WINDOW = 300_000
+MINUTE = 60_000
 
 
 class FlakyStore:
@@ -163,6 +165,29 @@ class Bench:
             Query(None, "cpu", (), (), 0, 2 * T0, step_ms, aggregate, raw_from_ms)
         )
         return {one.server_id: list(one.points) for one in found}
+
+
+def pile_up(bench: Bench, requests: int, *, server: str = "late", each: int = 100) -> None:
+    """Let requests of ``each`` points wait for a minute."""
+    for first in range(1, requests * each, each):
+        bench.send(*range(first, first + each), server=server)
+    bench.clock.ms += MINUTE
+
+
+def spans(bench: Bench) -> list[tuple[int, int]]:
+    """Return what the books say has gone ahead."""
+    with closing(sqlite3.connect(bench.directory / "shipper.db")) as connection:
+        return connection.execute("SELECT after, last FROM ahead").fetchall()
+
+
+def drain(bench: Bench, shipper: Shipper) -> None:
+    """Turn until the journal is empty."""
+    for _ in range(200):
+        shipper.turn()
+        bench.clock.ms += 5000
+        if not bench.journal.stats().entries:
+            return
+    pytest.fail("it does not drain")
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app.tests.shipper.conftest import Bench, FlakyStore
+from app.tests.shipper.conftest import MINUTE, T0, Bench, FlakyStore, drain, pile_up, spans
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hostpulse_server.errors import (
     StoreFailedError,
     StoreRejectedError,
-    StoreUnavailableError,
 )
 from hostpulse_server.journal import Journal
 from hostpulse_server.shipper.books import Books
@@ -26,32 +25,6 @@ if TYPE_CHECKING:
 
     from hostpulse_server.shipper.loop import Shipper
     from hostpulse_server.store.base import StorePoint
-
-MINUTE = 60_000
-T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
-
-
-def pile_up(bench: Bench, requests: int, *, server: str = "late", each: int = 100) -> None:
-    """Let requests of ``each`` points wait for a minute."""
-    for first in range(1, requests * each, each):
-        bench.send(*range(first, first + each), server=server)
-    bench.clock.ms += MINUTE
-
-
-def spans(bench: Bench) -> list[tuple[int, int]]:
-    """Return what the books say has gone ahead."""
-    with closing(sqlite3.connect(bench.directory / "shipper.db")) as connection:
-        return connection.execute("SELECT after, last FROM ahead").fetchall()
-
-
-def drain(bench: Bench, shipper: Shipper) -> None:
-    """Turn until the journal is empty."""
-    for _ in range(200):
-        shipper.turn()
-        bench.clock.ms += 5000
-        if not bench.journal.stats().entries:
-            return
-    pytest.fail("it does not drain")
 
 
 def test_what_arrives_now_overtakes_a_backlog(bench: Bench) -> None:
@@ -122,80 +95,6 @@ def test_a_restart_goes_on_in_both_lanes(bench: Bench) -> None:
     assert sum(bench.store.batches) - shipped == 12_000 - 10_000
     assert len(bench.stored()["late"]) == 12_000
     assert bench.seen.ledger("late")[0].missing == 0
-
-
-def test_a_second_outage_while_draining_is_overtaken_too(bench: Bench) -> None:
-    """The live lane fell behind itself: newer entries pass it, and all of both arrives."""
-    bench.config = type(bench.config)(max_batch_points=1000)
-    pile_up(bench, 60)
-    shipper = bench.shipper()
-    shipper.turn()
-    bench.send(*range(1, 101), server="live")
-    shipper.turn()
-    bench.store.down = True
-    for first in range(101, 5001, 100):
-        bench.send(*range(first, first + 100), server="live")
-        bench.clock.ms += 2000
-        shipper.turn()
-    bench.store.down = False
-    bench.clock.ms += 10_000
-    shipper.turn()
-    bench.send(1, server="newest")
-    shipper.turn()
-    bench.clock.ms += 5000
-    shipper.turn()
-    assert bench.stored()["newest"]
-    assert len(spans(bench)) == 2
-    assert len(bench.stored()["live"]) < 5000
-    drain(bench, shipper)
-    assert len(bench.stored()["live"]) == 5000
-    assert bench.seen.ledger("live")[0].missing == 0
-
-
-def test_what_arrives_after_the_return_of_the_store_is_not_overtaken(bench: Bench) -> None:
-    """It was, if the first attempt found the live lane late: it waited for the whole backlog."""
-    shipper = bench.shipper()
-    bench.store.down = True
-    pile_up(bench, 300)
-    shipper.turn()
-    bench.send(1, server="before")
-    for _ in range(20):  # until the live lane has failed, too
-        bench.clock.ms += 1000
-        shipper.turn()
-    for first in range(1, 301, 100):  # more than the small batch that tries the store
-        bench.send(*range(first, first + 100), server="between")
-    bench.store.down = False
-    bench.send(1, server="after")
-    bench.clock.ms += MINUTE  # past any backoff, and late by any measure
-    for _ in range(3):
-        shipper.turn()
-    assert bench.stored()["after"]
-    assert bench.stored()["between"]
-    assert len(bench.stored()["late"]) < 30_000
-    drain(bench, shipper)
-    assert len(bench.stored()["late"]) == 30_000
-
-
-def test_after_the_return_of_the_store_many_batches_arrive_in_order(bench: Bench) -> None:
-    """What came since the last attempt is more than a batch: the rest of it is no backlog yet."""
-    bench.config = type(bench.config)(max_batch_points=1000)
-    shipper = bench.shipper()
-    bench.store.down = True
-    pile_up(bench, 100)
-    for _ in range(20):
-        bench.send(1, server="before")
-        bench.clock.ms += 1000
-        shipper.turn()
-    for first in range(1, 3001, 100):
-        bench.send(*range(first, first + 100), server="live")
-    bench.store.down = False
-    bench.clock.ms += 10_000
-    for _ in range(6):
-        shipper.turn()
-    assert len(bench.stored()["live"]) == 3000
-    assert len(bench.stored()["late"]) < 10_000
-    drain(bench, shipper)
-    assert len(bench.stored()["late"]) == 10_000
 
 
 def test_a_batch_that_nobody_takes_does_not_hold_up_the_live_lane(bench: Bench) -> None:
@@ -380,41 +279,3 @@ def die(shipper: Shipper, owner: Any, step: str) -> None:
         pass
     finally:
         setattr(owner, step, real)
-
-
-def test_while_the_store_is_away_the_journal_holds_what_waits(bench: Bench) -> None:
-    """Only the first write that fails is a large one; once the store is back they are again."""
-    pile_up(bench, 300)
-    shipper = bench.shipper()
-    tried: list[int] = []
-
-    def refuse(points: Sequence[StorePoint]) -> None:
-        tried.append(len(points))
-        raise StoreUnavailableError("away")
-
-    bench.store.before_write = refuse
-    for _ in range(20):
-        shipper.turn()
-        bench.clock.ms += 11_000
-    assert tried[0] == 5000
-    assert len(tried) >= 20
-    assert max(tried[1:]) <= bench.config.batch_points
-    bench.store.before_write = lambda _: None
-    drain(bench, shipper)
-    assert len(bench.stored()["late"]) == 30_000
-    assert bench.store.batches.count(5000) == 5
-
-
-def test_a_store_that_is_back_gets_a_small_batch_at_once(bench: Bench) -> None:
-    """The time that a batch waits for more does not begin anew with every try."""
-    bench.config = type(bench.config)(max_backoff=1.0)
-    bench.send(1)
-    shipper = bench.shipper()
-    bench.store.down = True
-    bench.flush(shipper)
-    bench.clock.ms += 1000
-    shipper.turn()
-    bench.store.down = False
-    bench.clock.ms += 1000
-    shipper.turn()
-    assert bench.store.batches == [1]
