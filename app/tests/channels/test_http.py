@@ -329,7 +329,7 @@ def test_a_message_has_a_connection_of_its_own() -> None:
     def talk(connection: socket.socket) -> None:
         calls.append(connection.recv(4096))
         connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
-        time.sleep(0.2)
+        time.sleep(0.2)  # the second message comes while this connection is still open
 
     with listener(talk) as url:
         one = poster(url)
