@@ -25,8 +25,10 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ansible-lint
 
 .PHONY: engines
-engines: setup ## the servers that tests run against, built from source where their vendors do not answer
-	@engines/get influxdb grafana
+engines: setup ## the servers that tests run against: influxd, built where its vendor does not answer; a Grafana, if one is had
+	@engines/get influxdb
+	@grafana=$$(engines/get --optional grafana) && \
+	  echo "$${grafana:-no Grafana is had: tests that need a real one are not run; name an archive in HOSTPULSE_GRAFANA_ARCHIVE}"
 
 .PHONY: dashboards
 dashboards: setup ## write grafana/dashboards anew from their generator

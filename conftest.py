@@ -11,6 +11,8 @@ from engines.influxdb.local import Influxd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["tests.real_grafana"]
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

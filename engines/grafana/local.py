@@ -55,7 +55,7 @@ class Grafana(LocalServer):
         """
         server = cls(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        nothing = unpacked("grafana") / "conf" / "provisioning"
+        nothing = server.home() / "conf" / "provisioning"
         server._configure(provisioning or nothing, settings or {})
         try:
             server.resume()
@@ -67,9 +67,13 @@ class Grafana(LocalServer):
             server.resume()
         return server
 
+    def home(self) -> Path:
+        """Return the top folder of what is run."""
+        return unpacked("grafana")
+
     def command(self) -> Sequence[str | Path]:
         """Return what to run."""
-        home = unpacked("grafana")
+        home = self.home()
         config = self.directory / "grafana.ini"
         return [home / "bin/grafana", "server", f"--homepath={home}", f"--config={config}"]
 

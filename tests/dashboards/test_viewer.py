@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from engines.grafana.local import Grafana
     from engines.influxdb.local import Influxd
 
+pytestmark = pytest.mark.grafana
+
 RAW, ROLLUP, FOREIGN = "viewed_raw", "viewed_rollup", "viewed_by_nobody"
 VERA = ("vera", "a-long-password")
 UTILITIES = "ansible_collections.hostpulse.platform.plugins.module_utils"

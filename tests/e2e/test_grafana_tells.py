@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from engines.influxdb.local import Influxd
 from tests.e2e.services import wait_until
 from tests.e2e.telling import rules_of, telling
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.grafana.local import Grafana
+
+pytestmark = pytest.mark.grafana
 
 PACK = (ROOT / "roles/hostpulse_server/files/rules/hostpulse.yml").read_text(encoding="utf-8")
 # It fires with the first evaluation instead of after five minutes; another host has its own limit.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from engines.grafana.local import Grafana
 
+pytestmark = pytest.mark.grafana
+
 HOST = "web-01"
 RULES = """\
 rules:

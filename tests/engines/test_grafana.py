@@ -1,4 +1,4 @@
-"""The Grafana that tests run against: its archive has the vendor's shape, and it does real work."""
+"""A real Grafana: its archive has the shape that the role installs, and it does real work."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engines.influxdb.local import Influxd
+
+pytestmark = pytest.mark.grafana
 
 GET = Path(__file__).parents[2] / "engines" / "get"
 UID = "engine-test"
@@ -47,14 +49,15 @@ def grafana(influxd: Influxd, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_the_archive_has_the_shape_that_the_role_installs() -> None:
-    """One folder with the program, the defaults and the public files, owned by root."""
+    """One folder with the program, the defaults, the public files and the version."""
     got = subprocess.run([sys.executable, GET, "grafana"], stdout=subprocess.PIPE, check=True)
     with tarfile.open(got.stdout.decode().strip()) as packed:
         names = [Path(name) for name in packed.getnames()]
         (program,) = (entry for entry in packed if entry.name.endswith("/bin/grafana"))
     assert len({name.parts[0] for name in names}) == 1
-    inside = {str(name.relative_to(name.parts[0])) for name in names}
-    assert {"conf/defaults.ini", "conf/provisioning", "public/views/index.html"} <= inside
+    files = [name.relative_to(name.parts[0]) for name in names]
+    inside = {str(name) for file in files for name in (file, *file.parents)}
+    assert {"conf/defaults.ini", "conf/provisioning", "public", "VERSION"} <= inside
     assert program.mode & 0o111
 
 
