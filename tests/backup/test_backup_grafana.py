@@ -7,14 +7,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from engines.grafana.local import ADMIN, Grafana
+from engines.grafana.local import ADMIN
 from hostpulse_backup import drill, files, manifest, settings
 from hostpulse_backup.errors import DamagedError
 from hostpulse_backup.restore import Restore
 from tests.backup.hosts import ME, Host
+from tests.servers.grafana_api.local import SERVERS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from engines.grafana.local import Grafana
 
 
 def having(root: Path, data_dir: Path) -> Host:
@@ -26,9 +29,12 @@ def having(root: Path, data_dir: Path) -> Host:
     return host
 
 
-def test_what_people_made_in_grafana_is_there_after_a_loss(tmp_path: Path) -> None:
-    """Copied while it runs; a Grafana on the restored database knows folders and passwords."""
-    with Grafana.start(tmp_path / "old") as grafana:
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_people_made_in_grafana_is_there_after_a_loss(
+    server: type[Grafana], tmp_path: Path
+) -> None:
+    """Copied while it runs; one on the restored database knows folders and passwords."""
+    with server.start(tmp_path / "old") as grafana:
         grafana.api("POST", "/api/folders", {"uid": "theirs", "title": "Theirs"})
         host = having(tmp_path / "host", tmp_path / "old" / "data")
         made = host.create()
@@ -37,7 +43,7 @@ def test_what_people_made_in_grafana_is_there_after_a_loss(tmp_path: Path) -> No
     drill.drill(host.settings(), host.folder(made), host.told.append)
     bare = Host(tmp_path / "host", grafana=settings.Grafana(tmp_path / "new/data", "x.service", ME))
     Restore(bare.settings(), host.folder(made), bare.told.append).run(over=True)
-    with Grafana.start(tmp_path / "new") as restored:
+    with server.start(tmp_path / "new") as restored:
         login = (ADMIN, password)
         (folder,) = restored.api("GET", "/api/folders", login=login)
         assert folder["uid"] == "theirs"

@@ -39,6 +39,18 @@ def telling(
     folder: Path, influxd: Influxd, url: str, rules: dict[str, str], **given: Any
 ) -> Iterator[Grafana]:
     """Give it running: it reads the raw bucket, and its channel leads to ``url``."""
+    with Grafana.start(
+        folder / "grafana",
+        provisioning=provision(folder, influxd, url, rules, **given),
+        settings=_SOON,
+    ) as grafana:
+        yield grafana
+
+
+def provision(
+    folder: Path, influxd: Influxd, url: str, rules: dict[str, str], **given: Any
+) -> Path:
+    """Write the role's provisioning of data source and alerting; return its folder."""
     client = {"url": influxd.url, "org": ORG, "ca_file": ""}
     known = {
         **GIVEN,
@@ -48,7 +60,7 @@ def telling(
         "role_path": str(ROOT / "roles" / ROLE),
         **given,
     }
-    (folder / "alerting").mkdir(parents=True)
+    (folder / "alerting").mkdir(parents=True, exist_ok=True)
     (folder / "datasources").mkdir()
     (folder / "influxdb_grafana_token").write_text(influxd.operator_token)
     (folder / SECRET).write_text(f"{url}\n")
@@ -57,8 +69,7 @@ def telling(
     for group in made["groups"]:
         group["interval"] = _EVERY
     (folder / "alerting/hostpulse.json").write_text(json.dumps(made))
-    with Grafana.start(folder / "grafana", provisioning=folder, settings=_SOON) as grafana:
-        yield grafana
+    return folder
 
 
 def rules_of(grafana: Grafana) -> list[dict[str, Any]]:

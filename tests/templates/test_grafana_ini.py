@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.grafana.local import Grafana
+from tests.policy.estate import ROOT
+from tests.servers.grafana_api.local import SERVERS
+from tests.servers.grafana_api.settings import parse
 from tests.templates.render import render
 from tests.templates.test_grafana_refusals import refused
 from tests.templates.test_grafana_templates import BESIDE
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from engines.grafana.local import Grafana
 
+HERE = Path(__file__).parent
 FILE = "$__file{/run/credentials/hostpulse-grafana.service/oidc}"
 GIVEN: dict[str, Any] = {
     "scopes": ["openid", "email"],
@@ -27,7 +31,8 @@ GIVEN: dict[str, Any] = {
 }
 
 
-def test_grafana_reads_what_was_meant(tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_is_written_is_read_as_it_was_meant(server: type[Grafana], tmp_path: Path) -> None:
     """Lists as its own splitting takes them, nothing for null, and no value cut at a sign."""
     text = render(
         "hostpulse_grafana",
@@ -38,7 +43,7 @@ def test_grafana_reads_what_was_meant(tmp_path: Path) -> None:
     lines = text.split("[auth.generic_oauth]\n")[1].split("\n\n")[0].splitlines()
     written = dict(line.split(" = ", 1) for line in lines)
     assert "auth_url" not in written
-    with Grafana.start(tmp_path / "grafana", settings={"auth.generic_oauth": written}) as grafana:
+    with server.start(tmp_path / "grafana", settings={"auth.generic_oauth": written}) as grafana:
         found = grafana.api("GET", "/api/admin/settings")["auth.generic_oauth"]
     assert {key: found[key] for key in written} == {
         "scopes": "openid,email",
@@ -50,6 +55,26 @@ def test_grafana_reads_what_was_meant(tmp_path: Path) -> None:
         "team_ids": "1,2",
         "name": GIVEN["name"],
     }
+
+
+def test_the_whole_file_is_as_it_was_looked_through() -> None:
+    """A line that changes is a change of what is in force on a host; so is one that goes."""
+    given = {"hostpulse_grafana_settings": {"smtp": {"enabled": True, "host": "mail:25"}}}
+    text = render("hostpulse_grafana", "grafana.ini.j2", **BESIDE, **given)
+    assert text == (HERE / "golden/grafana.ini").read_text(encoding="utf-8")
+
+
+def test_every_setting_of_ours_is_one_that_grafana_documents() -> None:
+    """It passes over one that it does not know, such as a misspelt one, without a word."""
+    documented = parse((ROOT / "tests/servers/grafana_api/defaults.ini").read_text("utf-8"))
+    ours = parse(render("hostpulse_grafana", "grafana.ini.j2", **BESIDE))
+    unknown = {
+        f"[{section}] {key}"
+        for section, values in ours.items()
+        for key in values
+        if key not in documented.get(section, ())
+    }
+    assert not unknown
 
 
 def test_null_leaves_a_setting_of_ours_to_grafana() -> None:

@@ -18,11 +18,12 @@ import pytest
 from ansible.module_utils import _internal
 from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
-from engines.grafana.local import Grafana
+from tests.servers.grafana_api.local import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from engines.grafana.local import Grafana
     from engines.influxdb.local import Influxd
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -167,10 +168,12 @@ def estate(
     return Estate(influxd, tmp_path, capsys)
 
 
-@pytest.fixture(scope="session")
-def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
-    """Give a running Grafana that tests share, each with names of its own."""
-    with Grafana.start(tmp_path_factory.mktemp("grafana")) as server:
+@pytest.fixture(scope="session", params=SERVERS)
+def grafana(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Grafana]:
+    """Give a running server that tests share, each with names of its own."""
+    with request.param.start(tmp_path_factory.mktemp("grafana")) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""What provisioning files no longer have goes out of a real Grafana; what people made stays."""
+"""What provisioning files no longer have goes out of Grafana; what people made stays."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.grafana.local import Grafana
 from tests.e2e.telling import GIVEN, ROLE, SECRET
 from tests.policy.estate import ROOT, load
+from tests.servers.grafana_api.local import SERVERS
 from tests.templates.render import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from engines.grafana.local import Grafana
+
 TASKS = load(ROOT / "roles" / ROLE / "tasks/own.yml")
 MODULE = "hostpulse.platform.grafana_leftovers"
 (OURS,) = (task[MODULE] for task in TASKS if MODULE in task)
 CLIENT = {"url": "http://127.0.0.1:1", "org": "o", "bucket_raw": "raw", "bucket_rollup": "rollup"}
+
+SOURCE = {"name": "hostpulse", "uid": "hostpulse", "type": "influxdb", "access": "proxy"}
+DATA_SOURCES = {"apiVersion": 1, "datasources": [SOURCE]}
 
 
 def provisioned(folder: Path, mode: str) -> dict[str, Any]:
@@ -41,15 +46,18 @@ def provisioning(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the folder of provisioning files."""
     folder = tmp_path_factory.mktemp("provisioning")
     (folder / "alerting").mkdir()
+    (folder / "datasources").mkdir()
     (folder / SECRET).write_text("http://127.0.0.1:1/hook\n")
+    (folder / "datasources/hostpulse.json").write_text(json.dumps(DATA_SOURCES))
     provisioned(folder, "watchdog")
     return folder
 
 
-@pytest.fixture(scope="module")
-def grafana(provisioning: Path) -> Iterator[Grafana]:
-    """Give a Grafana that tells what the watchdog finds."""
-    with Grafana.start(provisioning / "grafana", provisioning=provisioning) as server:
+@pytest.fixture(scope="module", params=SERVERS)
+def grafana(request: pytest.FixtureRequest, provisioning: Path) -> Iterator[Grafana]:
+    """Give a server that has the watchdog's rules."""
+    folder = provisioning / request.param.name
+    with request.param.start(folder, provisioning=provisioning) as server:
         yield server
 
 

@@ -1,4 +1,7 @@
-"""What the modules for Grafana make of a real one, and that they leave the rest alone."""
+"""What the modules make in Grafana, and that they leave the rest alone.
+
+Against a stand-in of its interface, and against a real one where an archive is had.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.server import EngineError, unpacked
+from engines.server import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,7 +177,7 @@ def test_another_token_reaches_the_data_source(desk: Any, tmp_path: Path) -> Non
 
 def test_the_administrators_password_becomes_the_one_kept(desk: Any) -> None:
     """Whatever it was before; it is on no command line and in no message."""
-    home = unpacked("grafana")
+    home = desk.grafana.home()
     config = desk.grafana.directory / "grafana.ini"
     command = [
         str(home / "bin/grafana"), "cli", "--homepath", str(home), "--config", str(config),

@@ -1,0 +1,38 @@
+"""The stand-in on loopback, started and asked as a real Grafana is in tests.
+
+    with StandIn.start(directory, provisioning=folder) as server:
+        server.api("GET", "/api/datasources")
+
+A test of what both do takes ``SERVERS`` as its parameters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+from engines.grafana.local import Grafana
+from tests.servers.grafana_api.archive import lay_out
+from tests.servers.grafana_api.server import VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class StandIn(Grafana):
+    """What the test archive holds, laid out in the server's directory."""
+
+    name: ClassVar[str] = "stand-in"
+
+    def home(self) -> Path:
+        """Return the top folder of what is run."""
+        top = self.directory / "program"
+        if not top.exists():
+            lay_out(top, VERSION)
+        return top
+
+
+SERVERS = [
+    pytest.param(StandIn, id="stand-in"),
+    pytest.param(Grafana, id="real", marks=pytest.mark.grafana),
+]
