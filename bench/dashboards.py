@@ -16,14 +16,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import requests
 from bench import store_history
 from bench.report import Row, insert, save, table
 from bench.store_data import DAY_MS
 from bench.store_files import forget
-from engines.influxdb.local import ORG
-from tests.dashboards import frontend
+from tests.dashboards.annotated_csv import tables
 from tests.dashboards.committed import dashboards
+from tests.dashboards.datasource import FluxDataSource, View
 from tests.e2e.influx import RAW, ROLLUP
 
 if TYPE_CHECKING:
@@ -31,75 +30,48 @@ if TYPE_CHECKING:
 
     from bench.store_history import History
     from tests.dashboards.committed import Dashboard, Question
+    from tests.dashboards.datasource import Query
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SPANS = {"1 day": DAY_MS, "7 days": 7 * DAY_MS, "30 days": 30 * DAY_MS}
 BAR_MS = 300.0
 BARRED = ("hostpulse-overview", "7 days")
 WARM_RUNS = 3
-PATIENCE_SECONDS = 60.0
 
 
-class Asker:
-    """Asks an influxd as Grafana does, about one span."""
+class Timer:
+    """Times what a dashboard asks about one span, up to the end of a history."""
 
     def __init__(self, history: History, span_ms: int) -> None:
         self.influxd = history.influxd
         self.stop_ms = history.end_ms
         self.span_ms = span_ms
-        self.variables: dict[str, str | list[str]] = {}
         kept = (ROLLUP,) if span_ms > DAY_MS else (RAW, ROLLUP)
-        self._token = self.influxd.token(read=[self._bucket(name) for name in kept])
+        token = self.influxd.token(read=[self._bucket(name) for name in kept])
+        self._source = FluxDataSource(self.influxd.url, token, now_ms=self.stop_ms)
 
-    def choose(self, dashboard: Dashboard) -> None:
-        """Set variables as they are when a dashboard is opened: all, or the first there is."""
-        self.variables = {"datasource": "hostpulse"}
-        for one in dashboard.variables():
-            if one["type"] == "query":
-                found = self.rows(self.flux(one["query"], 1))
-                values = sorted(row.rpartition(",")[2] for row in found)
-                choice = frontend.ALL if one["includeAll"] else values[0]
-                self.variables[one["name"]] = frontend.chosen(one, values, choice)
+    def view(self, dashboard: Dashboard) -> View:
+        """Open a dashboard."""
+        return View(self._source, dashboard, self.span_ms, self.stop_ms)
 
-    def ask(self, question: Question, rounds: int) -> tuple[float, float]:
+    def time(self, view: View, question: Question, rounds: int) -> tuple[float, float]:
         """Return milliseconds cold and warm; raise RuntimeError where nothing is found."""
-        points = question.points or 1
-        every = frontend.interval_ms(self.span_ms, points, question.interval_ms)
-        flux = self.flux(question.flux, every)
+        query = view.query(question)
         cold, warm = [], []
         for _ in range(rounds):
             self.influxd.stop()
             forget(self.influxd.directory)
             self.influxd.resume()
-            cold.append(self._timed(flux))
-            warm += [self._timed(flux) for _ in range(WARM_RUNS)]
+            cold.append(self._timed(query))
+            warm += [self._timed(query) for _ in range(WARM_RUNS)]
         return statistics.median(cold), statistics.median(warm)
 
-    def flux(self, text: str, every_ms: int) -> str:
-        """Return a query as InfluxDB gets it."""
-        filled = frontend.filled(text, self.variables)
-        start = self.stop_ms - self.span_ms
-        return frontend.timed(filled, start, self.stop_ms, every_ms, self.stop_ms)
-
-    def rows(self, flux: str) -> list[str]:
-        """Return the rows of all tables."""
-        answer = requests.post(
-            f"{self.influxd.url}/api/v2/query?org={ORG}",
-            json={"query": flux, "type": "flux"},
-            headers={"Authorization": f"Token {self._token}"},
-            timeout=PATIENCE_SECONDS,
-        )
-        if answer.status_code != requests.codes.ok:
-            raise RuntimeError(f"{answer.status_code} {answer.text[:500]} to\n{flux}")
-        lines = answer.text.split("\r\n")
-        return [line for line in lines if line and not line.startswith(",result,table")]
-
-    def _timed(self, flux: str) -> float:
+    def _timed(self, query: Query) -> float:
         began = time.perf_counter()
-        found = self.rows(flux)
+        answer = self._source.post(query)
         took = (time.perf_counter() - began) * 1000
-        if not found:
-            raise RuntimeError(f"nothing is found by\n{flux}")
+        if next(tables(answer), None) is None:
+            raise RuntimeError(f"nothing is found by\n{query.flux}")
         return took
 
     def _bucket(self, name: str) -> str:
@@ -129,12 +101,12 @@ class Took(NamedTuple):
 def measure(history: History, rounds: int, only: str) -> Iterator[Took]:
     """Yield the times of all that asks something."""
     for span, length in SPANS.items():
-        asker = Asker(history, length)
+        timer = Timer(history, length)
         for dashboard in dashboards():
             if only in dashboard.name:
-                asker.choose(dashboard)
+                view = timer.view(dashboard)
                 for owner, questions in dashboard.asking():
-                    times = [asker.ask(question, rounds) for question in questions]
+                    times = [timer.time(view, question, rounds) for question in questions]
                     cold, warm = (sum(column) for column in zip(*times, strict=True))
                     yield Took(dashboard.name, span, owner, cold, warm)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 FOLDER = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
 
@@ -77,6 +78,13 @@ def asked_by(panel: dict[str, Any]) -> Iterator[Question]:
             _milliseconds(panel["interval"]),
             panel["maxDataPoints"],
         )
+
+
+def overrides(matcher: Mapping[str, Any], column: str) -> bool:
+    """Return whether a panel's override with this matcher is for a column of this name."""
+    if matcher["id"] == "byRegexp":
+        return re.search(matcher["options"].strip("/"), column) is not None
+    return bool(matcher["id"] == "byName" and matcher["options"] == column)
 
 
 def dashboards() -> list[Dashboard]:

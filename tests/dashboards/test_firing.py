@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.dashboards import frontend
 from tests.dashboards.committed import dashboards
+from tests.dashboards.interpolation import Macros, expand, interpolate
 from tests.e2e.influx import RAW, ROLLUP
 
 if TYPE_CHECKING:
@@ -112,10 +112,10 @@ def test_what_fires_is_what_began_and_did_not_end(influxd: Influxd, case: str) -
     found = {}
     for question in OVERVIEW.questions():
         if question.owner in ("Firing alerts A", "Alerts firing by severity A"):
-            flux = frontend.filled(question.flux, {"server": CHOSEN})
+            flux = interpolate(question.flux, {"server": CHOSEN})
             for name, ours in names.items():
                 flux = flux.replace(f'"{name}"', f'"{ours}"')
-            answer = influxd.query(frontend.timed(flux, now - HOUR_MS, now, 10_000, now))
+            answer = influxd.query(expand(flux, Macros(now - HOUR_MS, now, 10_000)))
             found[question.owner] = list(csv.DictReader(io.StringIO(answer.strip())))
     rows = found["Firing alerts A"]
     assert {f"{row['rule']} {row['severity']}": row["firing"] for row in rows} == rules

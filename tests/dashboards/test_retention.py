@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.dashboards import frontend
 from tests.dashboards.committed import dashboards
+from tests.dashboards.interpolation import Macros, expand, interpolate
 from tests.e2e.influx import RAW, ROLLUP
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def test_what_is_no_longer_there_raw_is_read_from_rollups(
     influxd.write(names[RAW], f"{head} used_percent=11 {at}")
     influxd.write(names[ROLLUP], f"{head} used_percent_mean=22 {at}")
     (question,) = (one for one in OVERVIEW.questions() if one.owner == "Memory of all servers A")
-    flux = frontend.filled(question.flux, {"server": ["web-01"]})
+    flux = interpolate(question.flux, {"server": ["web-01"]})
     for old, new in names.items():
         flux = flux.replace(f'"{old}"', f'"{new}"')
     assert "retention = 7d\n" in flux
     flux = flux.replace("retention = 7d", f"retention = {retention}")
-    answer = influxd.query(frontend.timed(flux, at - 3 * HOUR_MS, at + 3 * HOUR_MS, 60_000, now))
+    answer = influxd.query(expand(flux, Macros(at - 3 * HOUR_MS, at + 3 * HOUR_MS, 60_000)))
     assert f",{read}," in answer.replace("\r\n", ",\n")

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.dashboards import frontend
 from tests.dashboards.committed import dashboards
+from tests.dashboards.interpolation import Macros, expand, interpolate
 from tests.e2e.influx import RAW
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def asked(influxd: Influxd, owner: str, lines: list[str], servers: list[str]) ->
     influxd.bucket(bucket)
     for number, line in enumerate(lines):
         influxd.write(bucket, f"{line} {now - (len(lines) - number) * 10_000}")
-    flux = frontend.filled(QUESTIONS[owner], {"server": servers})
+    flux = interpolate(QUESTIONS[owner], {"server": servers})
     flux = flux.replace(f'"{RAW}"', f'"{bucket}"')
-    answer = influxd.query(frontend.timed(flux, now - HOUR_MS, now, MINUTE_MS, now))
+    answer = influxd.query(expand(flux, Macros(now - HOUR_MS, now, MINUTE_MS)))
     rows = csv.DictReader(io.StringIO(answer.strip()))
     return [
         f"{row.get('server_id') or ''} {row['_value']}".strip() for row in rows if row["_value"]

@@ -10,6 +10,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
+from tests.dashboards.annotated_csv import QueryError
 from tests.servers.grafana_api import alert_files, flux
 from tests.servers.grafana_api.api import (
     ADMIN,
@@ -165,7 +166,7 @@ def _fault(call: Call, rule: Document) -> str:
         text = flux.filled(model["query"], start, end, model.get("intervalMs", 1000), source)
         try:
             flux.frames(source, text)
-        except flux.QueryError as error:
+        except QueryError as error:
             return str(error)
     return ""
 

@@ -19,6 +19,8 @@ from tests.servers.grafana_api.server import VERSION
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "tests/servers/grafana_api"
+# How queries are filled in and answers read, as in tests of the dashboards.
+SHARED = ("tests/dashboards/annotated_csv.py", "tests/dashboards/interpolation.py")
 PROGRAM = """\
 #!/usr/bin/python3
 import runpy, sys
@@ -41,6 +43,9 @@ PROVISIONED = ("access-control", "alerting", "dashboards", "datasources", "plugi
 def lay_out(top: Path, version: str) -> None:
     """Write the files of the archive below ``top``."""
     shutil.copytree(HERE, top / "lib" / PACKAGE, ignore=NOT_PACKED)
+    for name in SHARED:
+        (top / "lib" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE.parents[2] / name, top / "lib" / name)
     shutil.copytree(
         Path(yaml.__file__).parent,
         top / "lib/yaml",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.dashboards.annotated_csv import QueryError
 from tests.servers.grafana_api import flux
 from tests.servers.grafana_api.api import (
     ADMIN,
@@ -110,7 +111,7 @@ def health(call: Call, uid: str) -> Any:
     one = _found(call, uid)
     try:
         found = flux.frames(one, "buckets()")
-    except flux.QueryError as error:
+    except QueryError as error:
         return Answer(400, {"status": "ERROR", "message": f"error reading InfluxDB: {error}"})
     count = sum(len(frame["data"]["values"][0]) for frame in found)
     return {"status": "OK", "message": f"{count} buckets found"}
@@ -129,7 +130,7 @@ def query(call: Call) -> Any:
         text = flux.filled(str(one.get("query", "")), start, stop, every, source)
         try:
             results[one["refId"]] = {"status": 200, "frames": flux.frames(source, text)}
-        except flux.QueryError as error:
+        except QueryError as error:
             results[one["refId"]] = {"status": 400, "error": str(error), "frames": []}
     failed = any("error" in one for one in results.values())
     return Answer(400 if failed else 200, {"results": results})

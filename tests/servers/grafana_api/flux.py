@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import ssl
 import time
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from tests.dashboards.annotated_csv import ANNOTATIONS, QueryError, tables
+from tests.dashboards.interpolation import Macros, expand
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from tests.dashboards.annotated_csv import Table
 
 PATIENCE_SECONDS = 30
 _SPAN = re.compile(r"now(?:-(\d+)([smhd]))?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBERS = {"double", "long", "unsignedLong"}
-
-
-class QueryError(Exception):
-    """InfluxDB refused or could not be reached; the message has its words."""
 
 
 def milliseconds(text: str) -> int:
@@ -40,48 +39,28 @@ def filled(
 ) -> str:
     """Put the documented macros of a Flux query in their places."""
     settings = source["jsonData"]
-    places = {
-        "v.timeRangeStart": _moment(start_ms),
-        "v.timeRangeStop": _moment(stop_ms),
-        "v.windowPeriod": f"{interval_ms}ms",
-        "v.defaultBucket": json.dumps(settings.get("defaultBucket", "")),
-        "v.organization": json.dumps(settings.get("organization", "")),
-        "$__interval_ms": str(interval_ms),
-    }
-    for place, text in places.items():
-        flux = flux.replace(place, text)
-    return flux
-
-
-def _moment(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    bucket, organization = settings.get("defaultBucket"), settings.get("organization")
+    return expand(flux, Macros(start_ms, stop_ms, interval_ms, bucket, organization))
 
 
 def frames(source: Mapping[str, Any], flux: str) -> list[dict[str, Any]]:
     """Return a frame a table; what a table is grouped by are labels, other columns are fields."""
-    found: list[dict[str, Any]] = []
-    for names, kinds, groups, rows in _tables(_asked(source, flux)):
-        columns = [
-            index
-            for index, name in enumerate(names)
-            if name not in ("", "result", "table") and groups[index] != "true"
-        ]
-        labels = {
-            name: rows[0][index]
-            for index, name in enumerate(names)
-            if groups[index] == "true" and name not in ("_start", "_stop")
-        }
-        fields = [
-            {
-                "name": {"_time": "Time", "_value": "Value"}.get(names[index], names[index]),
-                "type": _kind(kinds[index]),
-                "labels": labels,
-            }
-            for index in columns
-        ]
-        values = [[_value(kinds[index], row[index]) for row in rows] for index in columns]
-        found.append({"schema": {"fields": fields}, "data": {"values": values}})
-    return found
+    return [_frame(table) for table in tables(_asked(source, flux))]
+
+
+def _frame(table: Table) -> dict[str, Any]:
+    labels = {
+        name: value for name, value in table.labels().items() if name not in ("_start", "_stop")
+    }
+    shown = {"_time": "Time", "_value": labels.pop("_field", "Value")}
+    kinds = {one.name: one.datatype for one in table.columns}
+    values = table.values()
+    fields = [
+        {"name": shown.get(name, name), "type": _kind(kinds[name]), "labels": labels}
+        for name in values
+    ]
+    cells = [[_value(kinds[name], one) for one in column] for name, column in values.items()]
+    return {"schema": {"fields": fields}, "data": {"values": cells}}
 
 
 def _kind(datatype: str) -> str:
@@ -100,37 +79,6 @@ def _value(datatype: str, text: str) -> Any:
     )
 
 
-def _tables(text: str) -> Iterator[tuple[list[str], list[str], list[str], list[list[str]]]]:
-    """Yield names, datatypes, group marks and rows of each table of an annotated CSV."""
-    kinds: list[str] = []
-    groups: list[str] = []
-    names: list[str] = []
-    rows: list[list[str]] = []
-    last = ""
-    for row in csv.reader(io.StringIO(text)):
-        if not row or row[0].startswith("#default"):
-            continue
-        if row[0].startswith("#datatype"):
-            if rows:
-                yield names, kinds, groups, rows
-            kinds, names, rows = row, [], []
-        elif row[0].startswith("#group"):
-            groups = row
-        elif not names:
-            if row[1:2] == ["error"]:
-                raise QueryError(str(next(csv.reader(io.StringIO(text.splitlines()[-1])))[1]))
-            names = row
-        else:
-            table = row[names.index("table")]
-            if rows and table != last:
-                yield names, kinds, groups, rows
-                rows = []
-            last = table
-            rows.append(row)
-    if rows:
-        yield names, kinds, groups, rows
-
-
 def _asked(source: Mapping[str, Any], flux: str) -> str:
     secrets = source["secrets"]
     settings = source["jsonData"]
@@ -140,9 +88,7 @@ def _asked(source: Mapping[str, Any], flux: str) -> str:
         context = ssl.create_default_context(cadata=authority)
     request = urllib.request.Request(  # noqa: S310 - the URL of a data source of a test
         f"{source['url']}/api/v2/query?org={settings.get('organization', '')}",
-        json.dumps(
-            {"query": flux, "dialect": {"annotations": ["datatype", "group", "default"]}}
-        ).encode(),
+        json.dumps({"query": flux, "dialect": {"annotations": ANNOTATIONS}}).encode(),
         {
             "Content-Type": "application/json",
             "Authorization": f"Token {secrets.get('token', '')}",
