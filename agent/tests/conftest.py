@@ -239,7 +239,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path, "hostpulse-test-ca")
 
 
-class HandClock(Clock):
+class ManualClock(Clock):
     """A clock that moves when told to: ``wall`` in ms, ``mono`` in s; boot follows ``mono``."""
 
     def __init__(self, wall: float = 1_800_000_000_000.0, mono: float = 1000.0) -> None:

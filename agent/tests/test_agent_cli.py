@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from agent.tests.conftest import KEY, Authority, Receiver
 
-from hostpulse_agent import checks, cli, status
+from hostpulse_agent import cli, diagnostics, status
 from hostpulse_agent.config import SpoolConfig
 from hostpulse_agent.spool import Spool
 
@@ -131,7 +131,7 @@ def test_check_names_a_spool_that_cannot_be_written(configuration: Path, key_fil
     """It would work in memory, but not survive a restart."""
     text = configuration.read_text().replace("/spool.db", "/none/spool.db")
     configuration.write_text(text)
-    found = checks.check(str(configuration), {})
+    found = diagnostics.check(str(configuration), {})
     assert [finding.part for finding in found if not finding.ok] == ["spool"]
 
 
@@ -183,9 +183,9 @@ def test_a_faulty_configuration_ends_run_with_all_faults(
     """Before anything is touched."""
     configuration.write_text("surplus = 1\n")
     assert cli.main(["--config", str(configuration), "run"]) == 1
-    told = capsys.readouterr().err
-    assert told.count(str(configuration)) == 3
-    assert "Traceback" not in told
+    logged = capsys.readouterr().err
+    assert logged.count(str(configuration)) == 3
+    assert "Traceback" not in logged
 
 
 def test_a_torn_status_file_is_no_status(tmp_path: Path) -> None:

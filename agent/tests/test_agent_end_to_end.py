@@ -17,7 +17,7 @@ from agent.tests.conftest import Authority, Receiver, Stub, wait_until
 
 from hostpulse_agent import config
 from hostpulse_agent.collectors.agent import CATALOGUE
-from hostpulse_agent.sampler import Probes
+from hostpulse_agent.sampler import Sources
 from hostpulse_agent.service import Agent, StopSignal
 from hostpulse_agent.spool import Spool
 
@@ -42,7 +42,7 @@ class Running:
     """An agent in a thread."""
 
     def __init__(self, settings: config.AgentConfig, environ: dict[str, str]) -> None:
-        self.agent = Agent(settings, Probes([Stub()], facts=lambda: {"os": "x"}), environ)
+        self.agent = Agent(settings, Sources([Stub()], facts=lambda: {"os": "x"}), environ)
         self.stop = StopSignal()
         self._thread = threading.Thread(target=self.agent.run, args=(self.stop,))
         self._thread.start()
@@ -117,7 +117,7 @@ def test_a_sample_tells_of_those_lost_before_it(tmp_path: Path, key_file: Path) 
     small = settings(tmp_path, "http://127.0.0.1:9")._replace(
         spool=config.SpoolConfig(str(tmp_path / "spool.db"), max_samples=3, min_free_bytes=0),
     )
-    agent = Agent(small, Probes([Stub()], facts=dict), {})
+    agent = Agent(small, Sources([Stub()], facts=dict), {})
     for _ in range(6):
         agent.tick()
     counts = [agent._own_fields() for _ in range(2)]
@@ -145,13 +145,13 @@ def test_systemd_hears_of_readiness_life_and_the_stop(tmp_path: Path, key_file: 
     server = Receiver()
     environ = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "60000000"}
     running = Running(settings(tmp_path, server.url), environ)
-    heard = listener.recv(4096).decode()
-    assert "READY=1" in heard
-    assert "STATUS=" in heard
+    received = listener.recv(4096).decode()
+    assert "READY=1" in received
+    assert "STATUS=" in received
     assert listener.recv(4096) == b"WATCHDOG=1"
     running.end()
-    while heard != "STOPPING=1":
-        heard = listener.recv(4096).decode()
+    while received != "STOPPING=1":
+        received = listener.recv(4096).decode()
     assert server.received[-1].envelope["events"] == [{"kind": "stopping", "reason": "restart"}]
     listener.close()
     server.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from agent.tests.conftest import HandClock
+from agent.tests.conftest import ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,14 +14,14 @@ HOUR_MS = 3_600_000.0
 
 def test_nothing_is_corrected_before_the_server_has_spoken() -> None:
     """The host's clock is believed."""
-    clock = HandClock()
+    clock = ManualClock()
     assert ServerClock(clock).offset_ms() is None
     assert ServerClock(clock).stamp_ms() == clock.wall
 
 
 def test_the_round_trip_is_taken_into_account() -> None:
     """The server is assumed to have answered half way."""
-    clock = HandClock()
+    clock = ManualClock()
     server = ServerClock(clock)
     sent = clock.boot_ms()
     clock.advance(0.4)
@@ -33,7 +33,7 @@ def test_the_round_trip_is_taken_into_account() -> None:
 @given(st.floats(-1e10, 1e10))
 def test_samples_bear_the_servers_time_when_the_host_is_a_minute_off(offset: float) -> None:
     """Under a minute the host's own time stands."""
-    clock = HandClock()
+    clock = ManualClock()
     server = ServerClock(clock)
     server.observe(clock.wall + offset, clock.boot_ms(), clock.boot_ms())
     expected = clock.wall + (offset if abs(offset) > 60_001 else 0.0)
@@ -43,7 +43,7 @@ def test_samples_bear_the_servers_time_when_the_host_is_a_minute_off(offset: flo
 
 def test_a_step_of_the_hosts_clock_moves_the_offset_not_the_stamp() -> None:
     """No answer is needed to notice the step, because the boot clock does not step."""
-    clock = HandClock()
+    clock = ManualClock()
     server = ServerClock(clock)
     server.observe(clock.wall, clock.boot_ms(), clock.boot_ms())
     true = clock.wall
@@ -54,7 +54,7 @@ def test_a_step_of_the_hosts_clock_moves_the_offset_not_the_stamp() -> None:
 
 def test_a_slow_answer_does_not_spoil_what_is_known() -> None:
     """It counts only while nothing better is there."""
-    clock = HandClock()
+    clock = ManualClock()
     server = ServerClock(clock)
     server.observe(clock.wall, clock.boot_ms() - 30_000, clock.boot_ms())
     assert server.offset_ms() == pytest.approx(15_000)

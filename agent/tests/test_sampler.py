@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
-from agent.tests.conftest import HandClock, Stub
+from agent.tests.conftest import ManualClock, Stub
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hostpulse_agent.collectors.base import Point
-from hostpulse_agent.sampler import Sampler, Usage, resident_bytes
+from hostpulse_agent.sampler import AgentUsage, Sampler, resident_bytes
 
 
 def good(value: float = 1.0) -> list[Point]:
@@ -30,9 +30,9 @@ def test_a_failing_collector_stops_no_other_and_is_told_once(
     sampler.collect()
     assert sampler.collect() == good() + fine.collect(0.0)
     assert (bad.calls, sampler.errors) == (6, 0)
-    told = capsys.readouterr().err
-    assert told.count("no such file") == 1
-    assert told.count("is measured again") == 1
+    logged = capsys.readouterr().err
+    assert logged.count("no such file") == 1
+    assert logged.count("is measured again") == 1
 
 
 def test_a_second_try_within_the_tick_can_succeed() -> None:
@@ -83,7 +83,7 @@ def test_only_finite_values_in_range_pass(value: float, free: float) -> None:
 
 def test_each_collector_keeps_its_own_interval() -> None:
     """A slower one is skipped in between, though ticks are never exactly apart."""
-    clock = HandClock()
+    clock = ManualClock()
     slow, fast = Stub(good()), Stub(good())
     slow.interval_s = 30.0
     sampler = Sampler([slow, fast], 10.0, monotonic=clock.monotonic)
@@ -103,8 +103,8 @@ def test_a_flood_of_points_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_agent_knows_what_it_costs() -> None:
     """CPU time per wall time, helpers included; nothing when a helper's time is gone."""
-    clock, pids = HandClock(), [1]
-    usage = Usage(lambda: pids, clock.monotonic)
+    clock, pids = ManualClock(), [1]
+    usage = AgentUsage(lambda: pids, clock.monotonic)
     clock.advance(1.0)
     spent = usage.cpu_percent()
     assert spent is not None

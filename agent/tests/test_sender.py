@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent.tests.conftest import KEY, HandClock, Received, Receiver, wait_until
+from agent.tests.conftest import KEY, ManualClock, Received, Receiver, wait_until
 
 from hostpulse_agent import wire
 from hostpulse_agent.clock import ServerClock
 from hostpulse_agent.config import ServerConfig, SpoolConfig
 from hostpulse_agent.errors import SecretError
-from hostpulse_agent.log import Troubles
-from hostpulse_agent.sender import Hands, Sender
+from hostpulse_agent.log import ProblemLog
+from hostpulse_agent.sender import Dependencies, Sender
 from hostpulse_agent.spool import Spool
 from hostpulse_agent.transport import Transport
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 T0 = 1_800_000_000_000
 
 
-class Bench:
+class SenderHarness:
     """A sender driven by hand: ``step`` moves time to when it wants to act."""
 
     def __init__(self, receiver: Receiver, config: SpoolConfig) -> None:
         self.receiver = receiver
-        self.clock = HandClock()
+        self.clock = ManualClock()
         receiver.clock_ms = lambda: self.clock.wall
         self.spool = Spool(config)
         self.key = KEY
@@ -39,17 +39,17 @@ class Bench:
 
     def make(self, urls: tuple[str, ...]) -> Sender:
         """Make a sender for other URLs."""
-        hands = Hands(
+        deps = Dependencies(
             self.spool,
             self.transport,
             self.clock,
             self.server_clock,
-            Troubles(),
+            ProblemLog(),
             self.read_key,
             lambda: self.facts,
         )
         header = wire.Header("web-01", "boot", None)
-        return Sender(header, ServerConfig(urls, timeout=2.0), hands)
+        return Sender(header, ServerConfig(urls, timeout=2.0), deps)
 
     def read_key(self) -> str:
         """Return the key, or fail as a bad file would."""
@@ -63,8 +63,13 @@ class Bench:
             self.clock.advance(10.0)
             self.spool.append(
                 int(self.clock.wall),
-                lambda place: wire.encode(
-                    {"seq": place.seq, "time": place.time_ms, "interval_ms": 1, "points": []}
+                lambda sample_id: wire.encode(
+                    {
+                        "seq": sample_id.seq,
+                        "time": sample_id.time_ms,
+                        "interval_ms": 1,
+                        "points": [],
+                    }
                 ),
             )
 
@@ -91,266 +96,266 @@ class Bench:
 
 
 @pytest.fixture
-def bench(receiver: Receiver, spool_config: SpoolConfig) -> Iterator[Bench]:
+def harness(receiver: Receiver, spool_config: SpoolConfig) -> Iterator[SenderHarness]:
     """Return a sender with a spool and a server."""
-    made = Bench(receiver, spool_config)
+    made = SenderHarness(receiver, spool_config)
     yield made
     made.transport.close()
     made.spool.close()
 
 
-def test_the_first_request_brings_facts_and_the_servers_clock(bench: Bench) -> None:
+def test_the_first_request_brings_facts_and_the_servers_clock(harness: SenderHarness) -> None:
     """Before any sample, so that samples are stamped right; again after an hour."""
-    bench.clock.wall -= 3_600_000
-    bench.receiver.clock_ms = lambda: bench.clock.wall + 3_600_000
-    assert bench.step() == 0.0
-    assert bench.receiver.received[0].envelope["facts"] == {"os": "x"}
-    assert bench.receiver.received[0].envelope["samples"] == []
-    assert bench.server_clock.offset_ms() == pytest.approx(3_600_000, abs=1)
-    bench.sample(1)
-    bench.settle()
-    assert "facts" not in bench.receiver.received[1].envelope
-    bench.clock.advance(3600.0)
-    bench.settle()
-    assert "facts" in bench.receiver.received[2].envelope
+    harness.clock.wall -= 3_600_000
+    harness.receiver.clock_ms = lambda: harness.clock.wall + 3_600_000
+    assert harness.step() == 0.0
+    assert harness.receiver.received[0].envelope["facts"] == {"os": "x"}
+    assert harness.receiver.received[0].envelope["samples"] == []
+    assert harness.server_clock.offset_ms() == pytest.approx(3_600_000, abs=1)
+    harness.sample(1)
+    harness.settle()
+    assert "facts" not in harness.receiver.received[1].envelope
+    harness.clock.advance(3600.0)
+    harness.settle()
+    assert "facts" in harness.receiver.received[2].envelope
 
 
-def test_the_newest_goes_first_and_the_backlog_behind_it_in_batches(bench: Bench) -> None:
+def test_the_newest_goes_first_and_the_backlog_behind_it_in_batches(harness: SenderHarness) -> None:
     """Live data is live again at once; 100 samples a request at most; nothing twice."""
-    bench.sample(250)
-    bench.settle()
-    batches = [len(request.envelope["samples"]) for request in bench.receiver.received]
+    harness.sample(250)
+    harness.settle()
+    batches = [len(request.envelope["samples"]) for request in harness.receiver.received]
     assert batches == [0, 1, 100, 100, 49]
-    assert bench.seqs == [250, *range(1, 250)]
-    assert len(bench.spool) == 0
+    assert harness.seqs == [250, *range(1, 250)]
+    assert len(harness.spool) == 0
 
 
-def test_a_sample_taken_while_draining_has_the_next_turn(bench: Bench) -> None:
+def test_a_sample_taken_while_draining_has_the_next_turn(harness: SenderHarness) -> None:
     """The backlog never delays live data by more than a batch."""
-    bench.sample(250)
-    bench.step(3)
-    bench.sample(1)
-    bench.settle()
-    assert bench.seqs[:1] + bench.seqs[101:102] == [250, 251]
-    assert sorted(bench.seqs) == list(range(1, 252))
+    harness.sample(250)
+    harness.step(3)
+    harness.sample(1)
+    harness.settle()
+    assert harness.seqs[:1] + harness.seqs[101:102] == [250, 251]
+    assert sorted(harness.seqs) == list(range(1, 252))
 
 
 @pytest.mark.parametrize("answer", ["reset", (500, {}, {}), (503, {}, {}), (429, {}, {})])
 def test_an_outage_loses_nothing(
-    bench: Bench, answer: Any, capsys: pytest.CaptureFixture[str]
+    harness: SenderHarness, answer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Retries back off below a minute; it is said once; afterwards all is there."""
-    accept = bench.receiver.answers
-    bench.receiver.answers = lambda _request: answer
-    bench.sample(3)
+    accept = harness.receiver.answers
+    harness.receiver.answers = lambda _request: answer
+    harness.sample(3)
     for _ in range(12):
-        wait = bench.step()
+        wait = harness.step()
         assert wait is not None
         assert wait <= 60.0
-        bench.sample(1)
-    bench.receiver.answers = accept
-    bench.receiver.received.clear()
-    bench.settle()
-    assert sorted(bench.seqs) == list(range(1, 16))
-    told = capsys.readouterr().err
-    assert told.count("samples are kept") == 1
-    assert told.count("delivered again") == 1
-    assert KEY not in told
+        harness.sample(1)
+    harness.receiver.answers = accept
+    harness.receiver.received.clear()
+    harness.settle()
+    assert sorted(harness.seqs) == list(range(1, 16))
+    logged = capsys.readouterr().err
+    assert logged.count("samples are kept") == 1
+    assert logged.count("delivered again") == 1
+    assert KEY not in logged
 
 
-def test_retry_after_is_honoured(bench: Bench) -> None:
+def test_retry_after_is_honoured(harness: SenderHarness) -> None:
     """In seconds, as a floor."""
-    bench.receiver.answers = lambda _request: (503, {"Retry-After": "120"}, {})
-    bench.sample(1)
-    wait = bench.sender.step()
+    harness.receiver.answers = lambda _request: (503, {"Retry-After": "120"}, {})
+    harness.sample(1)
+    wait = harness.sender.step()
     assert wait is not None
     assert 120.0 <= wait <= 180.0
-    assert bench.sender.step() == wait
-    assert len(bench.receiver.received) == 1
+    assert harness.sender.step() == wait
+    assert len(harness.receiver.received) == 1
 
 
 @pytest.mark.parametrize(
     ("status", "words"), [(401, "register"), (403, "server_id"), (409, "another machine")]
 )
 def test_a_refused_host_keeps_its_samples(
-    bench: Bench, status: int, words: str, capsys: pytest.CaptureFixture[str]
+    harness: SenderHarness, status: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Slow retries, said once with what to do; once repaired all is delivered."""
-    accept = bench.receiver.answers
-    bench.receiver.answers = lambda _request: (status, {}, {})
-    bench.sample(2)
+    accept = harness.receiver.answers
+    harness.receiver.answers = lambda _request: (status, {}, {})
+    harness.sample(2)
     for _ in range(3):
-        wait = bench.step()
+        wait = harness.step()
         assert wait is not None
         assert wait >= 30.0
-    assert len(bench.spool) == 2
-    told = capsys.readouterr().err
-    assert told.count("samples are kept") == 1
-    assert words in told
-    bench.receiver.answers = accept
-    bench.settle()
-    assert len(bench.spool) == 0
+    assert len(harness.spool) == 2
+    logged = capsys.readouterr().err
+    assert logged.count("samples are kept") == 1
+    assert words in logged
+    harness.receiver.answers = accept
+    harness.settle()
+    assert len(harness.spool) == 0
 
 
-def test_a_changed_key_is_used_without_a_restart(bench: Bench) -> None:
+def test_a_changed_key_is_used_without_a_restart(harness: SenderHarness) -> None:
     """The key file is read for every request; a bad one is waited out."""
-    bench.secret_error = SecretError("the file is gone")
-    bench.sample(1)
-    bench.step()
-    assert bench.receiver.received == []
-    bench.secret_error = None
-    bench.key = KEY.replace("A", "B")
-    bench.settle()
-    assert bench.receiver.received[-1].headers["authorization"] == f"Bearer {bench.key}"
+    harness.secret_error = SecretError("the file is gone")
+    harness.sample(1)
+    harness.step()
+    assert harness.receiver.received == []
+    harness.secret_error = None
+    harness.key = KEY.replace("A", "B")
+    harness.settle()
+    assert harness.receiver.received[-1].headers["authorization"] == f"Bearer {harness.key}"
 
 
-def test_one_bad_sample_is_found_dropped_and_counted(bench: Bench) -> None:
+def test_one_bad_sample_is_found_dropped_and_counted(harness: SenderHarness) -> None:
     """Halving finds it; every other sample is delivered."""
 
-    def judge(request: Received) -> Any:
+    def respond(request: Received) -> Any:
         samples = request.envelope["samples"]
-        return (422, {}, {}) if any(s["seq"] == 37 for s in samples) else bench.receiver.accept()
+        return (422, {}, {}) if any(s["seq"] == 37 for s in samples) else harness.receiver.accept()
 
-    bench.receiver.answers = judge
-    bench.sample(100)
-    bench.settle()
-    assert bench.spool.stats().dropped == {"rejected": 1}
-    bench.receiver.answers = lambda _request: bench.receiver.accept()
-    assert sorted(set(bench.seqs)) == list(range(1, 101))
-    assert bench.seqs.count(37) <= 8
-    assert len(bench.receiver.received) < 25
+    harness.receiver.answers = respond
+    harness.sample(100)
+    harness.settle()
+    assert harness.spool.stats().dropped == {"rejected": 1}
+    harness.receiver.answers = lambda _request: harness.receiver.accept()
+    assert sorted(set(harness.seqs)) == list(range(1, 101))
+    assert harness.seqs.count(37) <= 8
+    assert len(harness.receiver.received) < 25
 
 
-def test_a_server_that_refuses_everything_does_not_empty_the_spool(bench: Bench) -> None:
+def test_a_server_that_refuses_everything_does_not_empty_the_spool(harness: SenderHarness) -> None:
     """A few samples may be at fault; when all seem so, the server is suspected."""
-    bench.receiver.answers = lambda _request: (422, {}, {})
-    bench.sample(50)
-    bench.step(30)
-    assert len(bench.spool) >= 50 - 3
+    harness.receiver.answers = lambda _request: (422, {}, {})
+    harness.sample(50)
+    harness.step(30)
+    assert len(harness.spool) >= 50 - 3
 
 
-def test_refused_facts_do_not_hold_up_samples(bench: Bench) -> None:
+def test_refused_facts_do_not_hold_up_samples(harness: SenderHarness) -> None:
     """They are left out for an hour."""
 
-    def judge(request: Received) -> Any:
-        return (422, {}, {}) if "facts" in request.envelope else bench.receiver.accept()
+    def respond(request: Received) -> Any:
+        return (422, {}, {}) if "facts" in request.envelope else harness.receiver.accept()
 
-    bench.receiver.answers = judge
-    bench.sample(2)
-    bench.settle()
-    assert len(bench.spool) == 0
-    assert bench.spool.stats().dropped == {}
+    harness.receiver.answers = respond
+    harness.sample(2)
+    harness.settle()
+    assert len(harness.spool) == 0
+    assert harness.spool.stats().dropped == {}
 
 
-def test_too_large_requests_become_smaller(bench: Bench) -> None:
+def test_too_large_requests_become_smaller(harness: SenderHarness) -> None:
     """413 halves the batch until it fits."""
 
-    def judge(request: Received) -> Any:
+    def respond(request: Received) -> Any:
         many = len(request.envelope["samples"]) > 30
-        return (413, {}, {}) if many else bench.receiver.accept()
+        return (413, {}, {}) if many else harness.receiver.accept()
 
-    bench.receiver.answers = judge
-    bench.sample(100)
-    bench.settle()
-    assert len(bench.spool) == 0
-    assert bench.spool.stats().dropped == {}
+    harness.receiver.answers = respond
+    harness.sample(100)
+    harness.settle()
+    assert len(harness.spool) == 0
+    assert harness.spool.stats().dropped == {}
 
 
 def test_verdicts_of_the_server_are_told_once(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    harness: SenderHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A 2xx is a receipt even for what the server left out."""
     entry = {"seq": 1, "point": 0, "field": "x", "reason": "not finite"}
-    bench.receiver.answers = lambda _request: bench.receiver.accept([entry])
-    bench.sample(3)
-    bench.settle()
+    harness.receiver.answers = lambda _request: harness.receiver.accept([entry])
+    harness.sample(3)
+    harness.settle()
     assert capsys.readouterr().err.count("not finite") == 1
-    assert len(bench.spool) == 0
+    assert len(harness.spool) == 0
 
 
 @pytest.mark.parametrize("answer", [["?"], "<html>", {}, {"server_time": 1}])
 def test_a_200_of_somebody_else_is_no_receipt(
-    bench: Bench, answer: Any, capsys: pytest.CaptureFixture[str]
+    harness: SenderHarness, answer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A portal's page stored nothing: the sample stays until hostpulse itself takes it."""
-    bench.receiver.answers = lambda _request: (200, {}, answer)
-    bench.sample(1)
-    bench.step(3)
-    assert len(bench.spool) == 1
+    harness.receiver.answers = lambda _request: (200, {}, answer)
+    harness.sample(1)
+    harness.step(3)
+    assert len(harness.spool) == 1
     assert "the answer is not hostpulse's" in capsys.readouterr().err
-    bench.receiver.answers = lambda _request: bench.receiver.accept()
-    bench.settle()
-    assert len(bench.spool) == 0
+    harness.receiver.answers = lambda _request: harness.receiver.accept()
+    harness.settle()
+    assert len(harness.spool) == 0
 
 
-def test_a_receipt_without_a_time_is_a_receipt(bench: Bench) -> None:
+def test_a_receipt_without_a_time_is_a_receipt(harness: SenderHarness) -> None:
     """What was accepted is stored, whatever else the answer lacks."""
-    bench.receiver.answers = lambda _request: (200, {}, {"accepted": 1})
-    bench.sample(1)
-    bench.settle()
-    assert len(bench.spool) == 0
+    harness.receiver.answers = lambda _request: (200, {}, {"accepted": 1})
+    harness.sample(1)
+    harness.settle()
+    assert len(harness.spool) == 0
 
 
-def test_the_second_url_takes_over_and_the_first_is_returned_to(bench: Bench) -> None:
+def test_the_second_url_takes_over_and_the_first_is_returned_to(harness: SenderHarness) -> None:
     """Failover happens within the same attempt; after five minutes the first has a turn."""
     second = Receiver()
-    bench.sender = bench.make((bench.receiver.url, second.url))
-    accept = bench.receiver.answers
-    bench.receiver.answers = lambda _request: (503, {}, {})
-    bench.sample(1)
-    bench.settle()
+    harness.sender = harness.make((harness.receiver.url, second.url))
+    accept = harness.receiver.answers
+    harness.receiver.answers = lambda _request: (503, {}, {})
+    harness.sample(1)
+    harness.settle()
     assert [seq for _, seq in second.samples] == [1]
-    bench.receiver.answers = accept
-    bench.receiver.received.clear()
-    bench.sample(40)
-    bench.settle()
-    assert sorted(bench.seqs + [seq for _, seq in second.samples]) == list(range(1, 42))
-    assert bench.seqs
+    harness.receiver.answers = accept
+    harness.receiver.received.clear()
+    harness.sample(40)
+    harness.settle()
+    assert sorted(harness.seqs + [seq for _, seq in second.samples]) == list(range(1, 42))
+    assert harness.seqs
     second.close()
 
 
-def test_streams_do_not_share_a_request(bench: Bench) -> None:
+def test_streams_do_not_share_a_request(harness: SenderHarness) -> None:
     """The envelope names one stream."""
-    bench.sample(3)
-    bench.spool.stream.renew()
-    bench.sample(3)
-    bench.settle()
-    for request in bench.receiver.received:
+    harness.sample(3)
+    harness.spool.stream.renew()
+    harness.sample(3)
+    harness.settle()
+    for request in harness.receiver.received:
         assert len({s["seq"] for s in request.envelope["samples"]}) <= 3
-    assert len(set(bench.receiver.samples)) == 6
+    assert len(set(harness.receiver.samples)) == 6
 
 
-def test_the_thread_sends_at_once_and_says_good_bye(bench: Bench) -> None:
+def test_the_thread_sends_at_once_and_says_good_bye(harness: SenderHarness) -> None:
     """A noticed sample leaves without polling; the stop is an event with its reason."""
-    bench.sender.start()
-    wait_until(lambda: bench.receiver.received)
-    bench.sample(1)
-    bench.sender.notice()
-    wait_until(lambda: bench.seqs == [1])
-    bench.sample(1)
-    bench.sender.stop("remove")
-    last = bench.receiver.received[-1].envelope
+    harness.sender.start()
+    wait_until(lambda: harness.receiver.received)
+    harness.sample(1)
+    harness.sender.wake()
+    wait_until(lambda: harness.seqs == [1])
+    harness.sample(1)
+    harness.sender.stop("remove")
+    last = harness.receiver.received[-1].envelope
     assert last["events"] == [{"kind": "stopping", "reason": "remove"}]
-    assert bench.seqs == [1, 2]
-    assert len(bench.spool) == 0
+    assert harness.seqs == [1, 2]
+    assert len(harness.spool) == 0
 
 
 def test_good_bye_to_a_dead_server_is_short(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    harness: SenderHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stop never waits long."""
-    bench.receiver.answers = lambda _request: "reset"
-    bench.sender.start()
-    wait_until(lambda: bench.receiver.received)
-    bench.sender.stop("restart")
-    assert not bench.sender._thread.is_alive()
+    harness.receiver.answers = lambda _request: "reset"
+    harness.sender.start()
+    wait_until(lambda: harness.receiver.received)
+    harness.sender.stop("restart")
+    assert not harness.sender._thread.is_alive()
     assert "not told of the stop" in capsys.readouterr().err
 
 
 def test_a_fault_of_a_step_does_not_end_the_thread(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    harness: SenderHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Facts that cannot be had are left out; any other surprise is told and tried again."""
-    bench.facts = {"x": float("nan")}  # not to be encoded
-    assert bench.sender._guarded_step() == 60.0
+    harness.facts = {"x": float("nan")}  # not to be encoded
+    assert harness.sender._guarded_step() == 60.0
     assert "sending failed" in capsys.readouterr().err

@@ -25,17 +25,17 @@ from hostpulse_agent.stream import Stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hostpulse_agent.stream import Place
+    from hostpulse_agent.stream import SampleId
 
 T0 = 1_800_000_000_000
 
 
-def make(place: Place) -> bytes:
+def make(sample_id: SampleId) -> bytes:
     """Encode the barest sample."""
-    return wire.encode(place._asdict())
+    return wire.encode(sample_id._asdict())
 
 
-def fill(spool: Spool, count: int, start: int = T0) -> list[Place]:
+def fill(spool: Spool, count: int, start: int = T0) -> list[SampleId]:
     """Append ``count`` samples, ten seconds apart."""
     return [spool.append(start + n * 10_000, make) for n in range(count)]
 
@@ -75,8 +75,8 @@ def test_numbers_go_on_after_a_restart(spool: Spool, spool_config: SpoolConfig) 
     drain(spool)
     spool.close()
     again = Spool(spool_config)
-    place = again.append(T0 + 60_000, make)
-    assert (place.stream, place.seq) == (spool.stream.id, 4)
+    sample_id = again.append(T0 + 60_000, make)
+    assert (sample_id.stream, sample_id.seq) == (spool.stream.id, 4)
     again.close()
 
 
@@ -102,7 +102,7 @@ def test_a_killed_process_loses_nothing_that_was_appended(spool_config: SpoolCon
         "from hostpulse_agent.config import SpoolConfig\n"
         "from hostpulse_agent.spool import Spool\n"
         f"spool = Spool(SpoolConfig(path={spool_config.path!r}, min_free_bytes=0))\n"
-        f"for n in range(7): spool.append({T0} + n * 10000, lambda place: b'{{}}')\n"
+        f"for n in range(7): spool.append({T0} + n * 10000, lambda _: b'{{}}')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
@@ -115,8 +115,8 @@ def test_a_killed_process_loses_nothing_that_was_appended(spool_config: SpoolCon
 def test_a_full_spool_drops_the_oldest_and_counts_it(spool_config: SpoolConfig) -> None:
     """The newest samples stay; the drop is in the very next sample."""
     spool = Spool(spool_config._replace(max_samples=10))
-    places = fill(spool, 25)
-    assert places[-1].dropped == {"spool_full": 15}
+    sample_ids = fill(spool, 25)
+    assert sample_ids[-1].dropped == {"spool_full": 15}
     assert drain(spool) == list(range(16, 26))
     spool.close()
 
@@ -125,7 +125,7 @@ def test_bytes_are_bounded(spool_config: SpoolConfig) -> None:
     """Large samples reach the byte bound before the count."""
     spool = Spool(spool_config._replace(max_bytes=40_000))
     for n in range(20):
-        spool.append(T0 + n * 10_000, lambda _place: os.urandom(4000))
+        spool.append(T0 + n * 10_000, lambda _sample_id: os.urandom(4000))
     stats = spool.stats()
     assert stats.bytes <= 44_100
     assert stats.dropped == {"spool_bytes": 20 - stats.samples}
@@ -215,7 +215,7 @@ def test_a_file_damaged_while_in_use_is_replaced(spool_config: SpoolConfig) -> N
     """Sampling goes on in a new stream, and what the file held is counted as lost."""
     spool = Spool(spool_config)
     for n in range(200):
-        spool.append(T0 + n * 10_000, lambda _place: os.urandom(2000))
+        spool.append(T0 + n * 10_000, lambda _sample_id: os.urandom(2000))
     spool.close()
     spool = Spool(spool_config)
     with Path(spool_config.path).open("r+b") as file:
@@ -274,16 +274,16 @@ def test_a_failing_disk_begins_a_stream_so_that_no_number_is_used_twice(
     )
     during = fill(spool, 2, T0 + 100_000)
     assert during[0].stream != before[0].stream
-    assert [place.seq for place in during] == [1, 2]
+    assert [sample_id.seq for sample_id in during] == [1, 2]
     blocker.execute("DROP TRIGGER full")
     blocker.close()
     after = spool.append(T0 + 200_000, make)
     assert (after.stream, after.seq) == (during[0].stream, 3)
     assert spool.stats().in_memory == 0
     assert drain(spool) == [1, 2, 1, 2, 3]
-    told = capsys.readouterr().err
-    assert told.count("cannot be used") == 1
-    assert told.count("is written again") == 1
+    logged = capsys.readouterr().err
+    assert logged.count("cannot be used") == 1
+    assert logged.count("is written again") == 1
     spool.close()
 
 
@@ -311,7 +311,7 @@ def test_memory_is_bounded_while_the_disk_is_low(spool_config: SpoolConfig) -> N
     config = spool_config._replace(min_free_bytes=1 << 30)
     spool = Spool(config, free_bytes=lambda _path: 0)
     for n in range(30):
-        spool.append(T0 + n * 10_000, lambda _place: os.urandom(100_000))
+        spool.append(T0 + n * 10_000, lambda _sample_id: os.urandom(100_000))
     stats = spool.stats()
     assert stats.bytes <= (2 << 20) + 101_000
     assert stats.dropped == {"no_disk": 30 - stats.samples}
@@ -330,7 +330,7 @@ def test_a_drained_backlog_is_flushed_and_shrinks(spool_config: SpoolConfig) -> 
     """The file is given back to the host after an outage."""
     spool = Spool(spool_config)
     for n in range(600):
-        spool.append(T0 + n * 10_000, lambda _place: os.urandom(1500))
+        spool.append(T0 + n * 10_000, lambda _sample_id: os.urandom(1500))
     drain(spool)
     spool.append(T0 + 20_000_000, make)
     spool.close()
@@ -343,23 +343,23 @@ def test_times_grow_strictly_in_a_stream_whatever_the_clock_does(stamps: list[in
     stream = Stream()
     last: dict[str, Any] = {}
     for stamp in stamps:
-        place = stream.place(stamp)
-        before = last.get(place.stream)
+        sample_id = stream.next_id(stamp)
+        before = last.get(sample_id.stream)
         if before is None:
-            assert place.seq == 1
+            assert sample_id.seq == 1
         else:
-            assert place.seq == before.seq + 1
-            assert place.time_ms > before.time_ms
-        assert place.time_ms >= stamp
-        last[place.stream] = place
+            assert sample_id.seq == before.seq + 1
+            assert sample_id.time_ms > before.time_ms
+        assert sample_id.time_ms >= stamp
+        last[sample_id.stream] = sample_id
 
 
 def test_a_small_step_back_stays_in_the_stream() -> None:
     """Seconds backwards cost precision, not a stream; hours backwards begin a new one."""
     stream = Stream()
-    first, second = stream.place(T0), stream.place(T0 - 30_000)
+    first, second = stream.next_id(T0), stream.next_id(T0 - 30_000)
     assert (second.stream, second.time_ms) == (first.stream, T0 + 1)
-    third = stream.place(T0 - 7_200_000)
+    third = stream.next_id(T0 - 7_200_000)
     assert third.stream != first.stream
     assert third.time_ms == T0 - 7_200_000
 

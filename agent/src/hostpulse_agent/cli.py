@@ -96,10 +96,10 @@ def _say(text: str, end: str = "\n") -> None:
 
 
 def _run(path: str) -> int:
-    from hostpulse_agent import probes, service  # noqa: PLC0415 -- only `run` pays for TLS
+    from hostpulse_agent import service, sources  # noqa: PLC0415 -- only `run` pays for TLS
 
     settings = config.load(path, os.environ)
-    agent = service.Agent(settings, probes.build(settings.collectors), os.environ)
+    agent = service.Agent(settings, sources.build(settings.collectors), os.environ)
     stop = service.StopSignal()
     stop.install()
     agent.run(stop)
@@ -107,27 +107,27 @@ def _run(path: str) -> int:
 
 
 def _once(_options: dict[str, Any]) -> int:
-    from hostpulse_agent import probes, wire  # noqa: PLC0415 -- no TLS is needed here
+    from hostpulse_agent import sources, wire  # noqa: PLC0415 -- no TLS is needed here
     from hostpulse_agent.sampler import Sampler  # noqa: PLC0415 -- as above
     from hostpulse_agent.stream import Stream  # noqa: PLC0415 -- as above
 
-    sources = probes.build(config.CollectorsConfig())
+    host = sources.build(config.CollectorsConfig())
     try:
-        sampler = Sampler(sources.collectors, 1.0)
+        sampler = Sampler(host.collectors, 1.0)
         sampler.prime()
         time.sleep(1.0)  # rates need two readings
-        reading = wire.Reading(int(time.monotonic() * 1000), 1000, sampler.collect(), sources.top())
+        reading = wire.Reading(int(time.monotonic() * 1000), 1000, sampler.collect(), host.top())
     finally:
-        sources.close()
-    place = Stream().place(int(time.time() * 1000))
-    _say(json.dumps(wire.sample(place, reading), indent=2))
+        host.close()
+    sample_id = Stream().next_id(int(time.time() * 1000))
+    _say(json.dumps(wire.sample(sample_id, reading), indent=2))
     return 0
 
 
 def _check(options: dict[str, Any]) -> int:
-    from hostpulse_agent import checks  # noqa: PLC0415 -- only this command needs it
+    from hostpulse_agent import diagnostics  # noqa: PLC0415 -- only this command needs it
 
-    findings = checks.check(options["config"], os.environ, offline=options["offline"])
+    findings = diagnostics.check(options["config"], os.environ, offline=options["offline"])
     if options["json"]:
         _say(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
@@ -164,7 +164,7 @@ def _key(options: dict[str, Any]) -> int:
     path = options["key_file"]
     if path is None:
         settings = config.load(options["config"], os.environ, files=False)
-        path = keys.locate(settings.server.key_file, settings.beside(""), {})
+        path = keys.locate(settings.server.key_file, settings.sibling_path(""), {})
     _say(json.dumps(keys.init(path)))
     return 0
 

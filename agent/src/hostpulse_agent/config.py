@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hostpulse_agent import options as kind
+from hostpulse_agent import options
 from hostpulse_agent.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -143,32 +143,32 @@ class AgentConfig(NamedTuple):
     spool: SpoolConfig
     collectors: CollectorsConfig
 
-    def beside(self, name: str) -> str:
+    def sibling_path(self, name: str) -> str:
         """Path of ``name`` next to the configuration as given (a symlink is not resolved)."""
         return os.path.join(os.path.dirname(os.path.abspath(self.path)), name)
 
 
-_EVERY = {"interval": kind.INTERVAL}
-_COLLECTORS: dict[str, dict[str, kind.Kind]] = {
+_EVERY = {"interval": options.INTERVAL}
+_COLLECTORS: dict[str, dict[str, options.Converter]] = {
     name: dict(_EVERY) for name in CollectorsConfig._fields
 }
-_COLLECTORS["cpu"]["per_core"] = kind.choice("usage", "all", "off")
-_COLLECTORS["disk"].update(exclude_fstypes=kind.TEXTS, exclude_mounts=kind.PATTERNS)
-_COLLECTORS["network"]["exclude_interfaces"] = kind.PATTERNS
-_COLLECTORS["processes"]["top"] = kind.TOP
+_COLLECTORS["cpu"]["per_core"] = options.choice("usage", "all", "off")
+_COLLECTORS["disk"].update(exclude_fstypes=options.TEXTS, exclude_mounts=options.PATTERNS)
+_COLLECTORS["network"]["exclude_interfaces"] = options.PATTERNS
+_COLLECTORS["processes"]["top"] = options.TOP
 _SERVER = {
-    "urls": kind.URLS,
-    "key_file": kind.PATH,
-    "ca_file": kind.TEXT,
-    "timeout": kind.TIMEOUT,
-    "proxy_url": kind.PROXY,
+    "urls": options.URLS,
+    "key_file": options.PATH,
+    "ca_file": options.TEXT,
+    "timeout": options.TIMEOUT,
+    "proxy_url": options.PROXY,
 }
 _SPOOL = {
-    "path": kind.PATH,
-    "max_samples": kind.COUNT,
-    "max_bytes": kind.SIZE,
-    "max_age": kind.DURATION,
-    "min_free_bytes": kind.SIZE,
+    "path": options.PATH,
+    "max_samples": options.COUNT,
+    "max_bytes": options.SIZE,
+    "max_age": options.DURATION,
+    "min_free_bytes": options.SIZE,
 }
 
 
@@ -179,7 +179,7 @@ def load(path: str, environ: Mapping[str, str], *, files: bool = True) -> AgentC
     """
     reader = _Reader(path, environ)
     data = reader.table(_parse_file(path), "", {"server_id", *AgentConfig._fields[2:]})
-    server_id = reader.value(data, "", "server_id", kind.ID, None)
+    server_id = reader.value(data, "", "server_id", options.ID, None)
     server = reader.section(data, "server", ServerConfig, _SERVER)
     sampling = reader.section(data, "sampling", SamplingConfig, _EVERY)
     spool = reader.section(data, "spool", SpoolConfig, _SPOOL)
@@ -227,14 +227,17 @@ class _Reader:
         return value
 
     def value(
-        self, data: dict[str, Any], name: str, key: str, want: kind.Kind, default: Any
+        self, data: dict[str, Any], name: str, key: str, converter: options.Converter, default: Any
     ) -> Any:
         """One checked value; the environment wins over the file, the default comes last."""
         dotted = f"{name}.{key}" if name else key
         variable = "HOSTPULSE_" + dotted.upper().replace(".", "_")
         source = dotted
         if variable in self.environ:
-            raw, source = want.from_text(self.environ[variable]), f"{dotted} (from ${variable})"
+            raw, source = (
+                converter.from_text(self.environ[variable]),
+                f"{dotted} (from ${variable})",
+            )
         elif key in data:
             raw = data[key]
         else:
@@ -242,17 +245,18 @@ class _Reader:
                 self.fault(dotted, "is required")
             return default
         try:
-            return want.parse(raw)
+            return converter.parse(raw)
         except ValueError as error:
             self.fault(source, str(error))
             return default
 
-    def section(self, data: Any, name: str, build: Any, keys: dict[str, kind.Kind]) -> Any:
+    def section(self, data: Any, name: str, build: Any, keys: dict[str, options.Converter]) -> Any:
         """Build one section's tuple; ``name`` may be dotted, ``data`` is its parent table."""
         table = self.table(data.get(name.rpartition(".")[2], {}), name, set(keys))
         defaults = build._field_defaults
         values = {
-            key: self.value(table, name, key, want, defaults.get(key)) for key, want in keys.items()
+            key: self.value(table, name, key, converter, defaults.get(key))
+            for key, converter in keys.items()
         }
         return build(**values)
 

@@ -32,7 +32,7 @@ def warning(text: str) -> None:
     _write("warning", text)
 
 
-class Troubles:
+class ProblemLog:
     """Says a lasting trouble once, and once when it is over."""
 
     def __init__(self) -> None:

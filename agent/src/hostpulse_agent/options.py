@@ -18,7 +18,7 @@ _SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)")
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
-class Kind(NamedTuple):
+class Converter(NamedTuple):
     """How one value is checked (``parse``) and how environment text becomes it (``from_text``)."""
 
     parse: Callable[[Any], Any]
@@ -96,14 +96,14 @@ def _bytes(value: Any) -> int:
     return int(match.group(1)) * _BYTES[match.group(2)]
 
 
-def _ranged(low: float, high: float, parse: Callable[[Any], Any], words: str) -> Kind:
+def _ranged(low: float, high: float, parse: Callable[[Any], Any], words: str) -> Converter:
     def check(value: Any) -> Any:
         parsed = parse(value)
         if not low <= parsed <= high:
             raise ValueError(f"must be between {words}")
         return parsed
 
-    return Kind(check, _number if parse is _integer else str)
+    return Converter(check, _number if parse is _integer else str)
 
 
 def _integer(value: Any) -> int:
@@ -128,7 +128,7 @@ def _name(value: Any) -> str:
     return names.get(type(value).__name__, f"a {type(value).__name__}")
 
 
-def choice(*words: str) -> Kind:
+def choice(*words: str) -> Converter:
     """Exactly one of ``words``."""
 
     def check(value: Any) -> str:
@@ -136,19 +136,19 @@ def choice(*words: str) -> Kind:
             raise ValueError("must be one of " + ", ".join(f'"{word}"' for word in words))
         return str(value)
 
-    return Kind(check)
+    return Converter(check)
 
 
-TEXT = Kind(_text)
-PATH = Kind(_path)
-ID = Kind(_server_id)
-TEXTS = Kind(_texts, _items)
-PATTERNS = Kind(_patterns, _items)
-URLS = Kind(_urls, _items)
-PROXY = Kind(_proxy)
-DURATION = Kind(_seconds)
+TEXT = Converter(_text)
+PATH = Converter(_path)
+ID = Converter(_server_id)
+TEXTS = Converter(_texts, _items)
+PATTERNS = Converter(_patterns, _items)
+URLS = Converter(_urls, _items)
+PROXY = Converter(_proxy)
+DURATION = Converter(_seconds)
 INTERVAL = _ranged(1.0, 3600.0, _seconds, '"1s" and "1h"')
 TIMEOUT = _ranged(0.1, 300.0, _seconds, '"100ms" and "5m"')
-SIZE = Kind(_bytes)
+SIZE = Converter(_bytes)
 COUNT = _ranged(1, 1_000_000, _integer, "1 and 1000000")
 TOP = _ranged(0, 50, _integer, "0 (off) and 50")

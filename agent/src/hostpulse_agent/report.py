@@ -9,7 +9,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from hostpulse_agent import spoolfile, status
+from hostpulse_agent import spool_db, status
 from hostpulse_agent.errors import AgentError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def spool(path: str) -> dict[str, Any]:
     if not os.path.exists(path):
         return {"path": path, "streams": [], "state": {}}
     try:
-        with contextlib.closing(spoolfile.read_only(path)) as database:
+        with contextlib.closing(spool_db.read_only(path)) as database:
             rows = database.execute(_COUNTS).fetchall()
             state = database.execute("SELECT value FROM state").fetchone()
     except sqlite3.Error as error:

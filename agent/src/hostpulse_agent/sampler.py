@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_agent.collectors.base import Catalogue, Collector, Point
-from hostpulse_agent.log import Troubles
+from hostpulse_agent.log import ProblemLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,11 +28,11 @@ class Sampler:
         self,
         collectors: Iterable[Collector],
         interval: float,
-        troubles: Troubles | None = None,
+        problems: ProblemLog | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._interval = interval
-        self._troubles = troubles or Troubles()
+        self._problems = problems or ProblemLog()
         self._monotonic = monotonic
         self._due = dict.fromkeys(collectors, -math.inf)
         self.errors = 0
@@ -54,7 +54,7 @@ class Sampler:
             self._due[collector] = now + (collector.interval_s or 0.0)
             points.extend(self._ask(collector))
         if len(points) > MAX_POINTS:
-            self._troubles.begin("points", f"more than {MAX_POINTS} points: the rest is left out")
+            self._problems.begin("points", f"more than {MAX_POINTS} points: the rest is left out")
         return points[:MAX_POINTS]
 
     def _ask(self, collector: Collector) -> list[Point]:
@@ -66,9 +66,9 @@ class Sampler:
             except Exception as error:  # noqa: BLE001, PERF203 -- no collector may stop another
                 if attempt == 2:  # noqa: PLR2004 -- the second and last
                     self.errors += 1
-                    self._troubles.begin(f"collector {name}", f"{name} is not measured: {error!r}")
+                    self._problems.begin(f"collector {name}", f"{name} is not measured: {error!r}")
             else:
-                self._troubles.end(f"collector {name}", f"{name} is measured again")
+                self._problems.end(f"collector {name}", f"{name} is measured again")
                 return kept
         return []
 
@@ -91,8 +91,8 @@ class Sampler:
     def _reject(self, measurement: str, name: str, value: object) -> None:
         # Told once a field, not once a value: a value that jitters would fill the log.
         key = f"value {measurement}.{name}"
-        if key not in self._troubles.open:
-            self._troubles.begin(key, f"{measurement}.{name} is left out: {value!r} cannot be")
+        if key not in self._problems.open:
+            self._problems.begin(key, f"{measurement}.{name} is left out: {value!r} cannot be")
 
 
 def _tags_fit(point: Point, catalogue: Catalogue) -> bool:
@@ -102,7 +102,7 @@ def _tags_fit(point: Point, catalogue: Catalogue) -> bool:
     )
 
 
-class Probes:
+class Sources:
     """What measures: the collectors, their helpers' pids, the top processes and the facts."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Probes:
         self.close = close
 
 
-class Usage:
+class AgentUsage:
     """CPU and memory of the agent itself and of its helper processes (``pids``)."""
 
     def __init__(self, pids: Callable[[], Iterable[int]], monotonic: Callable[[], float]) -> None:

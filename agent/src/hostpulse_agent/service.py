@@ -13,11 +13,11 @@ from hostpulse_agent import keys, log, machine, wire
 from hostpulse_agent.clock import Clock, ServerClock
 from hostpulse_agent.collectors import agent as agent_catalogue
 from hostpulse_agent.collectors.base import Collector, Point
-from hostpulse_agent.log import Troubles
-from hostpulse_agent.notify import Notifier
-from hostpulse_agent.sampler import Probes, Sampler, Usage, resident_bytes
+from hostpulse_agent.log import ProblemLog
+from hostpulse_agent.sampler import AgentUsage, Sampler, Sources, resident_bytes
 from hostpulse_agent.schedule import Schedule
-from hostpulse_agent.sender import Hands, Sender
+from hostpulse_agent.sd_notify import Notifier
+from hostpulse_agent.sender import Dependencies, Sender
 from hostpulse_agent.spool import Spool
 from hostpulse_agent.status import StatusFile, path_beside
 from hostpulse_agent.transport import Transport
@@ -78,41 +78,41 @@ class Agent:
     def __init__(
         self,
         config: AgentConfig,
-        probes: Probes,
+        sources: Sources,
         environ: Mapping[str, str],
         clock: Clock | None = None,
     ) -> None:
         self._config = config
-        self._probes = probes
+        self._sources = sources
         self._clock = clock = clock or Clock()
-        self._troubles = Troubles()
+        self._problems = ProblemLog()
         self._notifier = Notifier(environ)
-        self.spool = Spool(config.spool, self._troubles)
+        self.spool = Spool(config.spool, self._problems)
         boot_id = machine.boot_id()
         known = self.spool.notes.get("clock") or {}
         same_boot = boot_id and known.get("boot_id") == boot_id
         self._boot_id = boot_id
         self._server_clock = ServerClock(clock, known.get("offset") if same_boot else None)
         self.sampler = Sampler(
-            [*probes.collectors, AgentCollector(self._own_fields)],
+            [*sources.collectors, AgentCollector(self._own_fields)],
             config.sampling.interval,
-            self._troubles,
+            self._problems,
             clock.monotonic,
         )
-        key_path = keys.locate(config.server.key_file, config.beside(""), environ)
-        hands = Hands(
+        key_path = keys.locate(config.server.key_file, config.sibling_path(""), environ)
+        deps = Dependencies(
             spool=self.spool,
             transport=Transport(config.server.ca_file, config.server.proxy_url),
             clock=clock,
             server_clock=self._server_clock,
-            troubles=self._troubles,
+            problems=self._problems,
             read_key=lambda: keys.read(key_path),
-            facts=probes.facts,
+            facts=sources.facts,
         )
         header = wire.Header(config.server_id, boot_id, machine.machine_hash())
-        self.sender = Sender(header, config.server, hands)
+        self.sender = Sender(header, config.server, deps)
         self._status = StatusFile(path_beside(config.spool.path))
-        self._usage = Usage(probes.pids, clock.monotonic)
+        self._usage = AgentUsage(sources.pids, clock.monotonic)
         self._missed = 0
         self._dropped = self.spool.dropped_total
         self._cycle_ms: float | None = None
@@ -133,7 +133,7 @@ class Agent:
             self._save_status(None)
             self.spool.close()
             self._status.close()
-            self._probes.close()
+            self._sources.close()
             self._notifier.close()
 
     def _loop(self, stop: StopSignal) -> None:
@@ -162,17 +162,17 @@ class Agent:
             mono_ms=int(began * 1000),
             interval_ms=int(self._config.sampling.interval * 1000),
             points=self.sampler.collect(),
-            processes=self._probes.top(),
+            processes=self._sources.top(),
         )
         offset = self._server_clock.server_minus_boot_ms
         self.spool.notes["clock"] = {"boot_id": self._boot_id, "offset": offset}
-        place = self.spool.append(stamp_ms, lambda at: wire.encode(wire.sample(at, reading)))
-        self.sender.notice()
+        sample_id = self.spool.append(stamp_ms, lambda at: wire.encode(wire.sample(at, reading)))
+        self.sender.wake()
         self._cycle_ms = (self._clock.monotonic() - began) * 1000
-        self._save_status({"time": place.time_ms, "seq": place.seq})
+        self._save_status({"time": sample_id.time_ms, "seq": sample_id.seq})
 
     def _own_fields(self) -> dict[str, float]:
-        waiting, tally = self.spool.stats(), self.sender.tally
+        waiting, stats = self.spool.stats(), self.sender.stats
         dropped_before, self._dropped = self._dropped, self.spool.dropped_total
         oldest_ms = waiting.oldest_ms
         age = 0.0 if oldest_ms is None else (self._server_clock.stamp_ms() - oldest_ms) / 1000
@@ -182,8 +182,8 @@ class Agent:
             "rss_bytes": resident_bytes(),
             "spool_samples": waiting.samples,
             "spool_oldest_seconds": max(0.0, age),
-            "sent_samples": tally.sent,
-            "send_failures": tally.failures,
+            "sent_samples": stats.sent,
+            "send_failures": stats.failures,
             "dropped_samples": self._dropped,
             "newly_dropped_samples": self._dropped - dropped_before,
             "collector_errors": self.sampler.errors,
@@ -193,19 +193,19 @@ class Agent:
         return {name: value for name, value in fields.items() if value is not None}
 
     def _save_status(self, sample: dict[str, int] | None) -> None:
-        tally = self.sender.tally
+        stats = self.sender.stats
         if sample is not None:
             self._last_sample = sample
         self._status.write(
             {
                 "pid": os.getpid() if sample else None,
                 "sample": self._last_sample,
-                "acknowledged": {"at": tally.last_ack_ms, "seq": tally.last_ack_seq},
-                "url": tally.url,
+                "acknowledged": {"at": stats.last_ack_ms, "seq": stats.last_ack_seq},
+                "url": stats.url,
                 "interval_ms": int(self._config.sampling.interval * 1000),
                 "clock_offset_ms": self._server_clock.offset_ms(),
                 "missed_ticks": self._missed,
-                "troubles": sorted(self._troubles.open.values())[:8],
+                "troubles": sorted(self._problems.open.values())[:8],
             }
         )
 

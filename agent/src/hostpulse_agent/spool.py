@@ -10,11 +10,11 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hostpulse_agent import spoolfile, wire
-from hostpulse_agent.log import Troubles
-from hostpulse_agent.shelf import Shelf
-from hostpulse_agent.spoolfile import Row
-from hostpulse_agent.stream import Place, Stream
+from hostpulse_agent import spool_db, wire
+from hostpulse_agent.log import ProblemLog
+from hostpulse_agent.spool_buffer import SpoolBuffer
+from hostpulse_agent.spool_db import Row
+from hostpulse_agent.stream import SampleId, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,19 +48,21 @@ class Spool:
     def __init__(
         self,
         config: SpoolConfig,
-        troubles: Troubles | None = None,
+        problems: ProblemLog | None = None,
         free_bytes: Callable[[str], int] | None = None,
     ) -> None:
         self._config = config
-        self._troubles = troubles or Troubles()
+        self._problems = problems or ProblemLog()
         self._mutex = threading.RLock()
         self._busy: set[int] = set()  # handed to the sender, spared by the bounds
         self._saved_stream = ""  # stream whose numbering the file carries on
         self._since_open = 0
         path = os.path.abspath(config.path)
-        self._lock = spoolfile.lock(path)
-        self._shelf = Shelf(path, config.min_free_bytes, self._troubles, free_bytes or _free_bytes)
-        state = self._shelf.state
+        self._lock = spool_db.lock(path)
+        self._buffer = SpoolBuffer(
+            path, config.min_free_bytes, self._problems, free_bytes or _free_bytes
+        )
+        state = self._buffer.state
         self.stream = Stream(state)
         self.notes: dict[str, Any] = dict(state.get("notes") or {})
         self.dropped_total = int(state.get("dropped_total", 0))
@@ -69,41 +71,43 @@ class Spool:
 
     # -- the sampler's side
 
-    def append(self, stamp_ms: int, make: Callable[[Place], bytes]) -> Place:
+    def append(self, stamp_ms: int, make: Callable[[SampleId], bytes]) -> SampleId:
         """Keep a sample taken at ``stamp_ms``: it is given a place, and ``make`` encodes it."""
         with self._mutex:
             self._reopen()
             self._make_room(stamp_ms)
-            row, place = self._put(stamp_ms, make)
+            row, sample_id = self._put(stamp_ms, make)
             if not self._flush() and self._saved_stream == self.stream.id:
                 # The file still promises this number to the next start: leave this stream to it.
-                self._shelf.forget(row)
+                self._buffer.forget(row)
                 self.stream.renew()
-                _, place = self._put(stamp_ms, make)
-            return place
+                _, sample_id = self._put(stamp_ms, make)
+            return sample_id
 
-    def _put(self, stamp_ms: int, make: Callable[[Place], bytes]) -> tuple[Row, Place]:
-        place = self.stream.place(stamp_ms)
-        raw = make(place)
-        number = self._shelf.last_id + 1
-        row = Row(number, place.stream, place.seq, place.time_ms, len(raw), wire.compress(raw))
-        self._shelf.put(row)
-        return row, place
+    def _put(self, stamp_ms: int, make: Callable[[SampleId], bytes]) -> tuple[Row, SampleId]:
+        sample_id = self.stream.next_id(stamp_ms)
+        raw = make(sample_id)
+        number = self._buffer.last_id + 1
+        row = Row(
+            number, sample_id.stream, sample_id.seq, sample_id.time_ms, len(raw), wire.compress(raw)
+        )
+        self._buffer.put(row)
+        return row, sample_id
 
     def _reopen(self) -> None:
         self._since_open += 1
         # Not while rows are being sent: opening may number those in memory anew.
-        if not self._shelf.is_open and self._since_open >= REOPEN_EVERY and not self._busy:
+        if not self._buffer.is_open and self._since_open >= REOPEN_EVERY and not self._busy:
             self._since_open = 0
-            self._shelf.open()
+            self._buffer.open()
 
     def _make_room(self, now_ms: int) -> None:
-        config, shelf = self._config, self._shelf
-        while len(shelf) >= config.max_samples and self._drop_oldest("spool_full"):
+        config, buffer = self._config, self._buffer
+        while len(buffer) >= config.max_samples and self._drop_oldest("spool_full"):
             pass
-        while shelf.bytes >= config.max_bytes and self._drop_oldest("spool_bytes"):
+        while buffer.bytes >= config.max_bytes and self._drop_oldest("spool_bytes"):
             pass
-        while shelf.held_bytes >= MEMORY_BYTES and self._drop_oldest("no_disk", memory=True):
+        while buffer.held_bytes >= MEMORY_BYTES and self._drop_oldest("no_disk", memory=True):
             pass
         before_ms = now_ms - config.max_age * 1000
         while self._drop_oldest("spool_age", before_ms=before_ms):
@@ -112,23 +116,23 @@ class Spool:
     def _drop_oldest(
         self, reason: str, *, memory: bool = False, before_ms: float | None = None
     ) -> bool:
-        find = self._shelf.oldest_in_memory if memory else self._shelf.oldest
+        find = self._buffer.oldest_in_memory if memory else self._buffer.oldest
         rows = find(1, self._busy)
         if not rows or (before_ms is not None and rows[0].time_ms >= before_ms):
             return False
-        self._shelf.forget(rows[0])
+        self._buffer.forget(rows[0])
         self._count_drop(reason)
         return True
 
     def _count_drop(self, reason: str, count: int = 1) -> None:
         self.stream.drop(reason, count)
         self.dropped_total += count
-        self._troubles.begin(
+        self._problems.begin(
             f"drop {reason}", f"samples are being dropped ({reason}): see `hostpulse-agent status`"
         )
 
     def _flush(self) -> bool:
-        done = self._shelf.flush(self._state())
+        done = self._buffer.flush(self._state())
         if done:
             self._saved_stream = self.stream.id
         self._count_lost()
@@ -140,20 +144,20 @@ class Spool:
 
     def _count_lost(self) -> None:
         """Begin a stream in a file that replaced a damaged one, and count what that one held."""
-        if self._shelf.lost:
+        if self._buffer.lost:
             self._busy.clear()
             self.stream.renew()
-            self._count_drop("spool_damaged", self._shelf.lost)
-            self._shelf.lost = 0
+            self._count_drop("spool_damaged", self._buffer.lost)
+            self._buffer.lost = 0
 
     # -- the sender's side
 
     def newest(self, after_id: int) -> Row | None:
         """Take the newest sample if its id is above ``after_id``."""
         with self._mutex:
-            if self._shelf.last_id <= after_id:
+            if self._buffer.last_id <= after_id:
                 return None
-            row = self._shelf.newest(self._busy)
+            row = self._buffer.newest(self._busy)
             self._count_lost()
             if row is None or row.id <= after_id:
                 return None
@@ -164,7 +168,7 @@ class Spool:
         """Take the oldest samples of one stream, within both byte bounds but at least one."""
         with self._mutex:
             taken: list[Row] = []
-            for row in self._shelf.oldest(limit, self._busy):
+            for row in self._buffer.oldest(limit, self._busy):
                 max_packed -= len(row.packed)
                 max_raw -= row.raw_bytes
                 foreign = taken and row.stream != taken[0].stream
@@ -179,11 +183,11 @@ class Spool:
         """Forget delivered samples; the file loses them with its next change."""
         with self._mutex:
             self._release(rows, forget=True)
-            if self._shelf.wants_flush:
+            if self._buffer.wants_flush:
                 self._flush()
-            if not len(self._shelf):
-                for key in [key for key in self._troubles.open if key.startswith("drop ")]:
-                    self._troubles.end(key, "the spool is empty again: no more samples are dropped")
+            if not len(self._buffer):
+                for key in [key for key in self._problems.open if key.startswith("drop ")]:
+                    self._problems.end(key, "the spool is empty again: no more samples are dropped")
 
     def reject(self, row: Row, reason: str) -> None:
         """Give up on a sample that cannot be delivered, and count it."""
@@ -202,24 +206,24 @@ class Spool:
             if row.id in self._busy:
                 self._busy.remove(row.id)
                 if forget:
-                    self._shelf.forget(row)
+                    self._buffer.forget(row)
 
     # -- both
 
     def __len__(self) -> int:
         """Count the samples that wait."""
-        return len(self._shelf)
+        return len(self._buffer)
 
     def stats(self) -> SpoolStats:
         """Return what waits for delivery."""
         with self._mutex:
-            shelf = self._shelf
-            oldest = shelf.oldest(1, ())
+            buffer = self._buffer
+            oldest = buffer.oldest(1, ())
             return SpoolStats(
-                samples=len(shelf),
-                bytes=shelf.bytes,
+                samples=len(buffer),
+                bytes=buffer.bytes,
                 oldest_ms=oldest[0].time_ms if oldest else None,
-                in_memory=shelf.in_memory,
+                in_memory=buffer.in_memory,
                 stream=self.stream.id,
                 last_seq=self.stream.next_seq - 1,
                 dropped=dict(self.stream.dropped),
@@ -228,7 +232,7 @@ class Spool:
     def close(self) -> None:
         """Write what the file can take, and close."""
         with self._mutex:
-            self._shelf.close(self._state())
+            self._buffer.close(self._state())
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None

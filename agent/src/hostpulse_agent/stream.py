@@ -17,7 +17,7 @@ def new_uuid() -> str:
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-class Place(NamedTuple):
+class SampleId(NamedTuple):
     """A sample's place: its stream, ``seq`` and ``time_ms``, and the stream's drops so far."""
 
     stream: str
@@ -49,7 +49,7 @@ class Stream:
         """Begin another stream: the old numbering or times cannot be carried on."""
         self.id, self.next_seq, self.last_ms, self.dropped = new_uuid(), 1, 0, {}
 
-    def place(self, stamp_ms: int) -> Place:
+    def next_id(self, stamp_ms: int) -> SampleId:
         """Take the next place at ``stamp_ms``.
 
         A clock set back a little gives the next free millisecond. One set back by more than a
@@ -59,10 +59,10 @@ class Stream:
         if stamp_ms < self.last_ms - STEP_BACK_MS:
             self.renew()
         time_ms = max(stamp_ms, self.last_ms + 1)
-        place = Place(self.id, self.next_seq, time_ms, dict(self.dropped))
+        sample_id = SampleId(self.id, self.next_seq, time_ms, dict(self.dropped))
         self.next_seq += 1
         self.last_ms = time_ms
-        return place
+        return sample_id
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count ``count`` samples that will never be delivered."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hostpulse_agent.collectors.base import Point
-    from hostpulse_agent.stream import Place
+    from hostpulse_agent.stream import SampleId
 
 SCHEMA = 1
 GZIP = 31  # zlib window bits: 15, with a gzip header
@@ -37,14 +37,14 @@ class Header(NamedTuple):
     machine: str | None
 
 
-def sample(place: Place, reading: Reading) -> dict[str, Any]:
+def sample(sample_id: SampleId, reading: Reading) -> dict[str, Any]:
     """Return a sample as the wire has it."""
     body: dict[str, Any] = {
-        "seq": place.seq,
-        "time": place.time_ms,
+        "seq": sample_id.seq,
+        "time": sample_id.time_ms,
         "mono_ms": reading.mono_ms,
         "interval_ms": reading.interval_ms,
-        "dropped": place.dropped,
+        "dropped": sample_id.dropped,
         "points": [point._asdict() for point in reading.points],
     }
     if reading.processes:

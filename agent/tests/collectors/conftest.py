@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from hostpulse_agent.collectors.fshelper import FsHelper
 from hostpulse_agent.collectors.processes import ProcessScan
 from hostpulse_agent.collectors.procfs import Paths, Tree
+from hostpulse_agent.collectors.statvfs_client import StatvfsClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,9 +64,9 @@ def host(tmp_path: Path) -> Callable[[str], Host]:
 
 
 @pytest.fixture
-def helper() -> Iterator[FsHelper]:
+def statvfs_client() -> Iterator[StatvfsClient]:
     """Give a filesystem helper that ends with the test."""
-    made = FsHelper()
+    made = StatvfsClient()
     yield made
     made.close()
 

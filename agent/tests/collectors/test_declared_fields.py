@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.tests.collectors.conftest import Host
 
     from hostpulse_agent.collectors.base import Collector, Point
-    from hostpulse_agent.collectors.fshelper import FsHelper
+    from hostpulse_agent.collectors.statvfs_client import StatvfsClient
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 BY_NAME = {catalogue.measurement: catalogue for catalogue in CATALOGUES}
@@ -48,32 +48,32 @@ def check(collector: Collector, points: list[Point]) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", ["lvm-host", "raid-host", "container"])
 def test_recorded_hosts_emit_only_what_is_declared(
-    host: Callable[[str], Host], helper: FsHelper, name: str
+    host: Callable[[str], Host], statvfs_client: StatvfsClient, name: str
 ) -> None:
     """Whatever a host has or lacks."""
     recorded = host(name)
-    collectors = build(CONFIG, helper, tree=recorded.tree)
+    collectors = build(CONFIG, statvfs_client, tree=recorded.tree)
     for _ in range(2):
         for collector in collectors:
             check(collector, collector.collect(recorded.now))
         recorded.pass_time()
 
 
-def test_this_machine_emits_only_what_is_declared(helper: FsHelper) -> None:
+def test_this_machine_emits_only_what_is_declared(statvfs_client: StatvfsClient) -> None:
     """The real kernel, in three readings as fast as they come."""
     for _ in range(3):
-        for collector in build(CONFIG, helper):
+        for collector in build(CONFIG, statvfs_client):
             check(collector, collector.collect(time.monotonic()))
             check(collector, collector.collect(time.monotonic()))
 
 
 def test_a_host_that_has_everything_emits_all_that_is_declared(
-    host: Callable[[str], Host], helper: FsHelper
+    host: Callable[[str], Host], statvfs_client: StatvfsClient
 ) -> None:
     """A field that is declared and never comes would be a lie of the document."""
     recorded = host("lvm-host")
     (recorded.root / "run/systemd/system").mkdir(parents=True)
-    collectors = build(CONFIG, helper, tree=recorded.tree)
+    collectors = build(CONFIG, statvfs_client, tree=recorded.tree)
     seen: set[tuple[str, str]] = set()
     for _ in range(2):
         for collector in collectors:
@@ -106,14 +106,14 @@ def test_catalogues_are_what_the_wire_allows() -> None:
 
 
 def test_intervals_and_exclusions_come_from_the_configuration(
-    host: Callable[[str], Host], helper: FsHelper
+    host: Callable[[str], Host], statvfs_client: StatvfsClient
 ) -> None:
     """A slower collector says so; without one it is called at every tick."""
     recorded = host("lvm-host")
     config = CollectorsConfig(
         memory=PlainConfig(interval=60.0), disk=DiskConfig(exclude_fstypes=("ext4", "xfs"))
     )
-    built = {c.catalogue.measurement: c for c in build(config, helper, tree=recorded.tree)}
+    built = {c.catalogue.measurement: c for c in build(config, statvfs_client, tree=recorded.tree)}
     assert set(built) == set(BY_NAME) - {"agent"}
     assert built["memory"].interval_s == 60.0
     assert built["cpu"].interval_s is None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostpulse_agent.collectors.units import failed_units
+from hostpulse_agent.collectors.failed_units import count_failed_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +77,7 @@ def test_the_number_is_the_answer_to_the_second_call(
     """Signals and the answer to the greeting in between are passed over, in any byte order."""
     answer = HELLO + NAME_ACQUIRED + message(2, 2, unsigned(3, order), order)
     run, requests = bus(answer)
-    assert failed_units(run) == 3
+    assert count_failed_units(run) == 3
     assert requests[0] == b"\0AUTH EXTERNAL %s\r\n" % str(os.geteuid()).encode().hex().encode()
     assert requests[1].startswith(b"BEGIN\r\nl\x01\x02\x01")
     assert b"org.freedesktop.systemd1.Manager\0" in requests[1]
@@ -100,7 +100,7 @@ def test_without_an_answer_the_number_is_not_known(
 ) -> None:
     """A bus that does not help is no failure of the host."""
     run, _ = bus(answer, greeting)
-    assert failed_units(run) is None
+    assert count_failed_units(run) is None
 
 
 def test_an_answer_beyond_reason_is_an_error(
@@ -109,9 +109,9 @@ def test_an_answer_beyond_reason_is_an_error(
     """No memory is set aside on a stranger's word."""
     run, _ = bus(b"l\x02\0\x01" + struct.pack("<III", 1 << 30, 1, 8))
     with pytest.raises(ValueError, match="too large"):
-        failed_units(run)
+        count_failed_units(run)
 
 
 def test_a_host_without_systemd_has_no_such_number(tmp_path: Path) -> None:
     """Nothing is connected to where systemd does not run."""
-    assert failed_units(str(tmp_path)) is None
+    assert count_failed_units(str(tmp_path)) is None

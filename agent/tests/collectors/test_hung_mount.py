@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_agent.collectors.disk import DEADLINE_S, DiskCollector
-from hostpulse_agent.collectors.fshelper import HUNG, FsHelper, StatResult
 from hostpulse_agent.collectors.procfs import Paths, Tree
-from hostpulse_agent.collectors.worker import Worker
+from hostpulse_agent.collectors.statvfs_client import HUNG, StatResult, StatvfsClient
+from hostpulse_agent.collectors.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def until(condition: Callable[[], bool]) -> bool:
 
 
 def test_other_mounts_still_report_in_time(
-    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+    tmp_path: Path, apart: Callable[..., None], statvfs_client: StatvfsClient
 ) -> None:
     """The hung mount is first in the row; those behind it are measured within the deadline."""
 
@@ -129,7 +129,7 @@ def test_other_mounts_still_report_in_time(
         fuse = Fuse(tmp_path / "hung")
         try:
             began = time.monotonic()
-            results = helper.statvfs([fuse.path, "/", str(tmp_path)], DEADLINE)
+            results = statvfs_client.statvfs([fuse.path, "/", str(tmp_path)], DEADLINE)
             assert time.monotonic() - began < DEADLINE
             assert results[fuse.path] == HUNG
             assert isinstance(results["/"], StatResult)
@@ -141,21 +141,21 @@ def test_other_mounts_still_report_in_time(
 
 
 def test_a_hung_mount_is_not_asked_again_while_a_helper_waits_for_it(
-    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+    tmp_path: Path, apart: Callable[..., None], statvfs_client: StatvfsClient
 ) -> None:
     """From the second call on it costs no time and no process."""
 
     def work() -> None:
         fuse = Fuse(tmp_path / "hung")
         try:
-            helper.statvfs([fuse.path, "/"], DEADLINE)
-            pids = sorted(helper.pids())
+            statvfs_client.statvfs([fuse.path, "/"], DEADLINE)
+            pids = sorted(statvfs_client.pids())
             assert len(pids) == 2
             began = time.monotonic()
             for _ in range(20):
-                assert helper.statvfs([fuse.path, "/"], DEADLINE)[fuse.path] == HUNG
+                assert statvfs_client.statvfs([fuse.path, "/"], DEADLINE)[fuse.path] == HUNG
             assert time.monotonic() - began < DEADLINE / 3
-            assert sorted(helper.pids()) == pids
+            assert sorted(statvfs_client.pids()) == pids
         finally:
             fuse.close()
 
@@ -163,20 +163,20 @@ def test_a_hung_mount_is_not_asked_again_while_a_helper_waits_for_it(
 
 
 def test_a_mount_that_answers_again_is_measured_again(
-    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+    tmp_path: Path, apart: Callable[..., None], statvfs_client: StatvfsClient
 ) -> None:
     """The helper that waits notices; afterwards one helper is left."""
 
     def work() -> None:
         fuse = Fuse(tmp_path / "hung")
         try:
-            assert helper.statvfs([fuse.path], DEADLINE)[fuse.path] == HUNG
+            assert statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] == HUNG
             fuse.answer()
-            assert until(lambda: helper.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG)
-            result = helper.statvfs([fuse.path], DEADLINE)[fuse.path]
+            assert until(lambda: statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG)
+            result = statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path]
             assert isinstance(result, StatResult)
             assert result[1:] == (4096000, 1638400, 1228800, 0, 0)
-            assert len(helper.pids()) == 1
+            assert len(statvfs_client.pids()) == 1
         finally:
             fuse.close()
 
@@ -184,18 +184,18 @@ def test_a_mount_that_answers_again_is_measured_again(
 
 
 def test_a_mount_that_broke_off_gives_its_error(
-    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+    tmp_path: Path, apart: Callable[..., None], statvfs_client: StatvfsClient
 ) -> None:
     """A filesystem whose server died is not hung any more: it refuses."""
 
     def work() -> None:
         fuse = Fuse(tmp_path / "hung")
-        assert helper.statvfs([fuse.path], DEADLINE)[fuse.path] == HUNG
+        assert statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] == HUNG
         os.close(fuse._device)
         fuse._device = -1
         try:
-            assert until(lambda: helper.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG)
-            result = helper.statvfs([fuse.path], DEADLINE)[fuse.path]
+            assert until(lambda: statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG)
+            result = statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path]
             assert isinstance(result, OSError)
             assert result.errno == errno.ENOTCONN
         finally:
@@ -208,26 +208,26 @@ def test_helpers_that_wait_are_few(tmp_path: Path, apart: Callable[..., None]) -
     """Beyond their number a stuck helper is killed and its mount tried again later."""
 
     def work() -> None:
-        helper = FsHelper(max_watchers=1, retry_s=0.2)
+        statvfs_client = StatvfsClient(max_watchers=1, retry_s=0.2)
         mounts = [Fuse(tmp_path / name) for name in ("one", "two")]
         paths = [fuse.path for fuse in mounts]
         try:
-            assert set(helper.statvfs(paths, DEADLINE).values()) == {HUNG}
-            assert len(helper.pids()) == 1
+            assert set(statvfs_client.statvfs(paths, DEADLINE).values()) == {HUNG}
+            assert len(statvfs_client.pids()) == 1
             mounts[1].answer()
-            assert until(lambda: helper.statvfs(paths, DEADLINE)[paths[1]] != HUNG)
-            assert helper.statvfs(paths, DEADLINE)[paths[0]] == HUNG
+            assert until(lambda: statvfs_client.statvfs(paths, DEADLINE)[paths[1]] != HUNG)
+            assert statvfs_client.statvfs(paths, DEADLINE)[paths[0]] == HUNG
         finally:
-            helper.close()
+            statvfs_client.close()
             for fuse in mounts:
                 fuse.close()
-        assert helper.pids() == []
+        assert statvfs_client.pids() == []
 
     apart(work)
 
 
 def test_a_mount_for_which_too_little_time_was_left_is_not_called_hung(
-    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+    tmp_path: Path, apart: Callable[..., None], statvfs_client: StatvfsClient
 ) -> None:
     """Two hung mounts use up most of a call; the third is found out by the next one."""
 
@@ -235,10 +235,10 @@ def test_a_mount_for_which_too_little_time_was_left_is_not_called_hung(
         mounts = [Fuse(tmp_path / name) for name in ("one", "two", "three")]
         paths = [fuse.path for fuse in mounts]
         try:
-            first = helper.statvfs(paths, DEADLINE / 2)
+            first = statvfs_client.statvfs(paths, DEADLINE / 2)
             assert [first[path] for path in paths[:2]] == [HUNG, HUNG]
             assert isinstance(first[paths[2]], TimeoutError)
-            assert set(helper.statvfs(paths, DEADLINE / 2).values()) == {HUNG}
+            assert set(statvfs_client.statvfs(paths, DEADLINE / 2).values()) == {HUNG}
         finally:
             for fuse in mounts:
                 fuse.close()
@@ -247,21 +247,21 @@ def test_a_mount_for_which_too_little_time_was_left_is_not_called_hung(
 
 
 def test_a_mount_that_is_gone_takes_its_helper_along(
-    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+    tmp_path: Path, apart: Callable[..., None], statvfs_client: StatvfsClient
 ) -> None:
     """After a lazy unmount nobody asks for it any more; the process that waited is ended."""
 
     def work() -> None:
         fuse = Fuse(tmp_path / "hung")
         try:
-            helper.statvfs([fuse.path, "/"], DEADLINE)
-            before = helper.pids()
-            helper.statvfs(["/"], DEADLINE)
-            (left,) = helper.pids()
+            statvfs_client.statvfs([fuse.path, "/"], DEADLINE)
+            before = statvfs_client.pids()
+            statvfs_client.statvfs(["/"], DEADLINE)
+            (left,) = statvfs_client.pids()
             (gone,) = set(before) - {left}
 
             def ended() -> bool:
-                helper.statvfs(["/"], DEADLINE)
+                statvfs_client.statvfs(["/"], DEADLINE)
                 return not Path(f"/proc/{gone}").exists()
 
             assert until(ended)
@@ -272,7 +272,7 @@ def test_a_mount_that_is_gone_takes_its_helper_along(
 
 
 def test_the_collector_reports_a_hung_mount_and_nothing_else_of_it(
-    tmp_path: Path, apart: Callable[..., None], helper: FsHelper
+    tmp_path: Path, apart: Callable[..., None], statvfs_client: StatvfsClient
 ) -> None:
     """From the kernel's mount table to the points, within the collector's deadline."""
     (tmp_path / "proc").mkdir()
@@ -283,7 +283,8 @@ def test_the_collector_reports_a_hung_mount_and_nothing_else_of_it(
         try:
             tree = Tree(Paths(proc=str(tmp_path / "proc")))
             began = time.monotonic()
-            points = DiskCollector(tree, helper, ["tmpfs", "proc"], ["^/var/lib/"]).collect(0.0)
+            collector = DiskCollector(tree, statvfs_client, ["tmpfs", "proc"], ["^/var/lib/"])
+            points = collector.collect(0.0)
             assert time.monotonic() - began < DEADLINE_S
             fields = {point.tags["mount"]: point.fields for point in points}
             assert fields[fuse.path] == {"hung": 1}
@@ -298,20 +299,20 @@ def test_the_collector_reports_a_hung_mount_and_nothing_else_of_it(
 def test_a_helper_that_wants_the_processor_does_not_make_a_mount_hung(
     tmp_path: Path,
     apart: Callable[..., None],
-    helper: FsHelper,
+    statvfs_client: StatvfsClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On an overloaded machine it gets the whole deadline, and then nothing is said."""
-    monkeypatch.setattr(Worker, "starved", lambda _: True)
+    monkeypatch.setattr(WorkerProcess, "starved", lambda _: True)
 
     def work() -> None:
         fuse = Fuse(tmp_path / "hung")
         try:
             began = time.monotonic()
-            result = helper.statvfs([fuse.path], DEADLINE)[fuse.path]
+            result = statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path]
             assert isinstance(result, TimeoutError)
             assert time.monotonic() - began >= DEADLINE * 0.9
-            assert helper.pids() == []
+            assert statvfs_client.pids() == []
         finally:
             fuse.close()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from agent.tests.collectors.conftest import Host
 
-    from hostpulse_agent.collectors.fshelper import FsHelper
+    from hostpulse_agent.collectors.statvfs_client import StatvfsClient
 
 KIB = 1024
 EXCLUDED = ("proc", "sysfs", "tmpfs"), ("^/var/lib/docker/",)
@@ -282,11 +282,11 @@ def test_a_host_without_connection_tracking_has_no_share_of_it(host: Callable[[s
 
 
 def test_disk_says_what_it_can_of_mounts_it_cannot_measure(
-    host: Callable[[str], Host], helper: FsHelper
+    host: Callable[[str], Host], statvfs_client: StatvfsClient
 ) -> None:
     """A superblock is read-only whatever the mount says, even where the directory is closed."""
     recorded = host("lvm-host")
-    points = DiskCollector(recorded.tree, helper, *EXCLUDED).collect(0.0)
+    points = DiskCollector(recorded.tree, statvfs_client, *EXCLUDED).collect(0.0)
     fields = {point.tags["mount"]: point.fields for point in points}
     assert fields["/srv/my data"] == {"readonly": 1, "hung": 0}
     assert fields["/"]["readonly"] == 0
@@ -294,9 +294,9 @@ def test_disk_says_what_it_can_of_mounts_it_cannot_measure(
 
 
 def test_files_bound_from_a_host_into_a_container_are_no_disks(
-    host: Callable[[str], Host], helper: FsHelper
+    host: Callable[[str], Host], statvfs_client: StatvfsClient
 ) -> None:
     """A container's /etc/hosts lies on some disk of its host's; that is not a mount to watch."""
     recorded = host("container")
-    points = DiskCollector(recorded.tree, helper, *EXCLUDED).collect(0.0)
+    points = DiskCollector(recorded.tree, statvfs_client, *EXCLUDED).collect(0.0)
     assert [point.tags["mount"] for point in points] == ["/"]

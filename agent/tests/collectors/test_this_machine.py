@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostpulse_agent.collectors.base import Point
-    from hostpulse_agent.collectors.fshelper import FsHelper
     from hostpulse_agent.collectors.processes import ProcessScan
+    from hostpulse_agent.collectors.statvfs_client import StatvfsClient
 
 DEFAULTS = DiskConfig()
 
@@ -44,7 +44,7 @@ def between_equal(
         assert time.monotonic() < end, "the machine does not come to rest"
 
 
-def test_disk_equals_df(helper: FsHelper) -> None:
+def test_disk_equals_df(statvfs_client: StatvfsClient) -> None:
     """Bytes to the byte, percent as df rounds it."""
 
     def df() -> list[str]:
@@ -55,7 +55,9 @@ def test_disk_equals_df(helper: FsHelper) -> None:
         return run.stdout.splitlines()[1].split()
 
     def collect() -> Point:
-        collector = DiskCollector(Tree(), helper, DEFAULTS.exclude_fstypes, DEFAULTS.exclude_mounts)
+        collector = DiskCollector(
+            Tree(), statvfs_client, DEFAULTS.exclude_fstypes, DEFAULTS.exclude_mounts
+        )
         return next(p for p in collector.collect(0.0) if p.tags["mount"] == "/")
 
     point, answer = between_equal(df, collect)
@@ -105,12 +107,12 @@ def test_a_new_connection_is_counted() -> None:
         assert time.monotonic() < end
 
 
-def test_a_cycle_costs_little_and_no_more_with_many_sockets(helper: FsHelper) -> None:
+def test_a_cycle_costs_little_and_no_more_with_many_sockets(statvfs_client: StatvfsClient) -> None:
     """CPU time of agent and helper over 40 cycles; the bars leave room for a busy machine."""
-    collectors = build(CollectorsConfig(), helper)
+    collectors = build(CollectorsConfig(), statvfs_client)
 
     def cycles(start: int) -> float:
-        (pid,) = helper.pids()
+        (pid,) = statvfs_client.pids()
         before = time.process_time() + used(pid)
         for tick in range(start, start + 40):
             for collector in collectors:

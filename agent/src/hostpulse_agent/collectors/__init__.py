@@ -28,9 +28,9 @@ from hostpulse_agent.collectors import (
     swap,
     system,
 )
-from hostpulse_agent.collectors.fshelper import FsHelper
 from hostpulse_agent.collectors.processes import INTERVAL_S, ProcessScan
 from hostpulse_agent.collectors.procfs import Tree
+from hostpulse_agent.collectors.statvfs_client import StatvfsClient
 
 if TYPE_CHECKING:
     from hostpulse_agent.collectors.base import Catalogue, Collector
@@ -53,14 +53,15 @@ CATALOGUES: tuple[Catalogue, ...] = (
 
 def build(
     config: CollectorsConfig,
-    fs: FsHelper | None = None,
+    statvfs: StatvfsClient | None = None,
     scan: ProcessScan | None = None,
     tree: Tree | None = None,
 ) -> list[Collector]:
     """Return the collectors, configured.
 
-    A caller that wants ``fs.pids()``, ``fs.close()`` or ``scan.top(n)`` hands in its own; the
-    ``system`` collector keeps the scan fresh. ``disk`` comes last, because it may take seconds.
+    A caller that wants ``statvfs.pids()``, ``statvfs.close()`` or ``scan.top(n)`` hands in its
+    own; the ``system`` collector keeps the scan fresh. ``disk`` comes last, because it may take
+    seconds.
     """
     tree = tree or Tree()
     scan = scan or ProcessScan(tree, config.processes.interval or INTERVAL_S)
@@ -79,7 +80,10 @@ def build(
         (kernel.KernelCollector(tree), config.kernel.interval),
         (
             disk.DiskCollector(
-                tree, fs or FsHelper(), config.disk.exclude_fstypes, config.disk.exclude_mounts
+                tree,
+                statvfs or StatvfsClient(),
+                config.disk.exclude_fstypes,
+                config.disk.exclude_mounts,
             ),
             config.disk.interval,
         ),

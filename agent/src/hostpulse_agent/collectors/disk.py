@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hostpulse_agent.collectors import mounts
 from hostpulse_agent.collectors.base import Catalogue, Collector, Field, Point
-from hostpulse_agent.collectors.fshelper import HUNG, FsHelper, StatResult
+from hostpulse_agent.collectors.statvfs_client import HUNG, StatResult, StatvfsClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,13 +41,13 @@ class DiskCollector(Collector):
     def __init__(
         self,
         tree: Tree,
-        helper: FsHelper,
+        statvfs: StatvfsClient,
         exclude_kinds: Iterable[str] = (),
         exclude_paths: Iterable[str] = (),
     ) -> None:
         """Leave out types by name and mount points by regular expression."""
         self._tree = tree
-        self._helper = helper
+        self._statvfs = statvfs
         self._exclude = (tuple(exclude_kinds), tuple(exclude_paths))
         self._data = b""
         self._mounts: list[mounts.Mount] = []
@@ -58,7 +58,7 @@ class DiskCollector(Collector):
         if data != self._data:
             self._mounts = mounts.choose(mounts.parse(data), *self._exclude)
             self._data = data
-        answers = self._helper.statvfs([mount.path for mount in self._mounts], DEADLINE_S)
+        answers = self._statvfs.statvfs([mount.path for mount in self._mounts], DEADLINE_S)
         points = []
         for mount in self._mounts:
             fields = measure(answers[mount.path], read_only=mount.read_only)

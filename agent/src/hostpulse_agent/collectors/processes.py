@@ -23,7 +23,7 @@ _COST = 4000
 INTERVAL_S = 30.0
 
 
-class Usage(NamedTuple):
+class ProcessUsage(NamedTuple):
     """What a process used since the scan before: percent of one core, resident bytes."""
 
     cpu_percent: float
@@ -42,7 +42,7 @@ class ProcessScan:
         self._next = float("-inf")
         self._at: float | None = None
         self._before: dict[tuple[int, bytes], int] = {}
-        self._usages: list[Usage] = []
+        self._usages: list[ProcessUsage] = []
         self.zombie = 0
         self.uninterruptible = 0
 
@@ -95,5 +95,5 @@ class ProcessScan:
             self._before[key] = ticks
             spent = max(0, ticks - before.get(key, ticks))
             percent = spent * 100.0 / _TICKS / seconds if seconds > 0 else 0.0
-            self._usages.append(Usage(percent, rss, pid, data[data.find(b"(") + 1 : end]))
+            self._usages.append(ProcessUsage(percent, rss, pid, data[data.find(b"(") + 1 : end]))
         self.zombie, self.uninterruptible = states[b"Z"], states[b"D"]

@@ -25,7 +25,7 @@ class Paths(NamedTuple):
     etc: str = "/etc"
 
 
-class Reading(NamedTuple):
+class FileReading(NamedTuple):
     """Bytes of a file and the monotonic time (seconds) at which they were read."""
 
     data: bytes
@@ -96,16 +96,16 @@ class Tree:
         self.paths = paths or Paths()
         self.clock = clock
         self._tick: float | None = None
-        self._shared: dict[str, Reading] = {}
+        self._shared: dict[str, FileReading] = {}
 
-    def proc(self, name: str, tick: float) -> Reading:
+    def proc(self, name: str, tick: float) -> FileReading:
         """Return ``/proc/<name>`` as of this tick. Raises ``OSError``."""
         if tick != self._tick:
             self._shared.clear()
             self._tick = tick
         reading = self._shared.get(name)
         if reading is None:
-            reading = Reading(read_bytes(f"{self.paths.proc}/{name}"), self.clock())
+            reading = FileReading(read_bytes(f"{self.paths.proc}/{name}"), self.clock())
             self._shared[name] = reading
         return reading
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hostpulse_agent.collectors import units
 from hostpulse_agent.collectors.base import Catalogue, Collector, Field, Point
 from hostpulse_agent.collectors.counters import Counters
+from hostpulse_agent.collectors.failed_units import count_failed_units
 from hostpulse_agent.collectors.procfs import counter, read_or_none
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class SystemCollector(Collector):
             self._slow_at = now
             mdstat = read_or_none(f"{self._tree.paths.proc}/mdstat") or b""
             self._slow = {"raid_degraded": degraded(mdstat)}
-            failed = units.failed_units(self._tree.paths.run)
+            failed = count_failed_units(self._tree.paths.run)
             if failed is not None:
                 self._slow["units_failed"] = failed
         return self._slow

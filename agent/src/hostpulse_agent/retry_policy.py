@@ -30,7 +30,7 @@ _HOLD_ADVICE = {
 }
 
 
-class Verdict(NamedTuple):
+class Outcome(NamedTuple):
     """What to do about an answer; ``retry_after`` in seconds when the server asked for it."""
 
     action: str
@@ -38,18 +38,18 @@ class Verdict(NamedTuple):
     retry_after: float | None = None
 
 
-def classify(status: int, retry_after: float | None) -> Verdict:
+def classify(status: int, retry_after: float | None) -> Outcome:
     """Say what HTTP ``status`` means for the samples that were sent."""
     if 200 <= status < 300:  # noqa: PLR2004 -- the class of success
-        return Verdict(DONE)
+        return Outcome(DONE)
     if status == 413:  # noqa: PLR2004 -- content too large
-        return Verdict(SMALLER)
+        return Outcome(SMALLER)
     if status in (400, 422):
-        return Verdict(BAD)
+        return Outcome(BAD)
     if status in (408, 425, 429) or status >= 500:  # noqa: PLR2004 -- the class of server errors
-        return Verdict(RETRY, f"the server answers {status}", retry_after)
+        return Outcome(RETRY, f"the server answers {status}", retry_after)
     advice = _HOLD_ADVICE.get(status, "check server.urls and any proxy between")
-    return Verdict(HOLD, f"the server answers {status}: {advice}", retry_after)
+    return Outcome(HOLD, f"the server answers {status}: {advice}", retry_after)
 
 
 def is_receipt(body: bytes) -> bool:

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hostpulse_agent.collectors import fsworker
-from hostpulse_agent.collectors.fshelper import FsHelper, StatResult
-from hostpulse_agent.collectors.worker import reap
+from hostpulse_agent.collectors import statvfs_worker
+from hostpulse_agent.collectors.statvfs_client import StatResult, StatvfsClient
+from hostpulse_agent.collectors.worker_process import reap
 
 if TYPE_CHECKING:
     import pytest
@@ -23,11 +23,11 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_answers_are_those_of_statvfs(helper: FsHelper, tmp_path: Path) -> None:
+def test_answers_are_those_of_statvfs(statvfs_client: StatvfsClient, tmp_path: Path) -> None:
     """Sizes are in bytes whatever the filesystem's unit."""
     odd = tmp_path / "a b\nc"
     odd.mkdir()
-    answer = helper.statvfs([str(odd)], 5.0)[str(odd)]
+    answer = statvfs_client.statvfs([str(odd)], 5.0)[str(odd)]
     stat = os.statvfs(odd)
     assert isinstance(answer, StatResult)
     assert answer.directory
@@ -35,43 +35,43 @@ def test_answers_are_those_of_statvfs(helper: FsHelper, tmp_path: Path) -> None:
     assert answer.inodes == stat.f_files
 
 
-def test_a_path_that_refuses_gives_its_error(helper: FsHelper, tmp_path: Path) -> None:
+def test_a_path_that_refuses_gives_its_error(statvfs_client: StatvfsClient, tmp_path: Path) -> None:
     """The others are not harmed."""
     missing = str(tmp_path / "missing")
-    results = helper.statvfs([missing, "/"], 5.0)
+    results = statvfs_client.statvfs([missing, "/"], 5.0)
     error = results[missing]
     assert isinstance(error, OSError)
     assert error.errno == errno.ENOENT
     assert isinstance(results["/"], StatResult)
 
 
-def test_a_helper_that_was_killed_is_replaced(helper: FsHelper) -> None:
+def test_a_helper_that_was_killed_is_replaced(statvfs_client: StatvfsClient) -> None:
     """One answer may be lost, the next is there."""
-    helper.statvfs(["/"], 5.0)
-    (before,) = helper.pids()
+    statvfs_client.statvfs(["/"], 5.0)
+    (before,) = statvfs_client.pids()
     os.kill(before, signal.SIGKILL)
-    lost = helper.statvfs(["/"], 5.0)["/"]
+    lost = statvfs_client.statvfs(["/"], 5.0)["/"]
     assert isinstance(lost, (OSError, StatResult))
-    assert isinstance(helper.statvfs(["/"], 5.0)["/"], StatResult)
-    assert helper.pids() != [before]
+    assert isinstance(statvfs_client.statvfs(["/"], 5.0)["/"], StatResult)
+    assert statvfs_client.pids() != [before]
 
 
-def test_without_time_nothing_is_called_hung(helper: FsHelper) -> None:
+def test_without_time_nothing_is_called_hung(statvfs_client: StatvfsClient) -> None:
     """A deadline that passed before the question says nothing of the mount."""
-    assert isinstance(helper.statvfs(["/"], 0.0)["/"], TimeoutError)
+    assert isinstance(statvfs_client.statvfs(["/"], 0.0)["/"], TimeoutError)
 
 
 def test_a_helper_that_does_not_start_in_time_says_nothing_of_the_mount(
-    helper: FsHelper,
+    statvfs_client: StatvfsClient,
 ) -> None:
     """A slow start is the machine's fault, not the filesystem's."""
-    assert isinstance(helper.statvfs(["/"], 1e-4)["/"], TimeoutError)
-    assert isinstance(helper.statvfs(["/"], 5.0)["/"], StatResult)
+    assert isinstance(statvfs_client.statvfs(["/"], 1e-4)["/"], TimeoutError)
+    assert isinstance(statvfs_client.statvfs(["/"], 5.0)["/"], StatResult)
 
 
 def test_no_process_is_left_behind() -> None:
     """Closing ends the helper and takes its exit status."""
-    made = FsHelper()
+    made = StatvfsClient()
     made.statvfs(["/"], 5.0)
     (pid,) = made.pids()
     made.close()
@@ -82,13 +82,13 @@ def test_no_process_is_left_behind() -> None:
 
 
 def test_a_machine_without_the_interpreter_is_an_error(
-    helper: FsHelper, monkeypatch: pytest.MonkeyPatch
+    statvfs_client: StatvfsClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The collector fails with the reason, and no pipe is left open."""
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     before = open_files()
     try:
-        helper.statvfs(["/"], 5.0)
+        statvfs_client.statvfs(["/"], 5.0)
     except FileNotFoundError:
         assert open_files() == before
     else:
@@ -97,7 +97,7 @@ def test_a_machine_without_the_interpreter_is_an_error(
 
 def test_the_program_answers_in_its_own_words() -> None:
     """One line: sizes, or the number of the error."""
-    kind, directory, *sizes = fsworker.answer(b"/").split()
+    kind, directory, *sizes = statvfs_worker.answer(b"/").split()
     assert (kind, directory, len(sizes)) == (b"s", b"1", 5)
-    assert fsworker.answer(b"/etc/passwd").split()[1] == b"0"
-    assert fsworker.answer(b"/nonexistent") == b"e %d\n" % errno.ENOENT
+    assert statvfs_worker.answer(b"/etc/passwd").split()[1] == b"0"
+    assert statvfs_worker.answer(b"/nonexistent") == b"e %d\n" % errno.ENOENT

@@ -18,7 +18,7 @@ _HELLO, _GET = 1, 2
 _LARGEST = 65536
 
 
-def failed_units(run: str = "/run") -> int | None:
+def count_failed_units(run: str = "/run") -> int | None:
     """Return systemd's ``NFailedUnits``, or None where systemd or its bus is not there.
 
     Takes at most a few seconds. Raises ``ValueError`` for an answer that makes no sense.

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 from hostpulse_agent import collectors
 from hostpulse_agent.collectors.facts import collect_facts
-from hostpulse_agent.collectors.fshelper import FsHelper
 from hostpulse_agent.collectors.processes import INTERVAL_S, ProcessScan
-from hostpulse_agent.sampler import Probes
+from hostpulse_agent.collectors.statvfs_client import StatvfsClient
+from hostpulse_agent.sampler import Sources
 
 if TYPE_CHECKING:
     from hostpulse_agent.config import CollectorsConfig
 
 
-def build(config: CollectorsConfig) -> Probes:
+def build(config: CollectorsConfig) -> Sources:
     """Return the collectors of this machine; ``close`` ends the helper processes."""
-    helper = FsHelper()
+    statvfs = StatvfsClient()
     scan = ProcessScan(interval_s=config.processes.interval or INTERVAL_S)
-    return Probes(
-        collectors.build(config, helper, scan),
-        pids=helper.pids,
+    return Sources(
+        collectors.build(config, statvfs, scan),
+        pids=statvfs.pids,
         top=lambda: scan.top(config.processes.top),
         facts=lambda: collect_facts(disk=config.disk),
-        close=helper.close,
+        close=statvfs.close,
     )

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_agent import delivery
-from hostpulse_agent.delivery import Backoff, BatchSize, Endpoints, classify, parse_retry_after
+from hostpulse_agent import retry_policy
+from hostpulse_agent.retry_policy import (
+    Backoff,
+    BatchSize,
+    Endpoints,
+    classify,
+    parse_retry_after,
+)
 
 
 @given(st.lists(st.floats(0.0, 1.0, exclude_max=True), min_size=1, max_size=40))
@@ -42,28 +48,28 @@ def test_a_success_begins_the_backoff_anew() -> None:
 @pytest.mark.parametrize(
     ("status", "action"),
     [
-        (200, delivery.DONE),
-        (204, delivery.DONE),
-        (301, delivery.HOLD),
-        (400, delivery.BAD),
-        (401, delivery.HOLD),
-        (403, delivery.HOLD),
-        (404, delivery.HOLD),
-        (408, delivery.RETRY),
-        (409, delivery.HOLD),
-        (413, delivery.SMALLER),
-        (415, delivery.HOLD),
-        (422, delivery.BAD),
-        (429, delivery.RETRY),
-        (500, delivery.RETRY),
-        (503, delivery.RETRY),
+        (200, retry_policy.DONE),
+        (204, retry_policy.DONE),
+        (301, retry_policy.HOLD),
+        (400, retry_policy.BAD),
+        (401, retry_policy.HOLD),
+        (403, retry_policy.HOLD),
+        (404, retry_policy.HOLD),
+        (408, retry_policy.RETRY),
+        (409, retry_policy.HOLD),
+        (413, retry_policy.SMALLER),
+        (415, retry_policy.HOLD),
+        (422, retry_policy.BAD),
+        (429, retry_policy.RETRY),
+        (500, retry_policy.RETRY),
+        (503, retry_policy.RETRY),
     ],
 )
 def test_every_status_has_a_consequence(status: int, action: str) -> None:
     """Only a 2xx is a receipt; only 400, 413 and 422 blame the request."""
-    verdict = classify(status, 7.0)
-    assert verdict.action == action
-    assert verdict.advice or action not in (delivery.HOLD, delivery.RETRY)
+    outcome = classify(status, 7.0)
+    assert outcome.action == action
+    assert outcome.advice or action not in (retry_policy.HOLD, retry_policy.RETRY)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +146,6 @@ def test_urls_are_tried_in_order_and_the_first_is_returned_to() -> None:
 
 def test_random_numbers_are_in_the_unit_interval_and_differ() -> None:
     """The jitter comes from the system's random source."""
-    draws = {delivery.random_unit() for _ in range(100)}
+    draws = {retry_policy.random_unit() for _ in range(100)}
     assert len(draws) == 100
     assert all(0.0 <= draw < 1.0 for draw in draws)

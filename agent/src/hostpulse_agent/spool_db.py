@@ -47,7 +47,7 @@ class DamagedError(Exception):
     """The file is no spool, or SQLite found it malformed."""
 
 
-class Change(NamedTuple):
+class SpoolChange(NamedTuple):
     """One transaction: rows to delete (ids), rows to add, and the state after it."""
 
     delete: Collection[int]
@@ -121,7 +121,7 @@ class SpoolFile:
             cursor.close()
         return found
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: SpoolChange) -> None:
         """Do ``change`` in one transaction, durable on return, or not at all."""
         try:
             self._db.execute("BEGIN IMMEDIATE")

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from hostpulse_agent import config as configuration
-from hostpulse_agent import delivery, keys, machine, wire
+from hostpulse_agent import keys, machine, retry_policy, wire
 from hostpulse_agent.clock import CORRECT_ABOVE_MS, Clock, ServerClock
 from hostpulse_agent.errors import ConfigError, SecretError, TransportError
 from hostpulse_agent.stream import new_uuid
@@ -38,7 +38,7 @@ def check(path: str, environ: Mapping[str, str], *, offline: bool = False) -> li
     if offline:
         return findings
     findings += [_spool(config), _readings()]
-    key_path = keys.locate(config.server.key_file, config.beside(""), environ)
+    key_path = keys.locate(config.server.key_file, config.sibling_path(""), environ)
     try:
         key = keys.read(key_path)
     except SecretError as error:
@@ -58,10 +58,10 @@ def _spool(config: AgentConfig) -> Finding:
 
 
 def _readings() -> Finding:
-    from hostpulse_agent import crosscheck  # noqa: PLC0415 -- online only
+    from hostpulse_agent import psutil_comparison  # noqa: PLC0415 -- online only
 
     try:
-        found = crosscheck.differences()
+        found = psutil_comparison.differences()
     except ImportError as error:
         text = f"psutil cannot be imported ({error}): install this release of the agent again"
         return Finding("readings", ok=False, text=text)
@@ -87,9 +87,9 @@ def _server(config: AgentConfig, url: str, key: str) -> list[Finding]:
     finally:
         transport.close()
     reached = Finding("server", ok=True, text=f"{url} answers")
-    verdict = delivery.classify(response.status, None)
-    if verdict.action != delivery.DONE:
-        text = f"{url}: {verdict.advice or f'the server answers {response.status}'}"
+    outcome = retry_policy.classify(response.status, None)
+    if outcome.action != retry_policy.DONE:
+        text = f"{url}: {outcome.advice or f'the server answers {response.status}'}"
         return [reached, Finding("authentication", ok=False, text=text + _detail(response))]
     server_clock = ServerClock(clock)
     return [

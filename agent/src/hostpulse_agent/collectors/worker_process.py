@@ -11,7 +11,7 @@ from typing import NamedTuple, Union
 
 from hostpulse_agent.collectors.procfs import read_or_none
 
-_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fsworker.py")
+_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "statvfs_worker.py")
 
 
 class StatResult(NamedTuple):
@@ -25,7 +25,7 @@ class StatResult(NamedTuple):
     inodes_free: int
 
 
-Answer = Union[StatResult, OSError]
+StatvfsAnswer = Union[StatResult, OSError]
 
 
 class WorkerStuckError(Exception):
@@ -36,7 +36,7 @@ class WorkerGoneError(Exception):
     """The helper process has ended."""
 
 
-class Worker:
+class WorkerProcess:
     """A helper process and the two pipes to it."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Worker:
             self._line(until)
             self._ready = True
 
-    def ask(self, path: str, until: float) -> Answer:
+    def ask(self, path: str, until: float) -> StatvfsAnswer:
         """Ask for a path and wait until monotonic ``until`` (seconds).
 
         Raises ``WorkerStuckError`` (then only ``wait`` makes sense) and ``WorkerGoneError``.
@@ -84,7 +84,7 @@ class Worker:
             raise WorkerGoneError from error
         return self.wait(until)
 
-    def wait(self, until: float) -> Answer:
+    def wait(self, until: float) -> StatvfsAnswer:
         """Wait on for the answer to what was asked; as ``ask``."""
         kind, *numbers = self._line(until).split()
         if kind == b"e":

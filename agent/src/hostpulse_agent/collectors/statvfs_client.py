@@ -13,11 +13,11 @@ import errno
 import time
 from typing import TYPE_CHECKING, Union
 
-from hostpulse_agent.collectors.worker import (
-    Answer,
+from hostpulse_agent.collectors.worker_process import (
     StatResult,
-    Worker,
+    StatvfsAnswer,
     WorkerGoneError,
+    WorkerProcess,
     WorkerStuckError,
     reap,
 )
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Literal
 
-__all__ = ["HUNG", "FsHelper", "StatResult"]
+__all__ = ["HUNG", "StatResult", "StatvfsClient"]
 
 HUNG: Literal["hung"] = "hung"
-Result = Union[Answer, "Literal['hung']"]
+Result = Union[StatvfsAnswer, "Literal['hung']"]
 
 # A mount is called hung after this part of the call's deadline, so that several may turn out
 # hung within one call.
 _PATIENCE = 1 / 3
 
 
-class FsHelper:
+class StatvfsClient:
     """The helper in use, the watchers of hung mounts, and what to try again when."""
 
     def __init__(self, *, max_watchers: int = 4, retry_s: float = 300.0) -> None:
         """Start nothing yet; the first call starts the helper."""
         self._max_watchers = max_watchers
         self._retry_s = retry_s
-        self._worker: Worker | None = None
-        self._watchers: dict[str, Worker] = {}
+        self._worker: WorkerProcess | None = None
+        self._watchers: dict[str, WorkerProcess] = {}
         self._retry_at: dict[str, float] = {}
         self._dying: dict[int, str] = {}
 
@@ -81,7 +81,7 @@ class FsHelper:
         if now >= end:
             return late
         if self._worker is None:
-            self._worker = Worker()
+            self._worker = WorkerProcess()
         worker = self._worker
         try:
             worker.wait_ready(end)
@@ -90,10 +90,10 @@ class FsHelper:
             self._drop()
             return late
         self._retry_at.pop(path, None)
-        return self._set_aside(path, worker) if answer is None else answer
+        return self._mark_hung(path, worker) if answer is None else answer
 
     @staticmethod
-    def _ask(worker: Worker, path: str, end: float, patience: float) -> Answer | None:
+    def _ask(worker: WorkerProcess, path: str, end: float, patience: float) -> StatvfsAnswer | None:
         """Return the answer, None for a hung mount; raises when nothing can be said of it."""
         enough = time.monotonic() + patience
         try:
@@ -106,7 +106,7 @@ class FsHelper:
         # An overloaded machine is no dead mount: give the helper what is left of the deadline.
         return worker.wait(end)
 
-    def _set_aside(self, path: str, worker: Worker) -> Literal["hung"]:
+    def _mark_hung(self, path: str, worker: WorkerProcess) -> Literal["hung"]:
         if len(self._watchers) < self._max_watchers:
             self._watchers[path] = worker
             self._worker = None
@@ -136,6 +136,6 @@ class FsHelper:
             self._kill(self._worker, path)
             self._worker = None
 
-    def _kill(self, worker: Worker, path: str) -> None:
+    def _kill(self, worker: WorkerProcess, path: str) -> None:
         if not worker.kill():
             self._dying[worker.pid] = path

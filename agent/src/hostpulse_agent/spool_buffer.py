@@ -11,26 +11,26 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from hostpulse_agent import spoolfile
-from hostpulse_agent.spoolfile import Change, DamagedError, Row, SpoolFile
+from hostpulse_agent import spool_db
+from hostpulse_agent.spool_db import DamagedError, Row, SpoolChange, SpoolFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from hostpulse_agent.log import Troubles
+    from hostpulse_agent.log import ProblemLog
 
-DELETIONS = 500
+FLUSH_AFTER_DELETIONS = 500
 
 
-class Shelf:
+class SpoolBuffer:
     """Rows by id. ``state`` is what the file held when it was opened; empty without one."""
 
     def __init__(
-        self, path: str, min_free: int, troubles: Troubles, free_bytes: Callable[[str], int]
+        self, path: str, min_free: int, problems: ProblemLog, free_bytes: Callable[[str], int]
     ) -> None:
         self._path = path
         self._min_free = min_free
-        self._troubles = troubles
+        self._problems = problems
         self._free_bytes = free_bytes
         self._file: SpoolFile | None = None
         self._waiting: dict[int, Row] = {}
@@ -69,7 +69,7 @@ class Shelf:
             self._filed, self._filed_bytes, last_id = self._file.totals()
         except (OSError, sqlite3.Error, DamagedError) as error:
             self._close_file()
-            self._complain(error)
+            self._report_unusable(error)
             return
         if last_id >= min(self._waiting, default=last_id + 1):
             rows = self._waiting.values()
@@ -123,7 +123,7 @@ class Shelf:
         except DamagedError as error:
             self._replace(error)
         except sqlite3.Error as error:
-            self._complain(error)
+            self._report_unusable(error)
         return []
 
     def flush(self, state: dict[str, Any], *, force: bool = False) -> bool:
@@ -135,14 +135,14 @@ class Shelf:
             return False
         add = [] if not force and self._is_disk_low() else list(self._waiting.values())
         try:
-            self._file.apply(Change(self._gone, add, state))
-            if len(self._gone) >= DELETIONS:
+            self._file.apply(SpoolChange(self._gone, add, state))
+            if len(self._gone) >= FLUSH_AFTER_DELETIONS:
                 self._file.shrink()
         except DamagedError as error:
             self._replace(error)
             return False
         except sqlite3.Error as error:
-            self._complain(error)
+            self._report_unusable(error)
             return False
         self._gone.clear()
         if add:
@@ -150,13 +150,13 @@ class Shelf:
             self._filed_bytes += self.held_bytes
             self._waiting.clear()
             self.held_bytes = 0
-            self._troubles.end("spool", f"the spool {self._path} is written again")
+            self._problems.end("spool", f"the spool {self._path} is written again")
         return True
 
     @property
     def wants_flush(self) -> bool:
         """Whether enough rows are gone from a draining backlog to be worth a change."""
-        return len(self._gone) >= DELETIONS
+        return len(self._gone) >= FLUSH_AFTER_DELETIONS
 
     def _is_disk_low(self) -> bool:
         try:
@@ -164,15 +164,15 @@ class Shelf:
         except OSError:
             return False  # the write itself will say what is wrong
         if low:
-            self._troubles.begin(
+            self._problems.begin(
                 "spool",
                 f"less than {self._min_free >> 20} MiB free under {self._path}: samples stay in "
                 "memory; free some space, or lower spool.min_free_bytes",
             )
         return low
 
-    def _complain(self, error: Exception) -> None:
-        self._troubles.begin(
+    def _report_unusable(self, error: Exception) -> None:
+        self._problems.begin(
             "spool",
             f"the spool {self._path} cannot be used ({error}): samples stay in memory; check free "
             "space and that the agent's user may write there",
@@ -188,11 +188,11 @@ class Shelf:
             self._set_aside(error)
             self._file = SpoolFile(self._path)
         except (OSError, sqlite3.Error, DamagedError) as second:
-            self._complain(second)
+            self._report_unusable(second)
 
     def _set_aside(self, error: DamagedError) -> None:
-        aside = spoolfile.set_aside(self._path)
-        self._troubles.begin(
+        aside = spool_db.set_aside(self._path)
+        self._problems.begin(
             "damaged", f"the spool is damaged ({error}): kept as {aside}, going on with a new one"
         )
 
