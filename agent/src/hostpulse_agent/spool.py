@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostpulse_agent import spool_db, wire
 from hostpulse_agent.log import ProblemLog
-from hostpulse_agent.spool_buffer import SpoolBuffer
-from hostpulse_agent.spool_db import Row
+from hostpulse_agent.spool_db import Row, SpoolBuffer
 from hostpulse_agent.stream import SampleId, Stream
 
 if TYPE_CHECKING:
