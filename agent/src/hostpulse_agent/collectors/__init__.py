@@ -7,8 +7,8 @@ Adding a collector takes three steps:
    is given, turn counters into rates with ``Counters``; leave a field out when it is not known.
 2. Name both in the table of this file, and its interval in ``CollectorsConfig``.
 3. Add its tests with a recorded tree in ``tests/collectors/`` and run
-   ``python -m hostpulse_agent.collectors.document``, which writes docs/metrics.md and the names
-   that the server's ``rules check`` knows.
+   ``python -m tools.docs.agent_metrics``, which writes docs/metrics.md and the names that the
+   server's ``rules check`` knows.
 """
 
 from __future__ import annotations

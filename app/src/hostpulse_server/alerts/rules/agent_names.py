@@ -1,6 +1,6 @@
 """What agents measure: the names of tags and fields by measurement.
 
-Written by ``python -m hostpulse_agent.collectors.document`` from the agent's catalogues.
+Written by ``python -m tools.docs.agent_metrics`` from the agent's catalogues.
 """
 
 from __future__ import annotations

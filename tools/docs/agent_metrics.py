@@ -1,4 +1,4 @@
-"""Writes what follows from the catalogues: ``python -m hostpulse_agent.collectors.document``.
+"""Writes what follows from the catalogues: ``python -m tools.docs.agent_metrics``.
 
 That is docs/metrics.md for people, and for the server, which knows nothing of the agent's code, the
 names that a rule may use. An argument names another root of the tree to write into.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _INTRODUCTION = """\
 # Metrics
 
-<!-- Written by `python -m hostpulse_agent.collectors.document` from the catalogues in
+<!-- Written by `python -m tools.docs.agent_metrics` from the catalogues in
 agent/src/hostpulse_agent/collectors/. Change those, then write this file anew. -->
 
 What the agent measures, each 10 s unless configured otherwise. Every measurement carries the tag
@@ -43,7 +43,7 @@ less often on a host with thousands of processes: a scan may use at most 1/40 % 
 _NAMES = '''\
 """What agents measure: the names of tags and fields by measurement.
 
-Written by ``python -m hostpulse_agent.collectors.document`` from the agent's catalogues.
+Written by ``python -m tools.docs.agent_metrics`` from the agent's catalogues.
 """
 
 from __future__ import annotations

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tools.docs.agent_metrics import WRITTEN, main, render
 
 from hostpulse_agent.collectors import CATALOGUES
-from hostpulse_agent.collectors.document import WRITTEN, main, render
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("place", WRITTEN)
 def test_what_is_committed_is_what_is_generated(tmp_path: Path, place: str) -> None:
-    """Otherwise: run `python -m hostpulse_agent.collectors.document`."""
+    """Otherwise: run `python -m tools.docs.agent_metrics`."""
     for one in WRITTEN:
         (tmp_path / one).parent.mkdir(parents=True)
     main([str(tmp_path)])
