@@ -98,7 +98,7 @@ def test_check_names_a_wrong_ca(
         ("reset", "server", "cut"),
     ],
 )
-def test_check_says_what_the_server_has_against_it(  # noqa: PLR0913, PLR0917 -- fixtures and cases
+def test_check_reports_why_the_server_refuses(  # noqa: PLR0913, PLR0917 -- fixtures and cases
     configuration: Path,
     key_file: Path,
     receiver: Receiver,

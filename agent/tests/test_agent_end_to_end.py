@@ -112,7 +112,7 @@ def test_a_sample_carries_the_agents_own_figures(tmp_path: Path, key_file: Path)
     server.close()
 
 
-def test_a_sample_tells_of_those_lost_before_it(tmp_path: Path, key_file: Path) -> None:
+def test_a_sample_counts_those_lost_before_it(tmp_path: Path, key_file: Path) -> None:
     """With each sample one is lost while none gets through; the sum is that of the spool."""
     small = settings(tmp_path, "http://127.0.0.1:9")._replace(
         spool=config.SpoolConfig(str(tmp_path / "spool.db"), max_samples=3, min_free_bytes=0),
@@ -122,7 +122,7 @@ def test_a_sample_tells_of_those_lost_before_it(tmp_path: Path, key_file: Path) 
         agent.tick()
     counts = [agent._own_fields() for _ in range(2)]
     rows = agent.spool.oldest(100, 1 << 20, 1 << 20)
-    told = [
+    own = [
         next(
             p["fields"]
             for p in json.loads(gzip.decompress(row.packed))["points"]
@@ -130,13 +130,13 @@ def test_a_sample_tells_of_those_lost_before_it(tmp_path: Path, key_file: Path) 
         )
         for row in rows
     ]
-    assert [one["newly_dropped_samples"] for one in told] == [0, 1, 1]
-    assert [one["dropped_samples"] for one in told] == [0, 1, 2]
+    assert [one["newly_dropped_samples"] for one in own] == [0, 1, 1]
+    assert [one["dropped_samples"] for one in own] == [0, 1, 2]
     assert [one["newly_dropped_samples"] for one in counts] == [1, 0]
     agent.spool.close()
 
 
-def test_systemd_hears_of_readiness_life_and_the_stop(tmp_path: Path, key_file: Path) -> None:
+def test_systemd_is_notified_of_readiness_life_and_the_stop(tmp_path: Path, key_file: Path) -> None:
     """READY, WATCHDOG while the loop turns, STOPPING."""
     address = str(tmp_path / "notify")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -207,12 +207,12 @@ def test_the_command_runs_until_sigterm_and_shows_its_status(
         status = json.loads(shown.stdout)
     finally:
         run.send_signal(signal.SIGTERM)
-        _, told = run.communicate(timeout=20)
+        _, logged = run.communicate(timeout=20)
     assert run.returncode == 0
     assert status["running"] is True
     assert status["last_sample"]["seq"] >= 2
     assert status["last_acknowledged"]["seq"] >= 1
-    assert "hp_" not in told
+    assert "hp_" not in logged
     measured = {
         point["measurement"]
         for request in server.received

@@ -18,7 +18,7 @@ def good(value: float = 1.0) -> list[Point]:
     return [Point("stub", {}, {"value": value})]
 
 
-def test_a_failing_collector_stops_no_other_and_is_told_once(
+def test_a_failing_collector_stops_no_other_and_is_logged_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It is tried twice a tick, named with its reason once, and named again when it recovers."""

@@ -261,7 +261,7 @@ def test_too_large_requests_become_smaller(harness: SenderHarness) -> None:
     assert harness.spool.stats().dropped == {}
 
 
-def test_verdicts_of_the_server_are_told_once(
+def test_rejections_by_the_server_are_logged_once(
     harness: SenderHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A 2xx is a receipt even for what the server left out."""
@@ -325,7 +325,7 @@ def test_streams_do_not_share_a_request(harness: SenderHarness) -> None:
     assert len(set(harness.receiver.samples)) == 6
 
 
-def test_the_thread_sends_at_once_and_says_good_bye(harness: SenderHarness) -> None:
+def test_the_thread_sends_at_once_and_announces_the_stop(harness: SenderHarness) -> None:
     """A noticed sample leaves without polling; the stop is an event with its reason."""
     harness.sender.start()
     wait_until(lambda: harness.receiver.received)
@@ -340,7 +340,7 @@ def test_the_thread_sends_at_once_and_says_good_bye(harness: SenderHarness) -> N
     assert len(harness.spool) == 0
 
 
-def test_good_bye_to_a_dead_server_is_short(
+def test_stopping_with_a_dead_server_is_short(
     harness: SenderHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stop never waits long."""

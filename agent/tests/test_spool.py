@@ -179,7 +179,7 @@ def test_the_newest_is_given_once(spool: Spool) -> None:
     assert drain(spool) == [1, 2]
 
 
-def test_a_damaged_file_is_set_aside(
+def test_a_damaged_file_is_renamed_and_kept(
     spool_config: SpoolConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The agent starts with a new spool and stream, keeps the old file and says so."""
@@ -196,7 +196,7 @@ def test_a_damaged_file_is_set_aside(
 
 
 @pytest.mark.parametrize("state", ["[1]", "no json", '{"stream": "s", "next_seq": "x"}'])
-def test_a_damaged_state_is_set_aside_too(spool_config: SpoolConfig, state: str) -> None:
+def test_a_file_with_a_damaged_state_is_kept_too(spool_config: SpoolConfig, state: str) -> None:
     """A file that opens but makes no sense is damaged as well."""
     spool = Spool(spool_config)
     fill(spool, 1)
@@ -338,7 +338,7 @@ def test_a_drained_backlog_is_flushed_and_shrinks(spool_config: SpoolConfig) -> 
 
 
 @given(st.lists(st.integers(0, 10**13), min_size=1, max_size=50))
-def test_times_grow_strictly_in_a_stream_whatever_the_clock_does(stamps: list[int]) -> None:
+def test_times_grow_strictly_in_a_stream_even_if_the_clock_jumps(stamps: list[int]) -> None:
     """Within a stream numbers grow by one and times strictly."""
     stream = Stream()
     last: dict[str, Any] = {}

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _dispatch(arguments)
     finally:
-        _say("", end="")  # what --help left in the buffer
+        _print("", end="")  # what --help left in the buffer
 
 
 def _dispatch(arguments: list[str] | None) -> int:
@@ -87,7 +87,7 @@ def _dispatch(arguments: list[str] | None) -> int:
         return 1
 
 
-def _say(text: str, end: str = "\n") -> None:
+def _print(text: str, end: str = "\n") -> None:
     try:
         print(text, end=end, flush=True)  # noqa: T201 -- output is what a command is for
     except BrokenPipeError:
@@ -120,7 +120,7 @@ def _once(_options: dict[str, Any]) -> int:
     finally:
         host.close()
     sample_id = Stream().next_id(int(time.time() * 1000))
-    _say(json.dumps(wire.sample(sample_id, reading), indent=2))
+    _print(json.dumps(wire.sample(sample_id, reading), indent=2))
     return 0
 
 
@@ -129,10 +129,10 @@ def _check(options: dict[str, Any]) -> int:
 
     findings = diagnostics.check(options["config"], os.environ, offline=options["offline"])
     if options["json"]:
-        _say(json.dumps([finding._asdict() for finding in findings], indent=2))
+        _print(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
         for part, ok, text in findings:
-            _say(f"{'ok  ' if ok else 'FAIL'}  {part:<14}  {text}")
+            _print(f"{'ok  ' if ok else 'FAIL'}  {part:<14}  {text}")
     return 0 if all(finding.ok for finding in findings) else 1
 
 
@@ -155,7 +155,7 @@ def _spool(options: dict[str, Any]) -> int:
 def _show(
     options: dict[str, Any], data: dict[str, Any], lines: Callable[[dict[str, Any]], list[str]]
 ) -> None:
-    _say(json.dumps(data, indent=2) if options["json"] else "\n".join(lines(data)))
+    _print(json.dumps(data, indent=2) if options["json"] else "\n".join(lines(data)))
 
 
 def _key(options: dict[str, Any]) -> int:
@@ -165,7 +165,7 @@ def _key(options: dict[str, Any]) -> int:
     if path is None:
         settings = config.load(options["config"], os.environ, files=False)
         path = keys.locate(settings.server.key_file, settings.sibling_path(""), {})
-    _say(json.dumps(keys.init(path)))
+    _print(json.dumps(keys.init(path)))
     return 0
 
 

@@ -126,7 +126,7 @@ class Sender:
         with self._wake:
             self._work = False
         extra = self._facts(now)
-        rows, fresh = self._choose(greet=bool(extra) and not self.stats.url)
+        rows, fresh = self._choose(facts_only=bool(extra) and not self.stats.url)
         if not rows and not extra:
             return None
         self._was_fresh = fresh
@@ -134,17 +134,17 @@ class Sender:
             self._fresh_id = max(self._fresh_id, rows[-1].id)
         try:
             outcome = self._deliver(rows, extra)
-            self._act(outcome, rows, extra, fresh=fresh)
+            self._handle(outcome, rows, extra, fresh=fresh)
         finally:
             self._deps.spool.release(rows)  # whatever was not acknowledged or rejected
         return max(0.0, self._not_before - self._deps.clock.monotonic())
 
-    def _choose(self, *, greet: bool) -> tuple[list[Row], bool]:
+    def _choose(self, *, facts_only: bool) -> tuple[list[Row], bool]:
         """Take the newest sample if it had no turn yet, else some of the oldest.
 
         ``greet``: nothing was ever sent; the server's clock is asked before samples go.
         """
-        if greet:
+        if facts_only:
             return [], False
         spool = self._deps.spool
         # In turns, so that samples that come as fast as they go do not starve the backlog.
@@ -221,7 +221,7 @@ class Sender:
 
     # -- what follows from an answer
 
-    def _act(
+    def _handle(
         self, outcome: Outcome, rows: list[Row], extra: dict[str, Any], *, fresh: bool
     ) -> None:
         now = self._deps.clock.monotonic()
@@ -236,7 +236,7 @@ class Sender:
                 self._facts_due = now + FACTS_EVERY_S
                 log.warning("the server refuses this host's facts: sending samples without")
                 return
-            if self._narrow(outcome.action, rows, fresh=fresh):
+            if self._isolate_bad_sample(outcome.action, rows, fresh=fresh):
                 return
             outcome = Outcome(
                 retry_policy.HOLD,
@@ -255,7 +255,7 @@ class Sender:
             self._size.succeeded(count)
         self._deps.problems.end("delivery", f"{self.stats.url}: samples are delivered again")
 
-    def _narrow(self, action: str, rows: list[Row], *, fresh: bool) -> bool:
+    def _isolate_bad_sample(self, action: str, rows: list[Row], *, fresh: bool) -> bool:
         """Search for the sample at fault and drop it; ``False``: the server refuses them all."""
         if len(rows) > 1:
             (self._size.refused if action == retry_policy.BAD else self._size.too_large)(len(rows))

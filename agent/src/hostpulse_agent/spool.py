@@ -53,7 +53,7 @@ class Spool:
         self._config = config
         self._problems = problems or ProblemLog()
         self._mutex = threading.RLock()
-        self._busy: set[int] = set()  # handed to the sender, spared by the bounds
+        self._in_flight: set[int] = set()  # handed to the sender, spared by the bounds
         self._saved_stream = ""  # stream whose numbering the file carries on
         self._since_open = 0
         path = os.path.abspath(config.path)
@@ -96,7 +96,7 @@ class Spool:
     def _reopen(self) -> None:
         self._since_open += 1
         # Not while rows are being sent: opening may number those in memory anew.
-        if not self._buffer.is_open and self._since_open >= REOPEN_EVERY and not self._busy:
+        if not self._buffer.is_open and self._since_open >= REOPEN_EVERY and not self._in_flight:
             self._since_open = 0
             self._buffer.open()
 
@@ -106,7 +106,7 @@ class Spool:
             pass
         while buffer.bytes >= config.max_bytes and self._drop_oldest("spool_bytes"):
             pass
-        while buffer.held_bytes >= MEMORY_BYTES and self._drop_oldest("no_disk", memory=True):
+        while buffer.memory_bytes >= MEMORY_BYTES and self._drop_oldest("no_disk", memory=True):
             pass
         before_ms = now_ms - config.max_age * 1000
         while self._drop_oldest("spool_age", before_ms=before_ms):
@@ -116,7 +116,7 @@ class Spool:
         self, reason: str, *, memory: bool = False, before_ms: float | None = None
     ) -> bool:
         find = self._buffer.oldest_in_memory if memory else self._buffer.oldest
-        rows = find(1, self._busy)
+        rows = find(1, self._in_flight)
         if not rows or (before_ms is not None and rows[0].time_ms >= before_ms):
             return False
         self._buffer.forget(rows[0])
@@ -144,7 +144,7 @@ class Spool:
     def _count_lost(self) -> None:
         """Begin a stream in a file that replaced a damaged one, and count what that one held."""
         if self._buffer.lost:
-            self._busy.clear()
+            self._in_flight.clear()
             self.stream.renew()
             self._count_drop("spool_damaged", self._buffer.lost)
             self._buffer.lost = 0
@@ -156,18 +156,18 @@ class Spool:
         with self._mutex:
             if self._buffer.last_id <= after_id:
                 return None
-            row = self._buffer.newest(self._busy)
+            row = self._buffer.newest(self._in_flight)
             self._count_lost()
             if row is None or row.id <= after_id:
                 return None
-            self._busy.add(row.id)
+            self._in_flight.add(row.id)
             return row
 
     def oldest(self, limit: int, max_packed: int, max_raw: int) -> list[Row]:
         """Take the oldest samples of one stream, within both byte bounds but at least one."""
         with self._mutex:
             taken: list[Row] = []
-            for row in self._buffer.oldest(limit, self._busy):
+            for row in self._buffer.oldest(limit, self._in_flight):
                 max_packed -= len(row.packed)
                 max_raw -= row.raw_bytes
                 foreign = taken and row.stream != taken[0].stream
@@ -175,7 +175,7 @@ class Spool:
                     break
                 taken.append(row)
             self._count_lost()
-            self._busy.update(row.id for row in taken)
+            self._in_flight.update(row.id for row in taken)
             return taken
 
     def acknowledge(self, rows: Iterable[Row]) -> None:
@@ -202,8 +202,8 @@ class Spool:
     def _release(self, rows: Iterable[Row], *, forget: bool) -> None:
         for row in rows:
             # Not busy any more: its file was found damaged meanwhile, and it was counted lost.
-            if row.id in self._busy:
-                self._busy.remove(row.id)
+            if row.id in self._in_flight:
+                self._in_flight.remove(row.id)
                 if forget:
                     self._buffer.forget(row)
 

@@ -171,7 +171,7 @@ def _raise_if_damaged(error: sqlite3.DatabaseError) -> None:
         raise DamagedError(str(error)) from error
 
 
-def set_aside(path: str) -> str:
+def rename_damaged(path: str) -> str:
     """Rename a damaged spool and its companions; return the new name."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
     for suffix in ("-wal", "-shm", ""):
@@ -217,27 +217,27 @@ class SpoolBuffer:
         self._problems = problems
         self._free_bytes = free_bytes
         self._file: SpoolFile | None = None
-        self._waiting: dict[int, Row] = {}
-        self._gone: set[int] = set()  # still in the file, deleted with the next change
-        self._filed = self._filed_bytes = 0  # rows in the file that are not gone
-        self.held_bytes = 0  # of rows in memory
+        self._memory_rows: dict[int, Row] = {}
+        self._deleted_ids: set[int] = set()  # still in the file, deleted with the next change
+        self._file_rows = self._file_bytes = 0  # rows in the file that are not gone
+        self.memory_bytes = 0  # of rows in memory
         self.last_id = 0
         self.lost = 0  # rows that went with a damaged file, not yet told of
         self.state: dict[str, Any] = {}
         self.open()
 
     def __len__(self) -> int:  # noqa: D105 -- says what it says
-        return self._filed + len(self._waiting)
+        return self._file_rows + len(self._memory_rows)
 
     @property
     def bytes(self) -> int:
         """Packed bytes of all rows."""
-        return self._filed_bytes + self.held_bytes
+        return self._file_bytes + self.memory_bytes
 
     @property
     def in_memory(self) -> int:
         """Rows that the file does not have."""
-        return len(self._waiting)
+        return len(self._memory_rows)
 
     @property
     def is_open(self) -> bool:
@@ -250,60 +250,60 @@ class SpoolBuffer:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
             self._file = self._open_or_replace()
             self.state = self._file.state()
-            self._filed, self._filed_bytes, last_id = self._file.totals()
+            self._file_rows, self._file_bytes, last_id = self._file.totals()
         except (OSError, sqlite3.Error, DamagedError) as error:
             self._close_file()
             self._report_unusable(error)
             return
-        if last_id >= min(self._waiting, default=last_id + 1):
-            rows = self._waiting.values()
-            self._waiting = {n: row._replace(id=n) for n, row in enumerate(rows, last_id + 1)}
-        self.last_id = max(self.last_id, last_id + len(self._waiting))
+        if last_id >= min(self._memory_rows, default=last_id + 1):
+            rows = self._memory_rows.values()
+            self._memory_rows = {n: row._replace(id=n) for n, row in enumerate(rows, last_id + 1)}
+        self.last_id = max(self.last_id, last_id + len(self._memory_rows))
 
     def _open_or_replace(self) -> SpoolFile:
         try:
             return SpoolFile(self._path)
         except DamagedError as error:
-            self._set_aside(error)
+            self._keep_damaged_file(error)
             return SpoolFile(self._path)
 
     def put(self, row: Row) -> None:
         """Lay a new row down, in memory until the next ``flush``."""
-        self._waiting[row.id] = row
-        self.held_bytes += len(row.packed)
+        self._memory_rows[row.id] = row
+        self.memory_bytes += len(row.packed)
         self.last_id = row.id
 
     def forget(self, row: Row) -> None:
         """Take a row away; from the file with its next change."""
-        if self._waiting.pop(row.id, None) is not None:
-            self.held_bytes -= len(row.packed)
-        elif row.id not in self._gone:
-            self._gone.add(row.id)
-            self._filed -= 1
-            self._filed_bytes -= len(row.packed)
+        if self._memory_rows.pop(row.id, None) is not None:
+            self.memory_bytes -= len(row.packed)
+        elif row.id not in self._deleted_ids:
+            self._deleted_ids.add(row.id)
+            self._file_rows -= 1
+            self._file_bytes -= len(row.packed)
 
     def oldest(self, limit: int, skip: Collection[int]) -> list[Row]:
         """Return up to ``limit`` rows, oldest first, without the ids in ``skip``."""
-        rows = self._read(limit, skip, newest=False) if self._filed else []
+        rows = self._read(limit, skip, newest=False) if self._file_rows else []
         return rows + self.oldest_in_memory(limit - len(rows), skip)
 
     def oldest_in_memory(self, limit: int, skip: Collection[int]) -> list[Row]:
         """Return up to ``limit`` rows that only memory holds."""
-        rows = (row for row in self._waiting.values() if row.id not in skip)
+        rows = (row for row in self._memory_rows.values() if row.id not in skip)
         return list(itertools.islice(rows, limit))
 
     def newest(self, skip: Collection[int]) -> Row | None:
         """Return the newest row."""
-        if self._waiting:
-            return next(reversed(self._waiting.values()))
-        rows = self._read(1, skip, newest=True) if self._filed else []
+        if self._memory_rows:
+            return next(reversed(self._memory_rows.values()))
+        rows = self._read(1, skip, newest=True) if self._file_rows else []
         return rows[0] if rows else None
 
     def _read(self, limit: int, skip: Collection[int], *, newest: bool) -> list[Row]:
         if self._file is None:
             return []
         try:
-            return self._file.rows(limit, {*skip, *self._gone}, newest=newest)
+            return self._file.rows(limit, {*skip, *self._deleted_ids}, newest=newest)
         except DamagedError as error:
             self._replace(error)
         except sqlite3.Error as error:
@@ -317,10 +317,10 @@ class SpoolBuffer:
         """
         if self._file is None:
             return False
-        add = [] if not force and self._is_disk_low() else list(self._waiting.values())
+        add = [] if not force and self._is_disk_low() else list(self._memory_rows.values())
         try:
-            self._file.apply(SpoolChange(self._gone, add, state))
-            if len(self._gone) >= FLUSH_AFTER_DELETIONS:
+            self._file.apply(SpoolChange(self._deleted_ids, add, state))
+            if len(self._deleted_ids) >= FLUSH_AFTER_DELETIONS:
                 self._file.shrink()
         except DamagedError as error:
             self._replace(error)
@@ -328,19 +328,19 @@ class SpoolBuffer:
         except sqlite3.Error as error:
             self._report_unusable(error)
             return False
-        self._gone.clear()
+        self._deleted_ids.clear()
         if add:
-            self._filed += len(add)
-            self._filed_bytes += self.held_bytes
-            self._waiting.clear()
-            self.held_bytes = 0
+            self._file_rows += len(add)
+            self._file_bytes += self.memory_bytes
+            self._memory_rows.clear()
+            self.memory_bytes = 0
             self._problems.end("spool", f"the spool {self._path} is written again")
         return True
 
     @property
     def wants_flush(self) -> bool:
         """Whether enough rows are gone from a draining backlog to be worth a change."""
-        return len(self._gone) >= FLUSH_AFTER_DELETIONS
+        return len(self._deleted_ids) >= FLUSH_AFTER_DELETIONS
 
     def _is_disk_low(self) -> bool:
         try:
@@ -365,17 +365,17 @@ class SpoolBuffer:
     def _replace(self, error: DamagedError) -> None:
         """Go on with a new file; what only the damaged one held is lost."""
         self._close_file()
-        self.lost += self._filed
-        self._filed = self._filed_bytes = 0
-        self._gone.clear()
+        self.lost += self._file_rows
+        self._file_rows = self._file_bytes = 0
+        self._deleted_ids.clear()
         try:
-            self._set_aside(error)
+            self._keep_damaged_file(error)
             self._file = SpoolFile(self._path)
         except (OSError, sqlite3.Error, DamagedError) as second:
             self._report_unusable(second)
 
-    def _set_aside(self, error: DamagedError) -> None:
-        aside = set_aside(self._path)
+    def _keep_damaged_file(self, error: DamagedError) -> None:
+        aside = rename_damaged(self._path)
         self._problems.begin(
             "damaged", f"the spool is damaged ({error}): kept as {aside}, going on with a new one"
         )

@@ -19,7 +19,7 @@ def test_collectors_and_psutil_agree_on_this_machine() -> None:
     assert psutil_comparison.differences(Tree()) == []
 
 
-def test_readings_of_another_host_are_told_apart(host: Callable[[str], Host]) -> None:
+def test_readings_of_another_host_differ(host: Callable[[str], Host]) -> None:
     """Memory, swap and interfaces of a recorded host are not this machine's: each is named."""
     text = "\n".join(psutil_comparison.differences(host("lvm-host").tree))
     assert re.search(r"memory\.total_bytes is [\d.]+, psutil reads \d+", text)

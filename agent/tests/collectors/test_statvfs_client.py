@@ -95,7 +95,7 @@ def test_a_machine_without_the_interpreter_is_an_error(
         raise AssertionError("no error")
 
 
-def test_the_program_answers_in_its_own_words() -> None:
+def test_the_worker_answers_in_its_line_protocol() -> None:
     """One line: sizes, or the number of the error."""
     kind, directory, *sizes = statvfs_worker.answer(b"/").split()
     assert (kind, directory, len(sizes)) == (b"s", b"1", 5)
