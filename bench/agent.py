@@ -178,7 +178,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def answers(port: int) -> bool:
-    """Tell whether the exporter can be scraped yet."""
+    """Return whether the exporter can be scraped yet."""
     try:
         return Scraper(port, 1.0).scrape() > 0
     except OSError:

@@ -48,7 +48,7 @@ class Received(NamedTuple):
 
 
 class Receiver:
-    """A real HTTP server. ``answers`` is called with each request and says what to do.
+    """A real HTTP server. ``answers`` is called with each request and returns the response.
 
     An answer is ``(status, headers, body)``; ``"hang"`` holds the connection until the server is
     closed, ``"reset"`` cuts it.
@@ -240,7 +240,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 class ManualClock(Clock):
-    """A clock that moves when told to: ``wall`` in ms, ``mono`` in s; boot follows ``mono``."""
+    """A clock that only a test moves: ``wall`` in ms, ``mono`` in s; boot follows ``mono``."""
 
     def __init__(self, wall: float = 1_800_000_000_000.0, mono: float = 1000.0) -> None:
         self.wall = wall

@@ -77,7 +77,7 @@ def test_check_names_a_wrong_ca(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """TLS faults are told as `run` tells them."""
+    """TLS errors are reported as `run` reports them."""
     other = Authority(tmp_path, "other-ca")
     server = Receiver(authority.server_context())
     text = f'server_id = "web-01"\n[server]\nurls = ["{server.url}"]\nca_file = "{other.ca_file}"\n'
@@ -138,7 +138,7 @@ def test_check_names_a_spool_that_cannot_be_written(configuration: Path, key_fil
 def test_key_init_makes_the_key_and_never_shows_it(
     configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Beside the configuration as given, or where it is told; the same answer again."""
+    """In the configuration's directory, or at --key-file; a second call prints the same."""
     assert cli.main(["--config", str(configuration), "key", "init"]) == 0
     first = capsys.readouterr().out
     secret = (tmp_path / "agent.key").read_text().strip()

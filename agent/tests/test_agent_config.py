@@ -180,7 +180,7 @@ def test_files_can_be_left_unseen(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.dictionaries(st.sampled_from(["server", "spool", "collectors", "x"]), st.integers()))
 def test_nonsense_is_a_configuration_error(tmp_path: Path, tables: dict[str, int]) -> None:
-    """Whatever stands where a section belongs, faults are listed and nothing else is raised."""
+    """With any value in place of a section, faults are listed and nothing else is raised."""
     text = "\n".join(f"{name} = {value}" for name, value in tables.items())
     assert faults(tmp_path, text)
 

@@ -158,7 +158,7 @@ def test_systemd_is_notified_of_readiness_life_and_the_stop(tmp_path: Path, key_
 
 
 def test_a_clock_set_back_changes_nothing_that_is_sent(tmp_path: Path, key_file: Path) -> None:
-    """With the server's time known, samples bear it and stay in their stream."""
+    """With the server's time known, samples carry it and stay in their stream."""
     server = Receiver()
     running = Running(settings(tmp_path, server.url), {})
     wait_until(lambda: len(server.samples) >= 3)

@@ -60,7 +60,7 @@ def test_a_missing_key_says_how_to_make_it(tmp_path: Path) -> None:
 
 
 def test_a_name_is_looked_up_in_the_credentials_first(tmp_path: Path) -> None:
-    """Absolute path, then $CREDENTIALS_DIRECTORY, then beside the configuration."""
+    """Absolute path, then $CREDENTIALS_DIRECTORY, then the configuration's directory."""
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert keys.locate("/k", "/etc", environ) == "/k"
     assert keys.locate("agent.key", "/etc", environ) == "/etc/agent.key"

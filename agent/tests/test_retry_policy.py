@@ -1,4 +1,4 @@
-"""Rules of delivery, without a network."""
+"""The retry policy, without a network."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_retry_after_is_read_as_seconds_or_date(text: str | None, seconds: float
 
 @given(st.integers(1, 100).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))))
 def test_bisection_drops_exactly_the_bad_samples(case: tuple[int, set[int]]) -> None:
-    """Whatever samples are bad, the rest is delivered, in few requests, and each is dropped."""
+    """With any set of bad samples, the rest is delivered in few requests, and each is dropped."""
     count, bad = case
     waiting, size = list(range(count)), BatchSize()
     delivered: list[int] = []

@@ -46,7 +46,7 @@ def test_a_second_try_within_the_tick_can_succeed() -> None:
 def test_a_value_that_cannot_be_is_left_out(
     value: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The rest of the point stays; the reason is told once."""
+    """The rest of the point stays; the reason is logged once."""
     point = Point("stub", {}, {"value": value, "free": 5.0})
     sampler = Sampler([Stub([point])], 10.0)
     assert sampler.collect() == [Point("stub", {}, {"free": 5.0})]
@@ -74,7 +74,7 @@ def test_a_point_that_the_server_would_refuse_is_not_kept(point: Point) -> None:
 
 @given(st.floats(), st.floats())
 def test_only_finite_values_in_range_pass(value: float, free: float) -> None:
-    """Whatever a collector returns, what is kept can be stored."""
+    """With any values from a collector, what is kept can be stored."""
     points = Sampler([Stub([Point("stub", {}, {"value": value, "free": free})])], 10.0).collect()
     for point in points:
         assert all(math.isfinite(each) for each in point.fields.values())

@@ -87,7 +87,7 @@ class SenderHarness:
         for _ in range(500):
             if self.step() is None:
                 return
-        pytest.fail("the sender never came to rest")
+        pytest.fail("the sender never ran out of work")
 
     @property
     def seqs(self) -> list[int]:
@@ -144,7 +144,7 @@ def test_a_sample_taken_while_draining_has_the_next_turn(harness: SenderHarness)
 def test_an_outage_loses_nothing(
     harness: SenderHarness, answer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Retries back off below a minute; it is said once; afterwards all is there."""
+    """Retries back off up to a minute; the problem is logged once; then all is delivered."""
     accept = harness.receiver.answers
     harness.receiver.answers = lambda _request: answer
     harness.sample(3)
@@ -180,7 +180,7 @@ def test_retry_after_is_honoured(harness: SenderHarness) -> None:
 def test_a_refused_host_keeps_its_samples(
     harness: SenderHarness, status: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Slow retries, said once with what to do; once repaired all is delivered."""
+    """Slow retries, logged once with what to do; once repaired all is delivered."""
     accept = harness.receiver.answers
     harness.receiver.answers = lambda _request: (status, {}, {})
     harness.sample(2)
@@ -227,7 +227,7 @@ def test_one_bad_sample_is_found_dropped_and_counted(harness: SenderHarness) -> 
 
 
 def test_a_server_that_refuses_everything_does_not_empty_the_spool(harness: SenderHarness) -> None:
-    """A few samples may be at fault; when all seem so, the server is suspected."""
+    """A few samples may be bad; when all seem so, the server is suspected."""
     harness.receiver.answers = lambda _request: (422, {}, {})
     harness.sample(50)
     harness.step(30)
@@ -289,7 +289,7 @@ def test_a_200_of_somebody_else_is_no_receipt(
 
 
 def test_a_receipt_without_a_time_is_a_receipt(harness: SenderHarness) -> None:
-    """What was accepted is stored, whatever else the answer lacks."""
+    """What was accepted is stored, even if the rest of the response is missing."""
     harness.receiver.answers = lambda _request: (200, {}, {"accepted": 1})
     harness.sample(1)
     harness.settle()
@@ -326,7 +326,7 @@ def test_streams_do_not_share_a_request(harness: SenderHarness) -> None:
 
 
 def test_the_thread_sends_at_once_and_announces_the_stop(harness: SenderHarness) -> None:
-    """A noticed sample leaves without polling; the stop is an event with its reason."""
+    """``wake`` sends a sample without polling; the stop is an event with its reason."""
     harness.sender.start()
     wait_until(lambda: harness.receiver.received)
     harness.sample(1)
@@ -349,13 +349,13 @@ def test_stopping_with_a_dead_server_is_short(
     wait_until(lambda: harness.receiver.received)
     harness.sender.stop("restart")
     assert not harness.sender._thread.is_alive()
-    assert "not told of the stop" in capsys.readouterr().err
+    assert "not notified of the stop" in capsys.readouterr().err
 
 
 def test_a_fault_of_a_step_does_not_end_the_thread(
     harness: SenderHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Facts that cannot be had are left out; any other surprise is told and tried again."""
+    """Facts that cannot be collected are left out; any other error is logged and retried."""
     harness.facts = {"x": float("nan")}  # not to be encoded
     assert harness.sender._guarded_step() == 60.0
     assert "sending failed" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The spool: numbers, bounds, and whatever disks do."""
+"""The spool: numbers, bounds, and failing disks."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_numbers_go_on_after_a_restart(spool: Spool, spool_config: SpoolConfig) 
 
 
 def test_the_spool_is_read_by_its_owner_alone(spool_config: SpoolConfig) -> None:
-    """Whatever the umask; the write-ahead log too, which holds the same samples."""
+    """With any umask; the write-ahead log too, which holds the same samples."""
     before = os.umask(0)
     try:
         spool = Spool(spool_config)

@@ -1,4 +1,4 @@
-"""Posting over real sockets: TLS, faults, proxies, and the words for what went wrong."""
+"""Posting over real sockets: TLS, broken peers, proxies, and the error messages."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_answers_of_all_shapes_are_read(
 def test_what_is_no_answer_is_an_error(
     scripted: Callable[[bytes], str], post: Callable[..., Response], answer: bytes
 ) -> None:
-    """Nonsense, lies about length and endless heads end in words."""
+    """Nonsense, wrong lengths and endless heads end in a readable error."""
     with pytest.raises(TransportError, match="http://127"):
         post(scripted(answer))
 

@@ -1,7 +1,7 @@
-"""Writes what follows from the catalogues: ``python -m tools.docs.agent_metrics``.
+"""Generates documents from the agent's catalogues: ``python -m tools.docs.agent_metrics``.
 
-That is docs/metrics.md for people, and for the server, which knows nothing of the agent's code, the
-names that a rule may use. An argument names another root of the tree to write into.
+Writes docs/metrics.md, and the names that a rule may use for the server, which does not import the
+agent's code. An argument names another root of the tree to write into.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def _print(text: str, end: str = "\n") -> None:
     try:
         print(text, end=end, flush=True)  # noqa: T201 -- output is what a command is for
     except BrokenPipeError:
-        # the reader left, as `| head` does; at exit the interpreter would try once more
+        # the reader closed the pipe, as `| head` does; at exit the interpreter would flush again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""Time: the host's clocks, and what the server's clock says about them."""
+"""The host's clocks, and the server's clock as an estimate from its responses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ SLOW_ANSWER_MS = 10_000.0
 
 
 class Clock:
-    """The host's clocks; tests put their own in place.
+    """The host's clocks; tests inject their own.
 
     ``boot_ms`` counts suspended time, unlike ``monotonic``, and never steps, unlike ``wall_ms``.
     """
 
     def wall_ms(self) -> float:
-        """Milliseconds since the epoch, as the host believes."""
+        """Milliseconds since the epoch by the host's wall clock."""
         return time.time() * 1000.0
 
     def monotonic(self) -> float:
@@ -28,10 +28,10 @@ class Clock:
 
 
 class ServerClock:
-    """The server's clock as learned from its answers.
+    """The server's clock, estimated from its responses.
 
-    Kept relative to the boot clock: a step of the host's wall clock then changes the offset that
-    is shown, at once and without a new answer, but never a corrected time.
+    Stored relative to the boot clock: a step of the host's wall clock changes the reported offset
+    at once, without a new response, but never a corrected time.
     """
 
     def __init__(self, clock: Clock, server_minus_boot_ms: float | None = None) -> None:
@@ -39,9 +39,9 @@ class ServerClock:
         self.server_minus_boot_ms = server_minus_boot_ms
 
     def observe(self, server_ms: float, sent_boot_ms: float, received_boot_ms: float) -> None:
-        """Learn from an answer: the server read its clock midway between sending and receiving.
+        """Update the estimate; the server's time is taken as midway from sending to receiving.
 
-        An answer that took long says little, so it only counts while nothing is known.
+        A slow response is imprecise, so it counts only while there is no estimate.
         """
         slow = received_boot_ms - sent_boot_ms > SLOW_ANSWER_MS
         if slow and self.server_minus_boot_ms is not None:
@@ -55,7 +55,7 @@ class ServerClock:
         return self._clock.boot_ms() + self.server_minus_boot_ms - self._clock.wall_ms()
 
     def stamp_ms(self) -> int:
-        """Time for a sample taken now: the host's, or the server's when they are far apart."""
+        """Timestamp of a sample taken now: the host's time, or the server's if far apart."""
         wall, offset = self._clock.wall_ms(), self.offset_ms()
         if offset is None or abs(offset) <= CORRECT_ABOVE_MS:
             return int(wall)

@@ -175,7 +175,7 @@ _SPOOL = {
 def load(path: str, environ: Mapping[str, str], *, files: bool = True) -> AgentConfig:
     """Read ``path`` and the overriding environment; raise ``ConfigError`` with every fault.
 
-    ``files=False`` leaves the files that it names unseen, for checking it before they are there.
+    ``files=False`` does not open the files that it names, for a check before they exist.
     """
     reader = _Reader(path, environ)
     data = reader.table(_parse_file(path), "", {"server_id", *AgentConfig._fields[2:]})

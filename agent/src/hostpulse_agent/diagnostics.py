@@ -1,4 +1,4 @@
-"""`hostpulse-agent check`: every part in turn, each finding with what to do about it."""
+"""`hostpulse-agent check`: checks every part; each finding says what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """One line of the report: what was looked at, whether it is in order, and why."""
+    """One line of the report: the part, whether it is in order, and why."""
 
     part: str
     ok: bool
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
 
 def check(path: str, environ: Mapping[str, str], *, offline: bool = False) -> list[Finding]:
-    """Check the configuration at ``path`` and, unless ``offline``, all that it leads to."""
+    """Check the configuration at ``path`` and, unless ``offline``, all that it names."""
     try:
         config = configuration.load(path, environ, files=not offline)
     except ConfigError as error:

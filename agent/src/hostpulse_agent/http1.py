@@ -1,4 +1,4 @@
-"""As much of an HTTP/1.1 client as posting samples takes (RFC 9112), on a connected socket.
+"""Minimal HTTP/1.1 client (RFC 9112) for posting samples, on a connected socket.
 
 ``http.client`` does the same, but brings the ``email`` package along: 1.3 MiB resident on every
 host. Here also a deadline holds for a whole exchange, not for each read.
@@ -20,7 +20,7 @@ _NO_BODY = (204, 304)
 
 
 class ProtocolError(Exception):
-    """What came back is no HTTP answer, or one that is too large."""
+    """The response is not HTTP, or too large."""
 
 
 class Answer(NamedTuple):

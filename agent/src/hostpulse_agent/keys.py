@@ -1,4 +1,4 @@
-"""The host's secret: where it lies, who may read it, how it is made. It is never shown."""
+"""The host's key file: its path, its permissions and how it is created. Never printed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read(path: str) -> str:
 
 
 def describe(key: str) -> dict[str, str]:
-    """Return what may be known of a key: its id and the SHA-256 of the whole text."""
+    """Return the public parts of a key: its id and the SHA-256 of the whole text."""
     return {"id": key.split("_")[1], "sha256": hashlib.sha256(key.encode()).hexdigest()}
 
 

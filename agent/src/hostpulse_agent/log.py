@@ -1,4 +1,4 @@
-"""Logging: one line an event to stderr, and troubles told once when they begin and end.
+"""Logging: one line per event to stderr; a lasting problem is logged when it begins and ends.
 
 Not the ``logging`` package: loggers, handlers and records for a dozen kinds of lines would cost
 every host 0.7 MiB.
@@ -19,7 +19,7 @@ def _write(level: str, text: str) -> None:
         sys.stderr.write(prefix + " ".join(text.splitlines()) + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):
-        pass  # nobody listens any more; sampling goes on
+        pass  # stderr is closed; sampling goes on
 
 
 def info(text: str) -> None:
@@ -33,18 +33,21 @@ def warning(text: str) -> None:
 
 
 class ProblemLog:
-    """Says a lasting trouble once, and once when it is over."""
+    """Logs a lasting problem once when it begins and once when it ends.
+
+    ``open`` maps the key of each current problem to its text.
+    """
 
     def __init__(self) -> None:
         self.open: dict[str, str] = {}
 
     def begin(self, key: str, text: str) -> None:
-        """Tell of trouble ``key``, unless this very text was the last told of it."""
+        """Log ``text`` as a warning, unless it was the last text logged for ``key``."""
         if self.open.get(key) != text:
             self.open[key] = text
             warning(text)
 
     def end(self, key: str, text: str) -> None:
-        """Tell that trouble ``key`` is over, if it was on."""
+        """Log that problem ``key`` is over, if it was open."""
         if self.open.pop(key, None) is not None:
             info(text)

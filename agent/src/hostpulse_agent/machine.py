@@ -1,4 +1,4 @@
-"""Which machine this is, and why it stops."""
+"""Identity of the machine and its boot, and the reason of a stop."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def boot_id(path: str = BOOT_ID) -> str:
 
 
 def stop_reason(spool_directory: str) -> str:
-    """Why the agent was told to stop: ``remove``, ``shutdown`` or ``restart``.
+    """Return why the agent stops: ``remove``, ``shutdown`` or ``restart``.
 
-    Whoever removes the agent puts a file named ``removing`` beside the spool first.
+    A removal first creates a file named ``removing`` in the spool's directory.
     """
     if os.path.exists(os.path.join(spool_directory, REMOVE_MARKER)):
         return "remove"

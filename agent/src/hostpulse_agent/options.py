@@ -1,4 +1,4 @@
-"""Kinds of configuration values: each turns TOML or environment text into a checked value."""
+"""Types of configuration values: converters from TOML or environment text to checked values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 class Converter(NamedTuple):
-    """How one value is checked (``parse``) and how environment text becomes it (``from_text``)."""
+    """Checks one value (``parse``) after converting environment text to it (``from_text``)."""
 
     parse: Callable[[Any], Any]
     from_text: Callable[[str], Any] = str

@@ -1,8 +1,8 @@
-"""The collectors' readings beside psutil's: a second, independent reader of the same kernel.
+"""Self test: compares readings of the collectors with psutil's.
 
 The collectors read ``/proc`` themselves, because psutil costs 5 MiB resident for as long as a
-process lives. ``hostpulse-agent check`` lives for a second, so there psutil says whether this
-kernel's files mean on this host what the collectors take them to mean.
+process lives. ``hostpulse-agent check`` lives for a second, so it can afford psutil as a second,
+independent reader of this kernel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOVES = 0.1
 
 
 def differences(tree: Tree | None = None) -> list[str]:
-    """Return one sentence for each reading that the collectors and psutil do not share.
+    """Return one sentence for each reading on which the collectors and psutil differ.
 
     Raises ``ImportError`` where psutil is not installed, ``OSError`` and ``ValueError`` as the
     collectors do.

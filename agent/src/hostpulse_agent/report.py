@@ -1,4 +1,4 @@
-"""What `status` and `spool` show: the spool and the status file, read beside a running agent."""
+"""Output of `status` and `spool`: reads the spool and the status file while the agent runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = ("stream", "samples", "first_seq", "last_seq", "oldest_ms", "newest_ms"
 
 
 def spool(path: str) -> dict[str, Any]:
-    """Return the content of the spool at ``path``: per stream counts and ranges, and the state.
+    """Return the spool at ``path``: counts and ranges per stream, and its state.
 
     Raises ``AgentError`` when it cannot be read.
     """

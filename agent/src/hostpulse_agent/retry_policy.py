@@ -1,4 +1,4 @@
-"""Rules of delivery without I/O: what an answer means, when to try again, how much to send."""
+"""Retry policy, without I/O: meaning of a response, backoff, batch size and choice of URL."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BATCH = 100
 
 DONE = "done"  # stored by the server
 SMALLER = "smaller"  # too large: send fewer at once
-BAD = "bad"  # something in this very request is wrong
-HOLD = "hold"  # somebody must act first: keep everything, try slowly
+BAD = "bad"  # this request holds invalid data
+HOLD = "hold"  # an operator must act first: keep everything, retry slowly
 RETRY = "retry"  # the same request may succeed later
 
 _HOLD_ADVICE = {
@@ -31,7 +31,7 @@ _HOLD_ADVICE = {
 
 
 class Outcome(NamedTuple):
-    """What to do about an answer; ``retry_after`` in seconds when the server asked for it."""
+    """What to do after a response; ``retry_after`` in seconds if the server asked for it."""
 
     action: str
     advice: str = ""
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 def classify(status: int, retry_after: float | None) -> Outcome:
-    """Say what HTTP ``status`` means for the samples that were sent."""
+    """Return what HTTP ``status`` means for the samples that were sent."""
     if 200 <= status < 300:  # noqa: PLR2004 -- the class of success
         return Outcome(DONE)
     if status == 413:  # noqa: PLR2004 -- content too large
@@ -53,9 +53,9 @@ def classify(status: int, retry_after: float | None) -> Outcome:
 
 
 def is_receipt(body: bytes) -> bool:
-    """Tell whether the body of a 2xx says that samples were accepted.
+    """Return whether the body of a 2xx confirms that samples were accepted.
 
-    A portal or a proxy's own page may answer 200, too; nothing was stored then.
+    A captive portal or a proxy may answer 200, too, although nothing was stored.
     """
     try:
         answer = json.loads(body)
@@ -104,15 +104,15 @@ class Backoff:
         return self._random() * ceiling
 
     def succeeded(self) -> None:
-        """Begin anew with the next failure."""
+        """Reset the backoff."""
         self.failures = 0
 
 
 class BatchSize:
-    """How many of the oldest samples to send at once; halves down to the one at fault.
+    """Number of oldest samples to send at once; a binary search isolates a bad sample.
 
-    After a refused batch of ``n`` one of those ``n`` is suspect: halves are sent until it stands
-    alone (a binary search), then the full size is back.
+    After a batch of ``n`` was refused, one of those ``n`` is suspect: halves are sent until it is
+    alone in its batch, then the size is back to the full one.
     """
 
     def __init__(self, full: int = BATCH) -> None:
@@ -127,21 +127,21 @@ class BatchSize:
         return self._allowed
 
     def succeeded(self, count: int) -> None:
-        """``count`` samples of the oldest were taken."""
+        """Record that the server accepted ``count`` of the oldest samples."""
         self._suspects = max(0, self._suspects - count)
         self._allowed = min(self._full, self._allowed + 1)
 
     def refused(self, count: int) -> None:
-        """One of ``count`` samples is at fault; alone, it is known and leaves the search."""
+        """Record that one of ``count`` samples is bad; a batch of one ends the search."""
         self._suspects = count if count > 1 else 0
 
     def too_large(self, count: int) -> None:
-        """``count`` samples were too large together."""
+        """Record that ``count`` samples were too large for one request."""
         self._allowed = max(1, count // 2)
 
 
 class Endpoints:
-    """Which URL to use: in order, sticking to one that works, going back to the first in time."""
+    """Choice of URL: in order, keeping one that works, back to the first after five minutes."""
 
     def __init__(self, urls: tuple[str, ...]) -> None:
         self.urls = urls
@@ -156,7 +156,7 @@ class Endpoints:
         return self.urls[self._index]
 
     def failed(self, now: float) -> bool:
-        """Move on; whether there is one left to try at once in this round."""
+        """Move to the next URL; return whether one is left to try in this round."""
         if self._index == 0:
             self._left_first_at = now
         self._index = (self._index + 1) % len(self.urls)

@@ -1,4 +1,4 @@
-"""One tick: every collector asked, every value checked, nothing stopped by anything."""
+"""Sampling: calls every collector that is due, checks every value, and isolates failures."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Sampler:
-    """Collects points from ``collectors``, each when its own interval is over.
+    """Collects points from ``collectors``, each at its own interval.
 
-    ``errors`` is how many collectors failed in the last ``collect``.
+    ``errors`` is the number of collectors that failed in the last ``collect``.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Sampler:
         self.errors = 0
 
     def prime(self) -> None:
-        """Take a first reading, so that the first sample has rates; all are due again."""
+        """Take a first reading, so that the first sample has rates; make all collectors due."""
         self.collect()
         self._due = dict.fromkeys(self._due, -math.inf)
 
     def collect(self) -> list[Point]:
-        """Ask all collectors that are due and return the points that pass."""
+        """Call all collectors that are due and return the points that pass the checks."""
         self.errors = 0
         points: list[Point] = []
         for collector, due in self._due.items():
@@ -89,7 +89,7 @@ class Sampler:
         return Point(point.measurement, point.tags, fields) if fields else None
 
     def _reject(self, measurement: str, name: str, value: object) -> None:
-        # Told once a field, not once a value: a value that jitters would fill the log.
+        # Logged once per field, not per value: a value that jitters would fill the log.
         key = f"value {measurement}.{name}"
         if key not in self._problems.open:
             self._problems.begin(key, f"{measurement}.{name} is left out: {value!r} cannot be")
@@ -103,7 +103,7 @@ def _tags_fit(point: Point, catalogue: Catalogue) -> bool:
 
 
 class Sources:
-    """What measures: the collectors, their helpers' pids, the top processes and the facts."""
+    """Sources of a sample: collectors, pids of their helpers, top processes and facts."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Sources:
 
 
 class AgentUsage:
-    """CPU and memory of the agent itself and of its helper processes (``pids``)."""
+    """CPU usage of the agent and of its helper processes (``pids``)."""
 
     def __init__(self, pids: Callable[[], Iterable[int]], monotonic: Callable[[], float]) -> None:
         self._pids = pids
@@ -134,10 +134,10 @@ class AgentUsage:
         return self._monotonic(), spent
 
     def cpu_percent(self) -> float | None:
-        """Percent of one core since the call before; ``None`` when that cannot be said."""
+        """Percent of one core since the last call; ``None`` if it is not known."""
         (before, spent_before), (now, spent) = self._before, self._read()
         self._before = (now, spent)
-        if now <= before or spent < spent_before:  # a helper ended, and its time with it
+        if now <= before or spent < spent_before:  # a helper ended, and its CPU time is gone
             return None
         return 100.0 * (spent - spent_before) / (now - before)
 

@@ -1,4 +1,4 @@
-"""When to sample: at the host's own phase, on the monotonic clock, never bunched."""
+"""Schedule of samples: at the host's own phase, on the monotonic clock, never in a burst."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Notifier:
-    """Tells systemd how the service does; does nothing when not started by systemd."""
+    """Notifies systemd of the service's state; does nothing if systemd did not start it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
@@ -22,7 +22,7 @@ class Notifier:
         self.watchdog_s = int(watchdog) / 1e6 if watchdog.isdigit() and mine else None
 
     def send(self, *lines: str) -> None:
-        """Send assignments such as ``READY=1``; a deaf systemd is not the agent's trouble."""
+        """Send assignments such as ``READY=1``; errors are ignored."""
         if not self._address:
             return
         try:

@@ -1,4 +1,4 @@
-"""The sender: a thread that brings samples to the server, the newest first, and keeps at it."""
+"""The sender: a thread that delivers samples to the server, the newest first, with retries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STOPPING_TIMEOUT_S = 3.0
 
 
 class Dependencies(NamedTuple):
-    """What the sender works with, made by the service."""
+    """Dependencies of the sender, created by the service."""
 
     spool: Spool
     transport: Transport
@@ -40,7 +40,7 @@ class Dependencies(NamedTuple):
 
 
 class SenderStats:
-    """Figures of the sender, cumulative since the start; read by other threads."""
+    """Counters of the sender, cumulative since the start; read by other threads."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -61,7 +61,7 @@ class Sender:
         self._backoff = Backoff()
         self._size = BatchSize()
         self.stats = SenderStats()
-        self._fresh_id = 0  # the newest sample that had its turn as such
+        self._fresh_id = 0  # the last sample that was sent as the newest
         self._was_fresh = False
         self._not_before = 0.0
         self._facts_due = 0.0
@@ -78,13 +78,13 @@ class Sender:
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that a sample was spooled."""
+        """Wake the thread, because a sample was spooled."""
         with self._wake:
             self._work = True
             self._wake.notify()
 
     def stop(self, reason: str, deadline_s: float = STOPPING_TIMEOUT_S + 2.0) -> None:
-        """Have a ``stopping`` event sent, best effort, and the thread ended."""
+        """Send a ``stopping`` event, best effort, and end the thread."""
         with self._wake:
             self._stop_reason = reason
             self._wake.notify()
@@ -104,7 +104,7 @@ class Sender:
     def _guarded_step(self) -> float | None:
         try:
             return self.step()
-        except Exception as error:  # noqa: BLE001 -- the thread must outlive any fault of a step
+        except Exception as error:  # noqa: BLE001 -- the thread must survive any error of a step
             self._deps.problems.begin("sender", f"sending failed: {error!r}; trying on")
             return retry_policy.CAP_S
 
@@ -136,18 +136,19 @@ class Sender:
             outcome = self._deliver(rows, extra)
             self._handle(outcome, rows, extra, fresh=fresh)
         finally:
-            self._deps.spool.release(rows)  # whatever was not acknowledged or rejected
+            self._deps.spool.release(rows)  # those not acknowledged or rejected
         return max(0.0, self._not_before - self._deps.clock.monotonic())
 
     def _choose(self, *, facts_only: bool) -> tuple[list[Row], bool]:
-        """Take the newest sample if it had no turn yet, else some of the oldest.
+        """Take the newest sample if it was not sent yet, else some of the oldest.
 
-        ``greet``: nothing was ever sent; the server's clock is asked before samples go.
+        ``facts_only``: the first request has facts and no samples, because its response gives the
+        server's clock.
         """
         if facts_only:
             return [], False
         spool = self._deps.spool
-        # In turns, so that samples that come as fast as they go do not starve the backlog.
+        # Alternate, so that a steady flow of new samples does not starve the backlog.
         row = None if self._was_fresh and len(spool) > 1 else spool.newest(self._fresh_id)
         if row is not None:
             return [row], True
@@ -164,7 +165,7 @@ class Sender:
         return {"facts": facts}
 
     def _deliver(self, rows: list[Row], extra: dict[str, Any]) -> Outcome:
-        """Post to the URLs in order until one gives an answer worth heeding."""
+        """Post to the URLs in order until one gives a conclusive response."""
         clock, outcome = self._deps.clock, Outcome(retry_policy.RETRY)
         stream = rows[0].stream if rows else self._deps.spool.stream.id
         packed = [row.packed for row in rows]
@@ -214,12 +215,12 @@ class Sender:
             server_ms = float(answer["server_time"])
             rejected = [entry for entry in answer.get("rejected", []) if isinstance(entry, dict)]
         except (ValueError, KeyError, TypeError, AttributeError):
-            return  # "accepted" made it a receipt, whatever else is missing
+            return  # "accepted" made it a receipt, even if the rest is missing
         deps.server_clock.observe(server_ms, sent_ms, deps.clock.boot_ms())
         for reason in sorted({str(entry.get("reason"))[:200] for entry in rejected}):
             deps.problems.begin(f"rejected {reason}", f"the server left out data: {reason}")
 
-    # -- what follows from an answer
+    # -- handling of an outcome
 
     def _handle(
         self, outcome: Outcome, rows: list[Row], extra: dict[str, Any], *, fresh: bool
@@ -232,7 +233,7 @@ class Sender:
         self._was_fresh = False
         if outcome.action in (retry_policy.SMALLER, retry_policy.BAD):
             if extra:
-                # Facts are the likelier fault, and the samples can do without.
+                # Facts are the likelier cause, and samples can be sent without them.
                 self._facts_due = now + FACTS_EVERY_S
                 log.warning("the server refuses this host's facts: sending samples without")
                 return
@@ -256,7 +257,7 @@ class Sender:
         self._deps.problems.end("delivery", f"{self.stats.url}: samples are delivered again")
 
     def _isolate_bad_sample(self, action: str, rows: list[Row], *, fresh: bool) -> bool:
-        """Search for the sample at fault and drop it; ``False``: the server refuses them all."""
+        """Search for the bad sample and drop it; ``False``: the server refuses all samples."""
         if len(rows) > 1:
             (self._size.refused if action == retry_policy.BAD else self._size.too_large)(len(rows))
             return True
@@ -281,4 +282,4 @@ class Sender:
         )
         self._deps.spool.release(rows)
         if outcome.action != retry_policy.DONE:
-            log.info(f"the server was not told of the stop: {outcome.advice}")
+            log.info(f"the server was not notified of the stop: {outcome.advice}")

@@ -1,4 +1,4 @@
-"""`hostpulse-agent run`: sampler, spool and sender put together, until a signal."""
+"""`hostpulse-agent run`: runs sampler, spool and sender until a signal."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ class StopSignal:
             signal.signal(number, lambda _number, _frame: self.set())
 
     def set(self) -> None:
-        """Ask for the end. Safe in a signal handler: takes no lock."""
+        """Request the stop. Safe in a signal handler: takes no lock."""
         self.is_set = True
         os.write(self._write, b"\0")
 
     def wait(self, seconds: float) -> bool:
-        """Sleep up to ``seconds``; whether the end was asked for."""
+        """Sleep up to ``seconds``; return whether the stop was requested."""
         if not self.is_set:
             select.select([self._read], [], [], seconds)
         return self.is_set
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Close the pipe."""
         os.close(self._read)
         os.close(self._write)
 
 
 class AgentCollector(Collector):
-    """Carries the catalogue of the agent's own measurement through the sampler's checks."""
+    """Collector of the measurement ``agent``: the agent's own figures."""
 
     catalogue = agent_catalogue.CATALOGUE
 
@@ -119,7 +119,7 @@ class Agent:
         self._last_sample: dict[str, int] | None = None
 
     def run(self, stop: StopSignal) -> None:
-        """Sample in phase until ``stop`` is set, then say good-bye and close everything."""
+        """Sample in phase until ``stop`` is set, then send the ``stopping`` event and close."""
         directory = os.path.dirname(os.path.abspath(self._config.spool.path))
         _forget_marker(directory)
         before = threading.stack_size(SENDER_STACK)
@@ -144,7 +144,7 @@ class Agent:
         )
         log.info(f"sampling every {interval:g} s as {self._config.server_id}")
         self._notifier.send("READY=1", f"STATUS=sampling every {interval:g} s")
-        # Only this loop pets the watchdog, so it barks when the loop does not turn.
+        # Only this loop feeds systemd's watchdog, so a loop that hangs is restarted.
         pet_every = (self._notifier.watchdog_s or 2 * 3600.0) / 2
         while not stop.wait(min(schedule.wait(clock.monotonic()), pet_every)):
             tick = schedule.take(clock.monotonic())
@@ -205,12 +205,13 @@ class Agent:
                 "interval_ms": int(self._config.sampling.interval * 1000),
                 "clock_offset_ms": self._server_clock.offset_ms(),
                 "missed_ticks": self._missed,
+                # the key that `status` of every release reads
                 "troubles": sorted(self._problems.open.values())[:8],
             }
         )
 
 
 def _forget_marker(directory: str) -> None:
-    """Remove the marker of a removal that was called off, lest it name the next stop."""
+    """Delete the marker of a cancelled removal, so that the next stop is not reported as one."""
     with contextlib.suppress(OSError):
         os.unlink(os.path.join(directory, machine.REMOVE_MARKER))

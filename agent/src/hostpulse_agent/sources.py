@@ -1,4 +1,4 @@
-"""The real sources of a sample, put together from the collectors and their helpers."""
+"""Builds the sources of a sample on this host: collectors, helpers, processes and facts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build(config: CollectorsConfig) -> Sources:
-    """Return the collectors of this machine; ``close`` ends the helper processes."""
+    """Return the sources of this host; ``close`` ends the helper processes."""
     statvfs = StatvfsClient()
     scan = ProcessScan(interval_s=config.processes.interval or INTERVAL_S)
     return Sources(

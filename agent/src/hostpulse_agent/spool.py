@@ -1,7 +1,7 @@
-"""The spool: every sample from sampling until the server has acknowledged it.
+"""The spool: holds every sample until the server has acknowledged it.
 
-Numbers samples and keeps the bounds: past any of them the oldest sample is dropped and counted by
-reason. Thread-safe: the sampler appends, the sender takes and acknowledges.
+Numbers samples and enforces the bounds: past any of them the oldest sample is dropped and counted
+by reason. Thread-safe: the sampler appends, the sender takes and acknowledges.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REOPEN_EVERY = 6  # appends between attempts to open a file that could not be op
 
 
 class SpoolStats(NamedTuple):
-    """What waits: samples, packed bytes, time of the oldest, how many only in memory; and drops."""
+    """Waiting samples: number, packed bytes, oldest time, number only in memory; and drops."""
 
     samples: int
     bytes: int
@@ -41,7 +41,7 @@ class Spool:
 
     ``dropped_total`` counts drops over the spool's life; ``notes`` is a small dictionary that is
     kept with the samples. Raises ``SpoolBusyError`` when another process has the file; any
-    other trouble with the file is told once and survived in memory.
+    other error of the file is logged once, and samples stay in memory.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Spool:
         self._config = config
         self._problems = problems or ProblemLog()
         self._mutex = threading.RLock()
-        self._in_flight: set[int] = set()  # handed to the sender, spared by the bounds
-        self._saved_stream = ""  # stream whose numbering the file carries on
+        self._in_flight: set[int] = set()  # ids taken by the sender; the bounds do not drop them
+        self._saved_stream = ""  # stream whose numbering the file continues
         self._since_open = 0
         path = os.path.abspath(config.path)
         self._lock = spool_db.lock(path)
@@ -71,13 +71,13 @@ class Spool:
     # -- the sampler's side
 
     def append(self, stamp_ms: int, make: Callable[[SampleId], bytes]) -> SampleId:
-        """Keep a sample taken at ``stamp_ms``: it is given a place, and ``make`` encodes it."""
+        """Store a sample taken at ``stamp_ms``: it is given an id, and ``make`` encodes it."""
         with self._mutex:
             self._reopen()
             self._make_room(stamp_ms)
             row, sample_id = self._put(stamp_ms, make)
             if not self._flush() and self._saved_stream == self.stream.id:
-                # The file still promises this number to the next start: leave this stream to it.
+                # The file would continue with this number after a restart: begin a new stream.
                 self._buffer.forget(row)
                 self.stream.renew()
                 _, sample_id = self._put(stamp_ms, make)
@@ -95,7 +95,7 @@ class Spool:
 
     def _reopen(self) -> None:
         self._since_open += 1
-        # Not while rows are being sent: opening may number those in memory anew.
+        # Not while rows are in flight: opening may give those in memory new ids.
         if not self._buffer.is_open and self._since_open >= REOPEN_EVERY and not self._in_flight:
             self._since_open = 0
             self._buffer.open()
@@ -142,7 +142,7 @@ class Spool:
         return {**self.stream.to_data(), **counts}
 
     def _count_lost(self) -> None:
-        """Begin a stream in a file that replaced a damaged one, and count what that one held."""
+        """Begin a new stream after a damaged file was replaced, and count the lost samples."""
         if self._buffer.lost:
             self._in_flight.clear()
             self.stream.renew()
@@ -179,7 +179,7 @@ class Spool:
             return taken
 
     def acknowledge(self, rows: Iterable[Row]) -> None:
-        """Forget delivered samples; the file loses them with its next change."""
+        """Delete delivered samples; the file deletes them with its next change."""
         with self._mutex:
             self._release(rows, forget=True)
             if self._buffer.wants_flush:
@@ -189,19 +189,19 @@ class Spool:
                     self._problems.end(key, "the spool is empty again: no more samples are dropped")
 
     def reject(self, row: Row, reason: str) -> None:
-        """Give up on a sample that cannot be delivered, and count it."""
+        """Drop a sample that the server refuses, and count it."""
         with self._mutex:
             self._release([row], forget=True)
             self._count_drop(reason)
 
     def release(self, rows: Iterable[Row]) -> None:
-        """Put back samples that could not be delivered now."""
+        """Return samples that could not be delivered now to the spool."""
         with self._mutex:
             self._release(rows, forget=False)
 
     def _release(self, rows: Iterable[Row], *, forget: bool) -> None:
         for row in rows:
-            # Not busy any more: its file was found damaged meanwhile, and it was counted lost.
+            # No longer in flight: its file was found damaged meanwhile, and it was counted lost.
             if row.id in self._in_flight:
                 self._in_flight.remove(row.id)
                 if forget:
@@ -229,7 +229,7 @@ class Spool:
             )
 
     def close(self) -> None:
-        """Write what the file can take, and close."""
+        """Flush, and close the file."""
         with self._mutex:
             self._buffer.close(self._state())
             if self._lock is not None:

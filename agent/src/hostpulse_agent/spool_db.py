@@ -1,4 +1,4 @@
-"""The spool on disk: SQLite, one transaction a change, and a buffer in front of the file.
+"""The spool on disk: a SQLite file, one transaction per change, and a buffer in front of it.
 
 Knows files and failures, not numbering or bounds. Rows in memory are always newer than those in
 the file. Not thread-safe; the spool holds its lock.
@@ -82,7 +82,7 @@ class SpoolFile:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
                 raise DamagedError(f"it has the unknown version {version}")
-            # FULL: a number once given out is never given out again, power cut or not.
+            # FULL: a sequence number is never used twice, not even after a power cut.
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA cache_size = -256")
             self._db.execute("PRAGMA wal_autocheckpoint = 128")
@@ -99,7 +99,7 @@ class SpoolFile:
             raise
 
     def state(self) -> dict[str, Any]:
-        """Return what the last change left, empty for a new file."""
+        """Return the state after the last change, empty for a new file."""
         row = self._db.execute("SELECT value FROM state").fetchone()
         return dict(json.loads(row[0])) if row else {}
 
@@ -130,7 +130,7 @@ class SpoolFile:
         return found
 
     def apply(self, change: SpoolChange) -> None:
-        """Do ``change`` in one transaction, durable on return, or not at all."""
+        """Apply ``change`` in one transaction; it is durable on return."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("DELETE FROM sample WHERE id = ?", [(i,) for i in change.delete])
@@ -150,7 +150,7 @@ class SpoolFile:
             pass  # SQLite has rolled back by itself after a full disk or an I/O error
 
     def shrink(self) -> None:
-        """Give pages that a drained backlog left back to the file system."""
+        """Return the free pages of a drained backlog to the file system."""
         # executescript, because the pragma frees a page a step and execute steps but once.
         self._db.executescript("PRAGMA incremental_vacuum")
 
@@ -160,8 +160,8 @@ class SpoolFile:
 
 
 def _make_private(path: str) -> None:
-    """Make the file so that only its owner reads it; SQLite gives its companions the same mode."""
-    with contextlib.suppress(OSError):  # SQLite says what is wrong
+    """Create the file readable by its owner only; SQLite gives -wal and -shm the same mode."""
+    with contextlib.suppress(OSError):  # SQLite reports what is wrong
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
@@ -172,7 +172,7 @@ def _raise_if_damaged(error: sqlite3.DatabaseError) -> None:
 
 
 def rename_damaged(path: str) -> str:
-    """Rename a damaged spool and its companions; return the new name."""
+    """Rename a damaged spool with its -wal and -shm files; return the new name."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
     for suffix in ("-wal", "-shm", ""):
         if os.path.exists(path + suffix):
@@ -181,13 +181,13 @@ def rename_damaged(path: str) -> str:
 
 
 def read_only(path: str) -> sqlite3.Connection:
-    """Open a spool for looking only; raise ``sqlite3.Error``."""
+    """Open a spool read-only; raise ``sqlite3.Error``."""
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return sqlite3.connect(f"file:{quoted}?mode=ro", uri=True, timeout=2)
 
 
 def lock(path: str) -> int | None:
-    """Take the spool for this process; ``None`` where no lock file can be made.
+    """Lock the spool for this process; ``None`` if no lock file can be created.
 
     Raises ``SpoolBusyError`` when another agent has it.
     """
@@ -207,7 +207,10 @@ def lock(path: str) -> int | None:
 
 
 class SpoolBuffer:
-    """Rows by id. ``state`` is what the file held when it was opened; empty without one."""
+    """Rows by id, in the file or, while it cannot be written, in memory.
+
+    ``state`` is what the file held when it was opened; empty without a file.
+    """
 
     def __init__(
         self, path: str, min_free: int, problems: ProblemLog, free_bytes: Callable[[str], int]
@@ -219,14 +222,14 @@ class SpoolBuffer:
         self._file: SpoolFile | None = None
         self._memory_rows: dict[int, Row] = {}
         self._deleted_ids: set[int] = set()  # still in the file, deleted with the next change
-        self._file_rows = self._file_bytes = 0  # rows in the file that are not gone
+        self._file_rows = self._file_bytes = 0  # of rows in the file, without deleted ones
         self.memory_bytes = 0  # of rows in memory
         self.last_id = 0
-        self.lost = 0  # rows that went with a damaged file, not yet told of
+        self.lost = 0  # rows lost with a damaged file, not yet counted as dropped
         self.state: dict[str, Any] = {}
         self.open()
 
-    def __len__(self) -> int:  # noqa: D105 -- says what it says
+    def __len__(self) -> int:  # noqa: D105 -- the number of rows
         return self._file_rows + len(self._memory_rows)
 
     @property
@@ -245,7 +248,7 @@ class SpoolBuffer:
         return self._file is not None
 
     def open(self) -> None:
-        """Open the file, or a new one in place of a damaged one; rows in memory stay behind it."""
+        """Open the file, or replace a damaged one; rows in memory get ids after those in it."""
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
             self._file = self._open_or_replace()
@@ -268,13 +271,13 @@ class SpoolBuffer:
             return SpoolFile(self._path)
 
     def put(self, row: Row) -> None:
-        """Lay a new row down, in memory until the next ``flush``."""
+        """Add a row, in memory until the next ``flush``."""
         self._memory_rows[row.id] = row
         self.memory_bytes += len(row.packed)
         self.last_id = row.id
 
     def forget(self, row: Row) -> None:
-        """Take a row away; from the file with its next change."""
+        """Delete a row; in the file with its next change."""
         if self._memory_rows.pop(row.id, None) is not None:
             self.memory_bytes -= len(row.packed)
         elif row.id not in self._deleted_ids:
@@ -311,9 +314,9 @@ class SpoolBuffer:
         return []
 
     def flush(self, state: dict[str, Any], *, force: bool = False) -> bool:
-        """Bring the file up to date; whether ``state`` is in it now.
+        """Write deletions, rows in memory and ``state``; return whether ``state`` was written.
 
-        While free space is under the floor rows stay in memory, unless ``force``.
+        While free space is under the minimum, rows stay in memory, unless ``force``.
         """
         if self._file is None:
             return False
@@ -339,14 +342,14 @@ class SpoolBuffer:
 
     @property
     def wants_flush(self) -> bool:
-        """Whether enough rows are gone from a draining backlog to be worth a change."""
+        """Whether enough rows of a draining backlog are deleted to be worth a write."""
         return len(self._deleted_ids) >= FLUSH_AFTER_DELETIONS
 
     def _is_disk_low(self) -> bool:
         try:
             low = self._free_bytes(os.path.dirname(self._path)) < self._min_free
         except OSError:
-            return False  # the write itself will say what is wrong
+            return False  # the write itself reports what is wrong
         if low:
             self._problems.begin(
                 "spool",
@@ -363,7 +366,7 @@ class SpoolBuffer:
         )
 
     def _replace(self, error: DamagedError) -> None:
-        """Go on with a new file; what only the damaged one held is lost."""
+        """Continue with a new file; rows only in the damaged one are lost."""
         self._close_file()
         self.lost += self._file_rows
         self._file_rows = self._file_bytes = 0
@@ -386,6 +389,6 @@ class SpoolBuffer:
             self._file = None
 
     def close(self, state: dict[str, Any]) -> None:
-        """Write what the file can take, and close it."""
+        """Flush, and close the file."""
         self.flush(state, force=True)
         self._close_file()

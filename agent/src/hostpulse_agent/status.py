@@ -1,4 +1,4 @@
-"""The status file: what the running agent did last, for `hostpulse-agent status` to read."""
+"""The status file: the running agent's last results, read by `hostpulse-agent status`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class StatusFile:
         self._descriptor: int | None = None
 
     def write(self, status: dict[str, Any]) -> None:
-        """Replace the content; trouble is ignored, as the spool's own report covers the disk."""
+        """Replace the content; errors are ignored, because the spool reports a failing disk."""
         text = json.dumps(status).encode().ljust(_SIZE - 1) + b"\n"
         try:
             if self._descriptor is None:

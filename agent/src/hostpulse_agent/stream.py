@@ -1,4 +1,4 @@
-"""A stream: one unbroken numbering of samples, its last time and what was dropped from it."""
+"""A stream: one unbroken numbering of samples, with its last timestamp and its drop counters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def new_uuid() -> str:
 
 
 class SampleId(NamedTuple):
-    """A sample's place: its stream, ``seq`` and ``time_ms``, and the stream's drops so far."""
+    """Identity of a sample: stream, ``seq`` and ``time_ms``; and the stream's drops so far."""
 
     stream: str
     seq: int
@@ -27,7 +27,7 @@ class SampleId(NamedTuple):
 
 
 class Stream:
-    """Hands out places: ``seq`` grows by one, time strictly, drops are cumulative."""
+    """Numbers samples: ``seq`` grows by one, time strictly; drop counters are cumulative."""
 
     def __init__(self, data: dict[str, Any] | None = None) -> None:
         data = data or {}
@@ -46,15 +46,15 @@ class Stream:
         }
 
     def renew(self) -> None:
-        """Begin another stream: the old numbering or times cannot be carried on."""
+        """Begin a new stream, because the old numbering or times cannot be continued."""
         self.id, self.next_seq, self.last_ms, self.dropped = new_uuid(), 1, 0, {}
 
     def next_id(self, stamp_ms: int) -> SampleId:
-        """Take the next place at ``stamp_ms``.
+        """Return the id of the next sample, taken at ``stamp_ms``.
 
-        A clock set back a little gives the next free millisecond. One set back by more than a
-        minute begins a stream of its own, because times pressed into milliseconds would be wrong
-        for as long as the step was wide.
+        If the clock was set back a little, the time is the next free millisecond. If it was set
+        back by more than a minute, a new stream begins: times squeezed into milliseconds would
+        stay wrong until the clock has caught up.
         """
         if stamp_ms < self.last_ms - STEP_BACK_MS:
             self.renew()

@@ -1,4 +1,4 @@
-"""One kept-alive HTTP connection to the server: TLS, private CA, proxy, and errors in words."""
+"""One kept-alive HTTP connection to the server: TLS, private CA, proxy, readable errors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Transport:
     def _failed(self, base: str, error: Exception) -> TransportError:
         self.close()
         if isinstance(error, ssl.SSLError):
-            self._context = None  # the next attempt reads the CA file anew
+            self._context = None  # the next attempt reads the CA file again
         return TransportError(f"{base}: {explain(error, self._ca_file)}")
 
     def _exchange(self, base: str, key: str, body: bytes, timeout: float) -> Response:
@@ -128,7 +128,7 @@ def _tunnel(sock: socket.socket, target: url.Url, timeout: float) -> None:
 
 
 def explain(error: Exception, ca_file: str = "") -> str:
-    """Say in words why there was no answer, and what to do about it."""
+    """Return why there was no response, and what to do about it."""
     if isinstance(error, ssl.SSLError):
         return _explain_tls(error, ca_file)
     words = next((text for kind, text in _WORDS if isinstance(error, kind)), None)

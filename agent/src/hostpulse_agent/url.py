@@ -1,4 +1,4 @@
-"""Base URLs taken apart; ``urllib.parse`` would cost memory and allow more than is wanted."""
+"""Parser of base URLs; ``urllib.parse`` would cost memory and allow more than is wanted."""
 
 from __future__ import annotations
 

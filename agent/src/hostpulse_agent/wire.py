@@ -1,4 +1,4 @@
-"""What goes over the wire: samples and their envelope (schema 1), encoded once and compressed."""
+"""The wire format: samples and their envelope (schema 1), encoded once and compressed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class Reading(NamedTuple):
-    """What one tick measured; times in milliseconds, ``processes`` are rows of CONTRACT shape."""
+    """Result of one tick; times in milliseconds, ``processes`` as the wire has them."""
 
     mono_ms: int
     interval_ms: int
@@ -30,7 +30,7 @@ class Reading(NamedTuple):
 
 
 class Header(NamedTuple):
-    """Who sends: constant over a run of the agent."""
+    """Sender of an envelope: constant over a run of the agent."""
 
     server_id: str
     boot_id: str

@@ -31,7 +31,7 @@ class Host:
     """A recorded host whose files can be changed and whose clock only a test moves."""
 
     def __init__(self, name: str, root: Path) -> None:
-        """Lay out the first reading of ``name`` below ``root``."""
+        """Copy the first reading of ``name`` to ``root``."""
         self._name = name
         self.root = root
         self.now = 1000.0
@@ -40,7 +40,7 @@ class Host:
         shutil.copytree(HOSTS / name / "first", root, dirs_exist_ok=True)
 
     def pass_time(self, seconds: float = 10.0) -> None:
-        """Move the clock and lay the second reading over the first."""
+        """Advance the clock and copy the second reading over the first."""
         self.now += seconds
         shutil.copytree(HOSTS / self._name / "second", self.root, dirs_exist_ok=True)
 
@@ -51,7 +51,7 @@ class Host:
         target.write_text(text)
 
     def twice(self, collector: Collector, seconds: float = 10.0) -> list[Point]:
-        """Return what ``collector`` says at the second reading."""
+        """Return what ``collector`` returns at the second reading."""
         collector.collect(self.now)
         self.pass_time(seconds)
         return collector.collect(self.now)
@@ -65,7 +65,7 @@ def host(tmp_path: Path) -> Callable[[str], Host]:
 
 @pytest.fixture
 def statvfs_client() -> Iterator[StatvfsClient]:
-    """Give a filesystem helper that ends with the test."""
+    """Give a client whose helper processes end with the test."""
     made = StatvfsClient()
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""What is written from the catalogues: docs/metrics.md, and the names that the server knows."""
+"""Files generated from the catalogues: docs/metrics.md, and the names that the server knows."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ TIMES = st.floats(0, 1e9, allow_nan=False)
 
 
 def test_a_first_reading_is_no_rate() -> None:
-    """Whatever a counter starts at says nothing of now."""
+    """The first value of a counter gives no rate."""
     assert Counters().change("sda", 1.0, (10**12,)) is None
 
 

@@ -77,7 +77,7 @@ def test_a_core_that_was_away_starts_anew(host: Callable[[str], Host]) -> None:
 
 
 def test_a_host_with_256_cores_gives_257_points(host: Callable[[str], Host]) -> None:
-    """Every core has its line, whatever the size of the file."""
+    """Every core has its line, in a file of any size."""
     recorded = host("container")
     collector = CpuCollector(recorded.tree)
 

@@ -50,7 +50,7 @@ def check(collector: Collector, points: list[Point]) -> set[tuple[str, str]]:
 def test_recorded_hosts_emit_only_what_is_declared(
     host: Callable[[str], Host], statvfs_client: StatvfsClient, name: str
 ) -> None:
-    """Whatever a host has or lacks."""
+    """Hosts with LVM, with RAID and ZFS, and a container."""
     recorded = host(name)
     collectors = build(CONFIG, statvfs_client, tree=recorded.tree)
     for _ in range(2):
@@ -70,7 +70,7 @@ def test_this_machine_emits_only_what_is_declared(statvfs_client: StatvfsClient)
 def test_a_host_that_has_everything_emits_all_that_is_declared(
     host: Callable[[str], Host], statvfs_client: StatvfsClient
 ) -> None:
-    """A field that is declared and never comes would be a lie of the document."""
+    """A field that is declared but never emitted would make the document wrong."""
     recorded = host("lvm-host")
     (recorded.root / "run/systemd/system").mkdir(parents=True)
     collectors = build(CONFIG, statvfs_client, tree=recorded.tree)

@@ -53,7 +53,7 @@ def bus(tmp_path: Path) -> Iterator[Callable[..., tuple[str, list[bytes]]]]:
         requests: list[bytes] = []
 
         def serve() -> None:
-            # A client that has heard enough hangs up.
+            # A client may close the connection early.
             with suppress(OSError), server, server.accept()[0] as client:
                 requests.append(client.recv(4096))
                 client.sendall(greeting)
@@ -106,7 +106,7 @@ def test_without_an_answer_the_number_is_not_known(
 def test_an_answer_beyond_reason_is_an_error(
     bus: Callable[..., tuple[str, list[bytes]]],
 ) -> None:
-    """No memory is set aside on a stranger's word."""
+    """The length in a header is not trusted, so that no memory is allocated for it."""
     run, _ = bus(b"l\x02\0\x01" + struct.pack("<III", 1 << 30, 1, 8))
     with pytest.raises(ValueError, match="too large"):
         count_failed_units(run)

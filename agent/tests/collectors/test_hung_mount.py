@@ -1,4 +1,4 @@
-"""A mount that never answers costs only itself: shown with a real FUSE mount.
+"""A mount that never answers affects no other: tested with a real FUSE mount.
 
 The mount lives in a mount namespace of the test's own thread, so that nothing else on the
 machine can run into it, and vanishes with that thread.
@@ -42,7 +42,7 @@ def check(result: int) -> None:
 
 
 class Fuse:
-    """A FUSE mount that answers nothing until it is told to."""
+    """A FUSE mount that answers nothing until ``answer`` is called."""
 
     def __init__(self, path: Path) -> None:
         """Mount at ``path``."""
@@ -79,7 +79,7 @@ class Fuse:
             os.write(self._device, struct.pack("<IiQ", 16 + len(body), code, unique) + body)
 
     def close(self) -> None:
-        """Take the mount away; whoever waits for it is told that it is gone."""
+        """Unmount; processes that wait for the mount get an error."""
         LIBC.umount2(self.path.encode(), MNT_FORCE | MNT_DETACH)
         if self._device >= 0:
             os.close(self._device)

@@ -63,7 +63,7 @@ def test_a_mount_below_a_directory_that_was_mounted_over_is_hidden() -> None:
 
 
 def test_a_mount_moved_below_a_later_one_is_not_hidden() -> None:
-    """The order of lines is the order of making; only a mount's parent says where it lies."""
+    """The order of lines is the order of making; only a mount's parent says where it is mounted."""
     lines = (
         "1 0 8:1 / / rw - ext4 /dev/a rw",
         "2 3 8:2 / /mnt/moved rw - ext4 /dev/b rw",

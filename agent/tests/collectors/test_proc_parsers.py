@@ -1,4 +1,4 @@
-"""Parsers of the kernel's formats, with whatever a kernel or a torn read may hold."""
+"""Parsers of the kernel's formats, with odd values and incomplete reads."""
 
 from __future__ import annotations
 

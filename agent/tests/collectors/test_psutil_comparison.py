@@ -1,4 +1,4 @@
-"""The second opinion that `hostpulse-agent check` takes from psutil."""
+"""The comparison with psutil in `hostpulse-agent check`."""
 
 from __future__ import annotations
 

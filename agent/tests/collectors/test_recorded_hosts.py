@@ -284,7 +284,7 @@ def test_a_host_without_connection_tracking_has_no_share_of_it(host: Callable[[s
 def test_disk_says_what_it_can_of_mounts_it_cannot_measure(
     host: Callable[[str], Host], statvfs_client: StatvfsClient
 ) -> None:
-    """A superblock is read-only whatever the mount says, even where the directory is closed."""
+    """``readonly`` is the superblock's, not the mount's, even if the directory is closed."""
     recorded = host("lvm-host")
     points = DiskCollector(recorded.tree, statvfs_client, *EXCLUDED).collect(0.0)
     fields = {point.tags["mount"]: point.fields for point in points}
@@ -296,7 +296,7 @@ def test_disk_says_what_it_can_of_mounts_it_cannot_measure(
 def test_files_bound_from_a_host_into_a_container_are_no_disks(
     host: Callable[[str], Host], statvfs_client: StatvfsClient
 ) -> None:
-    """A container's /etc/hosts lies on some disk of its host's; that is not a mount to watch."""
+    """A container's /etc/hosts is a file on a disk of its host, not a mount to measure."""
     recorded = host("container")
     points = DiskCollector(recorded.tree, statvfs_client, *EXCLUDED).collect(0.0)
     assert [point.tags["mount"] for point in points] == ["/"]

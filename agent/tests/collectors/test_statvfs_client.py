@@ -24,7 +24,7 @@ def open_files() -> int:
 
 
 def test_answers_are_those_of_statvfs(statvfs_client: StatvfsClient, tmp_path: Path) -> None:
-    """Sizes are in bytes whatever the filesystem's unit."""
+    """Sizes are in bytes, not in the filesystem's unit."""
     odd = tmp_path / "a b\nc"
     odd.mkdir()
     answer = statvfs_client.statvfs([str(odd)], 5.0)[str(odd)]
@@ -57,7 +57,7 @@ def test_a_helper_that_was_killed_is_replaced(statvfs_client: StatvfsClient) -> 
 
 
 def test_without_time_nothing_is_called_hung(statvfs_client: StatvfsClient) -> None:
-    """A deadline that passed before the question says nothing of the mount."""
+    """A deadline that passed before the request is no sign of a hung mount."""
     assert isinstance(statvfs_client.statvfs(["/"], 0.0)["/"], TimeoutError)
 
 

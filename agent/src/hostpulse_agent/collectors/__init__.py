@@ -1,4 +1,4 @@
-"""The collectors: one file a measurement, with its catalogue as data beside its code.
+"""The collectors: one file per measurement, with its catalogue as data and its code.
 
 Adding a collector takes three steps:
 
@@ -59,7 +59,7 @@ def build(
 ) -> list[Collector]:
     """Return the collectors, configured.
 
-    A caller that wants ``statvfs.pids()``, ``statvfs.close()`` or ``scan.top(n)`` hands in its
+    A caller that wants ``statvfs.pids()``, ``statvfs.close()`` or ``scan.top(n)`` passes its
     own; the ``system`` collector keeps the scan fresh. ``disk`` comes last, because it may take
     seconds.
     """

@@ -1,4 +1,4 @@
-"""The agent about itself: the catalogue; the sampler knows the values."""
+"""Catalogue of the agent's own measurement; ``service.py`` provides the values."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ INFINITY = float("inf")
 
 
 class Field(NamedTuple):
-    """One field of a measurement: its unit, its meaning and the range a sane value lies in."""
+    """One field of a measurement: its unit, its meaning and the range of sane values."""
 
     unit: str
     meaning: str

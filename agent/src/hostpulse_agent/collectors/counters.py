@@ -1,4 +1,4 @@
-"""Counters to rates: over the real elapsed time, and nothing where nothing can be known."""
+"""Rates from counters, over the real elapsed time; no rate where none can be known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """What counters did since the reading before.
+    """Change of counters since the last reading.
 
     ``deltas`` has one entry per counter; None marks one that went backwards (a reset or a wrap).
     """
@@ -45,7 +45,7 @@ class Counters:
         return Change(at - last[0], tuple([a - b if a >= b else None for a, b in pairs]))
 
     def keep(self, keys: Iterable[Hashable]) -> None:
-        """Forget every key but these, so that a device that returns starts anew."""
+        """Forget all other keys, so that a device that returns starts without a rate."""
         if len(self._last) > 0:
             wanted = set(keys)
             for gone in [key for key in self._last if key not in wanted]:

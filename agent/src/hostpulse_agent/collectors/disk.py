@@ -1,4 +1,4 @@
-"""Space and inodes of every filesystem; a mount that hangs costs only itself."""
+"""Space and inodes of every filesystem; a hung mount affects no other."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEADLINE_S = 3.0
 
 
 class DiskCollector(Collector):
-    """Asks the helper for every mount that ``mounts.choose`` lets through."""
+    """Measures every mount that ``mounts.choose`` returns, through the helper process."""
 
     catalogue = CATALOGUE
 
@@ -68,7 +68,7 @@ class DiskCollector(Collector):
 
 
 def measure(answer: object, *, read_only: bool) -> dict[str, float]:
-    """Return the fields for a helper's answer; none for what is no filesystem of its own."""
+    """Return the fields for a helper's answer; none for a mount without a filesystem of its own."""
     if answer == HUNG:
         return {"hung": 1}
     fields: dict[str, float] = {"readonly": int(read_only), "hung": 0}

@@ -1,4 +1,4 @@
-"""Traffic of block devices, under names that outlive a reboot."""
+"""Traffic of block devices, under names that are stable across reboots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CATALOGUE = Catalogue(
         ),
     },
 )
-_SECTOR = 512  # the unit of /proc/diskstats, whatever the device's own
+_SECTOR = 512  # the unit of /proc/diskstats, not the device's own
 _SKIP = (b"loop", b"ram", b"sr", b"fd")
 _NAMES = (
     "reads_per_second",

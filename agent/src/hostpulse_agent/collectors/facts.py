@@ -1,4 +1,4 @@
-"""What a host is, as opposed to what it does: sent rarely, kept by the registry."""
+"""Facts of the host (hardware, OS, mounts, interfaces): sent rarely, stored by the registry."""
 
 from __future__ import annotations
 

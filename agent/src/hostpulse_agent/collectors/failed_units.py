@@ -1,4 +1,4 @@
-"""How many systemd units have failed, asked of systemd by one D-Bus property.
+"""Number of failed systemd units, read from systemd as one D-Bus property.
 
 ``systemctl`` would cost a process and ten times the CPU; a D-Bus library would cost the agent
 memory. The wire format is that of the D-Bus Specification, "Message Protocol".
@@ -21,7 +21,7 @@ _LARGEST = 65536
 def count_failed_units(run: str = "/run") -> int | None:
     """Return systemd's ``NFailedUnits``, or None where systemd or its bus is not there.
 
-    Takes at most a few seconds. Raises ``ValueError`` for an answer that makes no sense.
+    Takes at most a few seconds. Raises ``ValueError`` for a malformed reply.
     """
     path = f"{run}/dbus/system_bus_socket"
     if not (os.path.isdir(f"{run}/systemd/system") and os.path.exists(path)):

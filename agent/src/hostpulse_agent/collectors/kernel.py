@@ -1,4 +1,4 @@
-"""Limits of the kernel that are reached without a warning."""
+"""Kernel limits: OOM kills, open files, connection tracking."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _PLAIN = (
 
 
 class MemoryCollector(Collector):
-    """``/proc/meminfo``, with the ZFS cache counted as what it is."""
+    """``/proc/meminfo``, with the reclaimable ZFS cache counted as available."""
 
     catalogue = CATALOGUE
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
-# Asking an automounter's trap for its size makes it mount.
+# statvfs on an automount point would trigger the mount.
 _NEVER = frozenset({"autofs"})
 
 

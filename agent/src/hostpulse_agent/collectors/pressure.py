@@ -1,4 +1,4 @@
-"""How much time was lost waiting for CPU, memory and disks (pressure stall information)."""
+"""Time lost waiting for CPU, memory and disks (pressure stall information)."""
 
 from __future__ import annotations
 

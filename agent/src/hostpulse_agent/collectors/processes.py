@@ -1,4 +1,4 @@
-"""One cheap look at all processes: how many are stuck, and which use the most.
+"""Cheap scan of all processes: number of stuck ones, and the top users of CPU and memory.
 
 Names are the kernel's ``comm`` only: arguments may hold secrets and are never read.
 """
@@ -17,14 +17,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _STATE, _UTIME, _STIME, _START, _RSS = 0, 11, 12, 19, 21
 # Enough for every column up to the resident set.
 _LONGEST = 1024
-# A scan may use one part in this many of a core, so that 10,000 processes are looked at less
-# often rather than at a cost.
+# A scan may use 1/_COST of a core: with 10,000 processes scans are less frequent, not costlier.
 _COST = 4000
 INTERVAL_S = 30.0
 
 
 class ProcessUsage(NamedTuple):
-    """What a process used since the scan before: percent of one core, resident bytes."""
+    """Usage of a process since the last scan: percent of one core, resident bytes."""
 
     cpu_percent: float
     rss_bytes: int

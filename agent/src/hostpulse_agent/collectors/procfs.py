@@ -1,4 +1,4 @@
-"""Reading of ``/proc`` and ``/sys``: few system calls, one read of a file however many want it.
+"""Reading of ``/proc`` and ``/sys``: few system calls, each file read once per tick.
 
 All roots come from ``Paths`` so that a recorded tree can stand in for the machine.
 """

@@ -1,10 +1,10 @@
-"""Filesystem calls that may hang, made in a helper process with a deadline.
+"""``statvfs`` with a deadline: the calls, which may hang, are made in a helper process.
 
 ``statvfs`` on a dead network mount blocks its process for good. So a helper process makes the
-call; when it does not answer in time, that helper is left to wait as the *watcher* of that one
-mount and another helper takes its place. The mount is reported as hung, costs nothing until its
-watcher answers, and then is alive again. Watchers are few; beyond that number a stuck helper is
-killed and its mount is tried again only after ``retry_s``.
+call. If it does not answer in time, that helper keeps waiting as the *watcher* of that one mount,
+and a new helper takes its place. The mount is reported as hung, at no cost, until its watcher
+answers. The number of watchers is limited; beyond it a stuck helper is killed, and its mount is
+tried again only after ``retry_s``.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = ["HUNG", "StatResult", "StatvfsClient"]
 HUNG: Literal["hung"] = "hung"
 Result = Union[StatvfsAnswer, "Literal['hung']"]
 
-# A mount is called hung after this part of the call's deadline, so that several may turn out
-# hung within one call.
+# A mount is reported as hung after this part of the call's deadline, so that one call can find
+# several hung mounts.
 _PATIENCE = 1 / 3
 
 
 class StatvfsClient:
-    """The helper in use, the watchers of hung mounts, and what to try again when."""
+    """Client of the helper processes: the one in use, and the watchers of hung mounts."""
 
     def __init__(self, *, max_watchers: int = 4, retry_s: float = 300.0) -> None:
-        """Start nothing yet; the first call starts the helper."""
+        """Start no process; the first call does."""
         self._max_watchers = max_watchers
         self._retry_s = retry_s
         self._worker: WorkerProcess | None = None
@@ -51,8 +51,8 @@ class StatvfsClient:
     def statvfs(self, paths: Iterable[str], deadline_s: float) -> dict[str, Result]:
         """Return for every path its ``StatResult``, ``HUNG``, or the ``OSError`` it gave.
 
-        Takes at most ``deadline_s`` seconds. Each call names all the mounts there are: what is
-        known of others is dropped. Raises ``OSError`` when no helper can be started.
+        Takes at most ``deadline_s`` seconds. Each call names all current mounts: the state of
+        others is dropped. Raises ``OSError`` when no helper can be started.
         """
         end = time.monotonic() + deadline_s
         wanted = list(paths)
@@ -75,7 +75,7 @@ class StatvfsClient:
         now = time.monotonic()
         if path in self._watchers or now < self._retry_at.get(path, 0.0):
             return HUNG
-        if path in self._dying.values():  # killed, and the kernel does not let go of it
+        if path in self._dying.values():  # killed, but the kernel still holds it
             return HUNG
         late = TimeoutError(errno.ETIMEDOUT, "no time was left to ask for this filesystem")
         if now >= end:
@@ -94,7 +94,7 @@ class StatvfsClient:
 
     @staticmethod
     def _ask(worker: WorkerProcess, path: str, end: float, patience: float) -> StatvfsAnswer | None:
-        """Return the answer, None for a hung mount; raises when nothing can be said of it."""
+        """Return the answer, None for a hung mount; raises if its state is not known."""
         enough = time.monotonic() + patience
         try:
             return worker.ask(path, min(end, enough))
@@ -103,7 +103,7 @@ class StatvfsClient:
                 raise
             if not worker.starved():
                 return None
-        # An overloaded machine is no dead mount: give the helper what is left of the deadline.
+        # An overloaded machine, not a dead mount: give the helper the rest of the deadline.
         return worker.wait(end)
 
     def _mark_hung(self, path: str, worker: WorkerProcess) -> Literal["hung"]:
@@ -116,7 +116,7 @@ class StatvfsClient:
         return HUNG
 
     def _tidy(self, wanted: set[str]) -> None:
-        """Let go of watchers that answered or whose mount is gone, and of ended processes."""
+        """Remove watchers that answered or whose mount is gone, and reap ended processes."""
         self._dying = {pid: path for pid, path in self._dying.items() if not reap(pid)}
         self._retry_at = {path: at for path, at in self._retry_at.items() if path in wanted}
         for path, worker in list(self._watchers.items()):

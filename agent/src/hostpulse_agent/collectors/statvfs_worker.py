@@ -1,4 +1,4 @@
-"""The helper process: answers statvfs requests on its standard streams, one at a time.
+"""Program of the helper process: answers statvfs requests on its standard streams, in order.
 
 Run by path with ``-I -S`` and importing only the built-in ``posix``, it costs two to three
 mebibytes of memory of its own. Request: a path ended by NUL. Answer: one line, either

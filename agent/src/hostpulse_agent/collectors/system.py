@@ -1,4 +1,4 @@
-"""Load, processes, uptime, and what systemd and the RAID driver call broken."""
+"""Load, processes, uptime, failed systemd units and degraded RAID arrays."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SystemCollector(Collector):
         return [Point("system", {}, fields)]
 
     def _seldom(self, now: float) -> dict[str, float]:
-        """Return what changes seldom, asked anew once a minute."""
+        """Return the fields that change seldom, refreshed once a minute."""
         if now - self._slow_at >= _SLOW_S:
             self._slow_at = now
             mdstat = read_or_none(f"{self._tree.paths.proc}/mdstat") or b""

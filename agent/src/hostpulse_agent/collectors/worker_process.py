@@ -1,4 +1,4 @@
-"""One helper process for filesystem calls: start it, ask it, see whether it is stuck."""
+"""Handle of one helper process: starts it, sends requests, detects that it is stuck."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class WorkerProcess:
             self._ready = True
 
     def ask(self, path: str, until: float) -> StatvfsAnswer:
-        """Ask for a path and wait until monotonic ``until`` (seconds).
+        """Request statvfs of a path and wait until monotonic ``until`` (seconds).
 
         Raises ``WorkerStuckError`` (then only ``wait`` makes sense) and ``WorkerGoneError``.
         """
@@ -85,7 +85,7 @@ class WorkerProcess:
         return self.wait(until)
 
     def wait(self, until: float) -> StatvfsAnswer:
-        """Wait on for the answer to what was asked; as ``ask``."""
+        """Continue to wait for the answer to the last ``ask``; raises as ``ask``."""
         kind, *numbers = self._line(until).split()
         if kind == b"e":
             code = int(numbers[0])
@@ -94,12 +94,12 @@ class WorkerProcess:
         return StatResult(bool(directory), *sizes)
 
     def starved(self) -> bool:
-        """Say whether the process wants the processor rather than waits for a filesystem."""
+        """Return whether the process waits for CPU rather than for a filesystem."""
         data = read_or_none(f"/proc/{self.pid}/stat") or b""
         return data[data.rfind(b")") + 2 :][:1] == b"R"
 
     def kill(self) -> bool:
-        """End the process; True when it is gone, False when it only will be (see ``reap``)."""
+        """Kill the process; False while the kernel still holds it (see ``reap``)."""
         os.close(self._in)
         os.close(self._out)
         os.kill(self.pid, signal.SIGKILL)
@@ -119,7 +119,7 @@ class WorkerProcess:
 
 
 def reap(pid: int) -> bool:
-    """Take the exit status of a killed helper; False while the kernel still holds it."""
+    """Reap a killed helper; False while the kernel still holds it."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
