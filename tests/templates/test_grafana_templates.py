@@ -237,15 +237,16 @@ def test_a_given_grafana_is_asked_with_its_token_and_its_authority() -> None:
     """By every task that is not for a Grafana of ours alone; what was lent for it goes again."""
     tasks = [one for one in role_tasks() if one.role == "hostpulse_grafana"]
     asking = [one for one in tasks if "grafana_" in one.module and "lent" in str(one.arguments)]
-    assert {one.path.stem for one in asking} == {"access", "export", "given"}
-    ours = {"own", "verify"}
+    assert {one.path.stem for one in asking} == {"access", "export", "external"}
+    ours = {"managed", "verify"}
     for one in tasks:
         if one.module.startswith("hostpulse.platform.grafana_") and one.path.stem not in ours:
             assert one.arguments["token_file"] == "{{ __hostpulse_grafana_lent_file }}", one
             assert one.arguments["ca_file"] == "{{ __hostpulse_grafana_near_ca }}", one
-    for stem in ("export", "given"):
+    for stem in ("export", "external"):
         text = (ROOT / f"roles/hostpulse_grafana/tasks/{stem}.yml").read_text()
-        assert text.index("lend.yml") < text.index("  always:") < text.index("take_back.yml")
+        always = text.index("  always:")
+        assert text.index("install_token.yml") < always < text.index("remove_token.yml")
 
 
 @pytest.mark.parametrize(

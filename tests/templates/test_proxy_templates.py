@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 NAMES = ("hostpulse.example.org", "web-01", "localhost")
 ADDRESSES = ("192.0.2.10", "127.0.0.1", "2001:db8::7")
-THINGS = ROOT / "roles" / "hostpulse_release" / "files" / "things.sh"
-TASKS = load(ROOT / "roles" / "hostpulse_proxy" / "tasks" / "private.yml")
+HOST_STATE = ROOT / "roles" / "hostpulse_release" / "files" / "host_state.sh"
+TASKS = load(ROOT / "roles" / "hostpulse_proxy" / "tasks" / "private_ca.yml")
 
 
 def script(name: str) -> list[str]:
     """Return the command of one of the role's tasks, up to its script."""
-    (task,) = (task for task in TASKS if task["name"] == f"private | {name}")
+    (task,) = (task for task in TASKS if task["name"] == f"private_ca | {name}")
     return [str(part) for part in task["ansible.builtin.command"]["argv"][:3]]
 
 
@@ -77,7 +77,7 @@ def test_a_certificate_is_renewed_before_it_ends(
     """A year's leaf is good where 364 days are wanted, and made anew where 366 are."""
     thing = f"{leaf}:{leaf.with_name('ca.pem')}:{days_left_wanted * 86400}"
     asked = subprocess.run(
-        ["sh", "-c", THINGS.read_text(), "things", f"leaf:{thing}"],
+        ["sh", "-c", HOST_STATE.read_text(), "host_state", f"leaf:{thing}"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert asked.stdout == (f"leaf {thing}\n" if good else "")
@@ -95,7 +95,7 @@ def test_a_leaf_of_another_authority_is_made_anew(leaf: Path) -> None:
     ca.unlink()
     subprocess.run(script("Make the authority"), cwd=leaf.parent, check=True, capture_output=True)
     asked = subprocess.run(
-        ["sh", "-c", THINGS.read_text(), "things", f"leaf:{leaf}:{ca}:0"],
+        ["sh", "-c", HOST_STATE.read_text(), "host_state", f"leaf:{leaf}:{ca}:0"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert asked.stdout == ""

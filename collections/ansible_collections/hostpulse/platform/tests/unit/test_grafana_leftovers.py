@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from engines.grafana.local import Grafana
 
-TASKS = load(ROOT / "roles" / ROLE / "tasks/own.yml")
+TASKS = load(ROOT / "roles" / ROLE / "tasks/managed.yml")
 MODULE = "hostpulse.platform.grafana_leftovers"
 (OURS,) = (task[MODULE] for task in TASKS if MODULE in task)
 CLIENT = {"url": "http://127.0.0.1:1", "org": "o", "bucket_raw": "raw", "bucket_rollup": "rollup"}
