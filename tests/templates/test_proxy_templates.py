@@ -39,9 +39,9 @@ def leaf(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.cnf").write_text(render("hostpulse_proxy", f"{name}.cnf.j2", **given))
     path = tmp_path / "leaf.pem"
     for command in (
-        script("Make the authority"),
-        [*script("Make the certificate"), "make-leaf", str(path), "365"],
-        [*script("Look whether the certificate is there, ours, and good for long enough"),
+        script("Create the private CA"),
+        [*script("Issue the certificate"), "make-leaf", str(path), "365"],
+        [*script("Check that the certificate is valid, ours and not about to expire"),
          "check-leaf", str(path), str(30 * 86400)],
     ):  # fmt: skip
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -81,7 +81,7 @@ def test_a_certificate_is_renewed_before_it_ends(
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert asked.stdout == (f"leaf {thing}\n" if good else "")
-    look = script("Look whether the certificate is there, ours, and good for long enough")
+    look = script("Check that the certificate is valid, ours and not about to expire")
     done = subprocess.run(
         [*look, "check-leaf", str(leaf), str(days_left_wanted * 86400)],
         cwd=leaf.parent, check=False, capture_output=True,
@@ -93,7 +93,9 @@ def test_a_leaf_of_another_authority_is_made_anew(leaf: Path) -> None:
     """Where the authority was made anew, no agent would trust its old leaf."""
     ca = leaf.with_name("ca.pem")
     ca.unlink()
-    subprocess.run(script("Make the authority"), cwd=leaf.parent, check=True, capture_output=True)
+    subprocess.run(
+        script("Create the private CA"), cwd=leaf.parent, check=True, capture_output=True
+    )
     asked = subprocess.run(
         ["sh", "-c", HOST_STATE.read_text(), "host_state", f"leaf:{leaf}:{ca}:0"],
         check=True, capture_output=True, text=True,
