@@ -25,7 +25,7 @@ def client(influxd: Influxd, raw: str, rollup: str) -> dict[str, Any]:
 def adapted(influxd: Influxd, raw: str, rollup: str) -> list[Dashboard]:
     """Return the dashboards as the role of Grafana writes them for buckets of these names."""
     given = {"role_path": str(ROOT / "roles" / ROLE), **client(influxd, raw, rollup)}
-    texts = evaluate(ROLE, "__hostpulse_grafana_adapted", **given)
+    texts = evaluate(ROLE, "__hostpulse_grafana_dashboards_rendered", **given)
     return [Dashboard.of(name.removesuffix(".json"), texts[name]) for name in sorted(texts)]
 
 

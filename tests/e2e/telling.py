@@ -65,7 +65,7 @@ def provision(
     (folder / "influxdb_grafana_token").write_text(influxd.operator_token)
     (folder / SECRET).write_text(f"{url}\n")
     (folder / "datasources/hostpulse.yml").write_text(render(ROLE, "datasources.yml.j2", **known))
-    made = evaluate(ROLE, "__hostpulse_grafana_alerting_made", **known)["provisioning"]
+    made = evaluate(ROLE, "__hostpulse_grafana_alerting_rendered", **known)["provisioning"]
     for group in made["groups"]:
         group["interval"] = _EVERY
     (folder / "alerting/hostpulse.json").write_text(json.dumps(made))

@@ -177,7 +177,7 @@ def rules(**given: Any) -> dict[str, Any]:
     known = {"role_path": str(loader().get_basedir()) + "/roles/hostpulse_server"}
     variables = {**HOST, **role_variables("hostpulse_server"), **known, **given}
     variables["hostvars"] = hostvars
-    template = trust_as_template("{{ __hostpulse_server_rules_made }}")
+    template = trust_as_template("{{ __hostpulse_server_rules_rendered }}")
     return dict(Templar(loader(), variables).template(template))
 
 

@@ -12,8 +12,10 @@ from tests.templates.test_grafana_templates import BESIDE
 def told(**given: Any) -> str:
     """Return what the last task of removal says, on one line."""
     *_, last = load(ROOT / "roles/hostpulse_grafana/tasks/remove.yml")
-    assert last["ansible.builtin.debug"]["msg"] == "{{ __hostpulse_grafana_gone | trim }}"
-    text = evaluate("hostpulse_grafana", "__hostpulse_grafana_gone", **{**BESIDE, **given})
+    assert last["ansible.builtin.debug"]["msg"] == "{{ __hostpulse_grafana_removal_report | trim }}"
+    text = evaluate(
+        "hostpulse_grafana", "__hostpulse_grafana_removal_report", **{**BESIDE, **given}
+    )
     return " ".join(text.split())
 
 

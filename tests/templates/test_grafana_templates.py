@@ -174,7 +174,7 @@ ELSEWHERE = {"inventory_hostname": "db-01", "hostvars": {**HOST["hostvars"], "Mo
 def adapted(**given: Any) -> dict[str, str]:
     """Return the dashboards as they are installed."""
     role = {"role_path": str(ROOT / "roles/hostpulse_grafana")}
-    name = "__hostpulse_grafana_adapted"
+    name = "__hostpulse_grafana_dashboards_rendered"
     found: dict[str, str] = evaluate("hostpulse_grafana", name, **{**BESIDE, **role, **given})
     return found
 
@@ -228,7 +228,10 @@ def test_a_dashboard_that_is_brought_back_is_as_it_ships() -> None:
     there = adapted(hostpulse_server_retention_raw="2d")
     read = {"dashboards": {name[:-5]: json.loads(text) for name, text in there.items()}}
     found = evaluate(
-        "hostpulse_grafana", "__hostpulse_grafana_brought", **BESIDE, __hostpulse_grafana_read=read
+        "hostpulse_grafana",
+        "__hostpulse_grafana_dashboards_exported",
+        **BESIDE,
+        __hostpulse_grafana_read=read,
     )
     assert found == SHIPPED
 
@@ -236,13 +239,15 @@ def test_a_dashboard_that_is_brought_back_is_as_it_ships() -> None:
 def test_a_given_grafana_is_asked_with_its_token_and_its_authority() -> None:
     """By every task that is not for a Grafana of ours alone; what was lent for it goes again."""
     tasks = [one for one in role_tasks() if one.role == "hostpulse_grafana"]
-    asking = [one for one in tasks if "grafana_" in one.module and "lent" in str(one.arguments)]
+    asking = [
+        one for one in tasks if "grafana_" in one.module and "token_path" in str(one.arguments)
+    ]
     assert {one.path.stem for one in asking} == {"access", "export", "external"}
     ours = {"managed", "verify"}
     for one in tasks:
         if one.module.startswith("hostpulse.platform.grafana_") and one.path.stem not in ours:
-            assert one.arguments["token_file"] == "{{ __hostpulse_grafana_lent_file }}", one
-            assert one.arguments["ca_file"] == "{{ __hostpulse_grafana_near_ca }}", one
+            assert one.arguments["token_file"] == "{{ __hostpulse_grafana_token_path }}", one
+            assert one.arguments["ca_file"] == "{{ __hostpulse_grafana_admin_ca }}", one
     for stem in ("export", "external"):
         text = (ROOT / f"roles/hostpulse_grafana/tasks/{stem}.yml").read_text()
         always = text.index("  always:")

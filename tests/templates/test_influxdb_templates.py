@@ -65,7 +65,10 @@ def test_on_a_host_of_its_own_it_speaks_tls_on_every_address() -> None:
 def test_on_its_own_host_it_is_asked_where_it_listens(bind: str, near: str) -> None:
     """An address of one interface is not reached by loopback."""
     found = evaluate(
-        "hostpulse_influxdb", "__hostpulse_influxdb_near", hostpulse_influxdb_bind=bind, **OWN_HOST
+        "hostpulse_influxdb",
+        "__hostpulse_influxdb_admin_url",
+        hostpulse_influxdb_bind=bind,
+        **OWN_HOST,
     )
     assert found == near
 

@@ -30,7 +30,7 @@ def provisioned(folder: Path, mode: str) -> dict[str, Any]:
     """Write what the role provisions in a mode; return it."""
     made = evaluate(
         ROLE,
-        "__hostpulse_grafana_alerting_made",
+        "__hostpulse_grafana_alerting_rendered",
         **GIVEN,
         __hostpulse_influxdb_client={**CLIENT, "ca_file": ""},
         __hostpulse_grafana_credentials_dir=str(folder),
