@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.grafana_notify import (
-    ALWAYS,
+    MUTE_ALWAYS,
     contact_points,
+    effective_routes,
     literal,
     mail_server,
     policy,
-    told,
 )
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.grafana_rules import rules_of
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.plain import plain
-from ansible_collections.hostpulse.platform.plugins.plugin_utils.thresholds import lay_over
+from ansible_collections.hostpulse.platform.plugins.plugin_utils.thresholds import merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,11 +86,11 @@ def grafana_alerting(given: Mapping[str, Any]) -> dict[str, Any]:
     channels = given.get("channels") or {}
     if not channels:
         return {"provisioning": found, "smtp": {}}
-    routes = told(given.get("routes") or [], channels)
+    routes = effective_routes(given.get("routes") or [], channels)
     sets = sorted({tuple(route["channels"]) for route in routes})
     found["contactPoints"] = contact_points(channels, sets, given["secrets"])
     found["templates"] = [{"orgId": 1, "name": TEMPLATE, "template": given["template"]}]
-    found["muteTimes"] = [{"orgId": 1, **ALWAYS}]
+    found["muteTimes"] = [{"orgId": 1, **MUTE_ALWAYS}]
     others = given.get("others") or []
     found["policies"] = [policy(routes, given.get("alerts") or {}, labels, others)]
     return {"provisioning": found, "smtp": mail_server(channels, given["secrets"])}
@@ -101,7 +101,7 @@ def _merged(texts: list[str]) -> list[dict[str, Any]]:
     rules: dict[str, dict[str, Any]] = {}
     for text in texts:
         for rule in (yaml.safe_load(text) or {}).get("rules") or []:
-            rules[rule["name"]] = lay_over(rules.get(rule["name"], {}), rule)
+            rules[rule["name"]] = merge(rules.get(rule["name"], {}), rule)
     return list(rules.values())
 
 

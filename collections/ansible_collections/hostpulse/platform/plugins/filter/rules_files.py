@@ -13,7 +13,7 @@ from ansible_collections.hostpulse.platform.plugins.plugin_utils.thresholds impo
     Document,
     change_of,
     entry_of,
-    lay_over,
+    merge,
 )
 
 DOCUMENTATION = r"""
@@ -119,7 +119,7 @@ def _merged(files: Mapping[str, str], faults: list[str]) -> dict[str, Document]:
         listed = found.get("rules") if isinstance(found, dict) else None
         for rule in listed if isinstance(listed, list) else []:
             if isinstance(rule, dict) and isinstance(rule.get("name"), str):
-                rules[rule["name"]] = lay_over(rules.get(rule["name"], {}), rule)
+                rules[rule["name"]] = merge(rules.get(rule["name"], {}), rule)
     return rules
 
 

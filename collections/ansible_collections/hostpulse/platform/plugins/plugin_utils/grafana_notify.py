@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 TITLE = '{{ template "hostpulse.title" . }}'
 TEXT = '{{ template "hostpulse.text" . }}'
-TELLS = ("warning", "critical")  # who has no routes is told of these
-NOBODY = "hostpulse tells nobody"
-ALWAYS = {
-    "name": NOBODY,
+DEFAULT_SEVERITIES = ("warning", "critical")  # who has no routes is told of these
+MUTE_TIMING = "hostpulse tells nobody"
+MUTE_ALWAYS = {
+    "name": MUTE_TIMING,
     "time_intervals": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}],
 }
 ROOT = "grafana-default-email"
@@ -116,7 +116,7 @@ def policy(
         }
         for route in routes
     ]  # fmt: skip
-    nobody = {"receiver": ours[0]["receiver"], "mute_time_intervals": [NOBODY]}
+    muted = {"receiver": ours[0]["receiver"], "mute_time_intervals": [MUTE_TIMING]}
     return {
         "orgId": 1,
         "receiver": ROOT,
@@ -129,7 +129,7 @@ def policy(
                 "group_wait": str(alerts.get("group_wait", "10s")),
                 "group_interval": str(alerts.get("group_interval", "5m")),
                 "repeat_interval": str(alerts.get("repeat_interval", "4h")),
-                "routes": [*literal(ours), nobody],
+                "routes": [*literal(ours), muted],
             },
             *others,
         ],
@@ -148,7 +148,9 @@ def _is_label(name: str, labels: Mapping[str, Mapping[str, str]]) -> bool:
     return any(name in own for own in labels.values())
 
 
-def told(routes: Sequence[Mapping[str, Any]], channels: Mapping[str, Any]) -> list[dict[str, Any]]:
+def effective_routes(
+    routes: Sequence[Mapping[str, Any]], channels: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Return the routes, or where there are none that every channel gets warnings and above."""
     if routes:
         return [
@@ -156,4 +158,4 @@ def told(routes: Sequence[Mapping[str, Any]], channels: Mapping[str, Any]) -> li
             for route in routes
         ]
     names = sorted(channels)
-    return [{"match": {"severity": severity}, "channels": names} for severity in TELLS]
+    return [{"match": {"severity": severity}, "channels": names} for severity in DEFAULT_SEVERITIES]

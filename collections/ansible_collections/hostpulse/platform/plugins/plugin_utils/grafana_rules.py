@@ -14,7 +14,7 @@ from ansible_collections.hostpulse.platform.plugins.plugin_utils.thresholds impo
     DIRECTIONS,
     OF_THE_SERVER,
     SEVERITIES,
-    lay_over,
+    merge,
 )
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _variants(
     for number, override in enumerate(rule.get("overrides") or []):
         changed = {key: value for key, value in override.items() if key != "match"}
         earlier = [f"not ({before})" for before in taken[:number]]
-        yield lay_over(plain, changed), [taken[number], *earlier]
+        yield merge(plain, changed), [taken[number], *earlier]
 
 
 def _rule(

@@ -114,7 +114,7 @@ def entry_of(rule: Document, changes: Mapping[str, Mapping[str, Document]]) -> D
         # A list is replaced as a whole, so what the rule overrides itself has to come along.
         given = base.get("overrides", rule.get("overrides")) or []
         back = _back(rule, base)
-        found = (_overrides(host, lay_over(back, one), given) for host, one in differing.items())
+        found = (_overrides(host, merge(back, one), given) for host, one in differing.items())
         entry["overrides"] = [*chain.from_iterable(found), *given]
     return entry
 
@@ -133,7 +133,7 @@ def _overrides(host: str, change: Document, given: Sequence[Any]) -> list[Docume
     for one in given:
         match = one.get("match") or {} if isinstance(one, dict) else {}
         if match and fnmatchcase(host, str(match.get("server_id", "*"))):
-            found.append({"match": {**match, "server_id": host}, **lay_over(change, _without(one))})
+            found.append({"match": {**match, "server_id": host}, **merge(change, _without(one))})
     return [*found, {"match": {"server_id": host}, **change}]
 
 
@@ -152,13 +152,13 @@ def _back(rule: Document, change: Document) -> Document:
     }
 
 
-def lay_over(base: Document, changes: Document) -> Document:
+def merge(base: Document, changes: Document) -> Document:
     """Join mappings key by key to any depth, as the server lays rules files over each other."""
     joined = dict(base)
     for key, value in changes.items():
         below = joined.get(key)
         both = isinstance(below, dict) and isinstance(value, dict)
-        joined[key] = lay_over(below, value) if both else value
+        joined[key] = merge(below, value) if both else value
     return joined
 
 

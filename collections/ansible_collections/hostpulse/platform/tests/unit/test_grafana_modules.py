@@ -213,7 +213,7 @@ def test_somebody_else_can_lock_the_administrator_out_and_it_is_said(
 def test_a_proof_names_what_is_missing(desk: Any) -> None:
     """A data source that reaches nothing, a dashboard that is not there."""
     desk.grafana.api("POST", "/api/datasources", {**SOURCE, "uid": "dead", "name": "dead"})
-    said = desk.run("proof", datasource="dead")
+    said = desk.run("verify", datasource="dead")
     assert said["failed"]
     gone = desk.run("dashboards_info", folder="nowhere", dashboard="lost")
     assert "no dashboard lost" in gone["msg"]

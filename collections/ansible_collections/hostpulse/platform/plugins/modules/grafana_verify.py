@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
 
 DOCUMENTATION = r"""
-module: grafana_proof
+module: grafana_verify
 short_description: Prove that a Grafana sees its data source and has the dashboards
 description: Asks Grafana to look at the data source, and for each dashboard. Changes nothing.
 extends_documentation_fragment: hostpulse.platform.grafana
@@ -36,7 +36,7 @@ author: [hostpulse]
 
 EXAMPLES = r"""
 - name: Look at what Grafana has
-  hostpulse.platform.grafana_proof:
+  hostpulse.platform.grafana_verify:
     url: http://127.0.0.1:3000/grafana
     user: admin
     password_file: /etc/hostpulse/grafana/admin_password
@@ -48,7 +48,7 @@ text: {description: What was found., returned: success, type: str}
 """
 
 
-def prove(module: AnsibleModule, client: Client) -> dict[str, Any]:
+def verify(module: AnsibleModule, client: Client) -> dict[str, Any]:
     """Return what was found; raise for what is not as it should be."""
     given = module.params
     health = client.call("GET", f"/datasources/uid/{named(given['datasource'])}/health")
@@ -70,7 +70,7 @@ def main() -> None:
         "dashboards": {"type": "list", "elements": "str", "default": []},
     }
     spec = {**COMMON, **options}
-    run(AnsibleModule(argument_spec=spec, supports_check_mode=True), prove)
+    run(AnsibleModule(argument_spec=spec, supports_check_mode=True), verify)
 
 
 if __name__ == "__main__":

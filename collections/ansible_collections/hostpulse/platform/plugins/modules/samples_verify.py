@@ -14,7 +14,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
-module: samples_proof
+module: samples_verify
 short_description: Prove that servers deliver fresh samples
 description:
   - Reads a hostpulse server as any reader does, through its public address, until every expected
@@ -43,7 +43,7 @@ author: [hostpulse]
 
 EXAMPLES = r"""
 - name: Prove that web-01 delivers
-  hostpulse.platform.samples_proof:
+  hostpulse.platform.samples_verify:
     url: https://monitor:8443
     key_file: /etc/hostpulse/verify.key
     ca_file: /etc/hostpulse/ca/ca.pem
@@ -134,7 +134,7 @@ def describe(server: dict[str, Any] | None, error: str) -> str:
     return f"{server.get('status', 'unknown')}, {ago}"
 
 
-def prove(api: Api, expected: set[str], timeout_s: float) -> tuple[set[str], dict[str, Any], str]:
+def verify(api: Api, expected: set[str], timeout_s: float) -> tuple[set[str], dict[str, Any], str]:
     """Poll until all of ``expected`` are fresh or time is up; return (fresh, registered, error)."""
     since_ms = int(time.time() * 1000)
     deadline = time.monotonic() + timeout_s
@@ -175,7 +175,7 @@ def main() -> None:
     except (OSError, ValueError) as fault:
         module.fail_json(msg=f"cannot read the server: {fault}; run site.yml for the server first")
     expected = set(given["servers"])
-    fresh, registered, error = prove(api, expected, given["timeout"])
+    fresh, registered, error = verify(api, expected, given["timeout"])
     if error and not registered:
         module.fail_json(
             msg=f"{given['url']} did not answer a reader: {error}. On the server's host look at"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
 
 DOCUMENTATION = r"""
-module: grafana_leftovers
+module: grafana_prune
 short_description: Take out of Grafana what its provisioning files once had and have no more
 description:
   - Grafana keeps alert rules, contact points, the notification policy, message templates and mute
@@ -47,7 +47,7 @@ author: [hostpulse]
 
 EXAMPLES = r"""
 - name: Take out what is no longer provisioned
-  hostpulse.platform.grafana_leftovers:
+  hostpulse.platform.grafana_prune:
     url: http://127.0.0.1:3000/grafana
     user: admin
     password_file: /etc/hostpulse/grafana/admin_password

@@ -1,4 +1,4 @@
-"""The module ``samples_proof``, run against a real ``hostpulse-server dev``."""
+"""The module ``samples_verify``, run against a real ``hostpulse-server dev``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible.module_utils.testing import patch_module_args
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULE = Path(__file__).parents[2] / "plugins/modules/samples_proof.py"
+MODULE = Path(__file__).parents[2] / "plugins/modules/samples_verify.py"
 PROGRAM = Path(sys.executable).with_name("hostpulse-server")
 DEADLINE_S = 60
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engines.grafana.local import Grafana
 
 TASKS = load(ROOT / "roles" / ROLE / "tasks/managed.yml")
-MODULE = "hostpulse.platform.grafana_leftovers"
+MODULE = "hostpulse.platform.grafana_prune"
 (OURS,) = (task[MODULE] for task in TASKS if MODULE in task)
 CLIENT = {"url": "http://127.0.0.1:1", "org": "o", "bucket_raw": "raw", "bucket_rollup": "rollup"}
 
@@ -76,9 +76,9 @@ def test_nothing_of_the_watchdog_is_left_when_it_is_off(desk: Any, provisioning:
         "folder": str(provisioning / "alerting"),
     }
     watchdog = provisioned(provisioning, "watchdog")
-    assert not desk.run("leftovers", **given, document=watchdog)["changed"]
+    assert not desk.run("prune", **given, document=watchdog)["changed"]
     off = provisioned(provisioning, "off")
-    said = desk.twice("leftovers", **given, document=off)["diff"]["before"]
+    said = desk.twice("prune", **given, document=off)["diff"]["before"]
     assert said["templates"] == ["hostpulse"]
     assert said["mute timings"] == ["hostpulse tells nobody"]
     assert (said["policy"], said["folder"]) == (True, False)
@@ -87,5 +87,5 @@ def test_nothing_of_the_watchdog_is_left_when_it_is_off(desk: Any, provisioning:
         assert [one["name"] for one in desk.grafana.api("GET", f"{there}/{kind}")] == [name]
     assert desk.grafana.api("GET", "/api/dashboards/uid/mine")["meta"]["folderUid"] == folder["uid"]
     desk.grafana.api("DELETE", "/api/dashboards/uid/mine")
-    desk.twice("leftovers", **given, document=off)
+    desk.twice("prune", **given, document=off)
     assert desk.grafana.api("GET", "/api/search?type=dash-folder") == []
