@@ -45,11 +45,11 @@ def exposure() -> Callable[[Host, str], float]:
     """Return a function that gives systemd's own score of how exposed a unit is, 0 to 10."""
 
     def score(host: Host, unit: str) -> float:
-        told = host.check_output(
+        output = host.check_output(
             f"systemd-analyze security --offline=true /etc/systemd/system/{unit}"
         )
-        found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told)
-        assert found, told
+        found = re.search(r"Overall exposure level for \S+: ([\d.]+)", output)
+        assert found, output
         return float(found[1])
 
     return score
@@ -73,8 +73,8 @@ def shown() -> Callable[[Host, str], list[str]]:
             "found += ['journal'] * (secret in log)\n"
             "print('\\n'.join(found))\n"
         )
-        told = host.check_output("python3 -c %s %s", script, secret)
-        return str(told).split()
+        output = host.check_output("python3 -c %s %s", script, secret)
+        return str(output).split()
 
     return places
 

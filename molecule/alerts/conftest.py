@@ -94,8 +94,8 @@ class People:
         return Told(posts[number - 1], mails[number - 1])
 
     def _lines(self, server: str) -> Sequence[dict[str, Any]]:
-        told = self._post.run(f"cat {HOME}/{server}.jsonl")
-        return [json.loads(line) for line in told.stdout.splitlines()]
+        output = self._post.run(f"cat {HOME}/{server}.jsonl")
+        return [json.loads(line) for line in output.stdout.splitlines()]
 
 
 @pytest.fixture(scope="session")

@@ -51,9 +51,11 @@ class Asked:
     def answers(self, *requests: tuple[str, str, Any]) -> list[tuple[int, Any]]:
         """Send (method, path, body) each; return (status, parsed body) each."""
         full = [(method, self.url + path, body) for method, path, body in requests]
-        told = self.host.check_output("python3 -c %s %s", REQUESTS, json.dumps([self.login, full]))
+        output = self.host.check_output(
+            "python3 -c %s %s", REQUESTS, json.dumps([self.login, full])
+        )
         found = []
-        for status, text in json.loads(told):
+        for status, text in json.loads(output):
             try:
                 found.append((status, json.loads(text)))
             except ValueError:

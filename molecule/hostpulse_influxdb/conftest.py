@@ -47,10 +47,10 @@ class Influxdb:
     def ask(self, *requests: tuple[str, str, Any]) -> list[tuple[int, str]]:
         """Send (method, path, body) each; return (status, body) each."""
         full = [(method, self.url + path, body) for method, path, body in requests]
-        told = self.host.check_output(
+        output = self.host.check_output(
             "python3 -c %s %s %s %s", REQUESTS, self.token_file, self.authority, json.dumps(full)
         )
-        return [(status, text) for status, text in json.loads(told)]
+        return [(status, text) for status, text in json.loads(output)]
 
     def read(self, bucket: str, org: str = "hostpulse") -> tuple[str, str, Any]:
         """Return the request that reads a bucket."""

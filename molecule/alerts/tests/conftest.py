@@ -1,4 +1,4 @@
-"""Two things that go wrong on web-01, one after the other, and a person who is told of them."""
+"""Two things that go wrong on web-01, one after the other, and a person who is notified of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Story:
 
 
 class Desk:
-    """Lets things go wrong, and does what a person who is told does."""
+    """Lets things go wrong, and does what a person who is notified does."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ def desk(
     alerts: Callable[..., Any],
     until: Until,
 ) -> Desk:
-    """Return who is told; the disk is there, and empty, while people get ready."""
+    """Return who is notified; the disk is there, and empty, while people get ready."""
     return Desk(web, people, browser, alerts, until)
 
 

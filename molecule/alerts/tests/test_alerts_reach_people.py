@@ -1,4 +1,4 @@
-"""A full disk and a stopped agent: people are told, take it on by the link, and hear of the end."""
+"""A full disk and a stopped agent: notified, acknowledged by the link, and notified as resolved."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def test_the_full_disk_is_told_with_all_that_helps(disk: Any) -> None:
     for text in (disk.firing.blocks, disk.firing.text):
         head, *lines = text.splitlines()
         assert re.fullmatch(r"(?:🔴 )?demo · CRITICAL · /srv/data 9\d.* % full on web-01", head)
-        told = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        assert told["Server"] == "web-01"
-        assert told["Where"] == "mount /srv/data"
-        assert re.fullmatch(r"9\d(\.\d)? % \(threshold: above 90 %\)", told["Value"])
-        assert re.fullmatch(r"\S+ \S+ UTC, for \d+ s", told["Since"])
-        assert "→" in told["Trend"]
+        fields = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        assert fields["Server"] == "web-01"
+        assert fields["Where"] == "mount /srv/data"
+        assert re.fullmatch(r"9\d(\.\d)? % \(threshold: above 90 %\)", fields["Value"])
+        assert re.fullmatch(r"\S+ \S+ UTC, for \d+ s", fields["Since"])
+        assert "→" in fields["Trend"]
         assert re.search(r"Heaviest processes.*\n.*hostpulse-agent.*CPU .* MiB", text, re.DOTALL)
         assert "docs/runbooks.md#disk_usage" in text
     assert "https://grafana.example.org/d/hostpulse-server-detail?var-server=web-01" in (
@@ -103,14 +103,14 @@ def test_mails_of_one_problem_are_a_thread(story: Any) -> None:
 
 
 def test_the_history_says_what_befell_each(story: Any) -> None:
-    """What, who was told when and by which channel, who took it on, how it ended."""
+    """What, who was notified when and by which channel, who took it on, how it ended."""
     events = story.alert["events"]
-    told = {
+    notified = {
         (one["details"]["channel"], one["details"]["kind"])
         for one in events
         if one["kind"] == "told"
     }
-    assert told == {
+    assert notified == {
         ("ops", "firing"),
         ("mail", "firing"),
         ("ops", "resolved"),
@@ -125,10 +125,10 @@ def test_the_history_says_what_befell_each(story: Any) -> None:
 
 def test_the_command_on_the_server_names_who_called_it(monitor: Host) -> None:
     """It runs as the services' user; who silences or acknowledges is a person all the same."""
-    told = monitor.check_output(
+    output = monitor.check_output(
         "SUDO_USER=robin hostpulse-server silences add rule=none --for 1h --json"
     )
-    assert json.loads(told)["by"] == "command line (robin as hostpulse)"
+    assert json.loads(output)["by"] == "command line (robin as hostpulse)"
 
 
 def test_the_webhooks_secret_shows_in_no_log_and_no_process_list(
@@ -159,5 +159,5 @@ def test_the_document_shows_what_people_receive(disk: Any, agent: Any) -> None:
     assert {channel for channel, *_ in shown} == {"slack", "mail"}
     stories = {"disk": disk, "agent": agent}
     for channel, problem, phase, text in shown:
-        told = getattr(stories[problem], phase)
-        assert masked(text) == masked(told.blocks if channel == "slack" else told.text)
+        expected = getattr(stories[problem], phase)
+        assert masked(text) == masked(expected.blocks if channel == "slack" else expected.text)

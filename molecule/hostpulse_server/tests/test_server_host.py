@@ -102,8 +102,8 @@ def test_the_key_shows_in_no_log_and_no_process_list(
 def answer_to(monitor: Host, query: str) -> list[dict[str, Any]]:
     """Return the series that the query API has, none as long as it does not answer."""
     url = f"{API}/api/v1/metrics?{query}"
-    told = monitor.run("python3 -c %s %s %s %s", REQUEST, url, VERIFY_KEY, "")
-    return list(json.loads(told.stdout)["series"]) if told.succeeded else []
+    answer = monitor.run("python3 -c %s %s %s %s", REQUEST, url, VERIFY_KEY, "")
+    return list(json.loads(answer.stdout)["series"]) if answer.succeeded else []
 
 
 def test_the_hosts_own_agent_is_in_the_embedded_store(monitor: Host, until: Until) -> None:

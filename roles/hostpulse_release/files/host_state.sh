@@ -1,20 +1,20 @@
-# Says a line on each thing asked for; a thing that is not there gets none, except where the line is the fault:
+# Prints one line for each query. What does not exist has no line; for name and port the line is the problem:
 #   user:NAME                  user NAME
 #   path:PATH                  path PATH OWNER GROUP MODE, the mode as ls shows it
 #   file:PATH                  file PATH OWNER GROUP MODE SHA256
 #   link:PATH                  link PATH TARGET
-#   folder:PATH                folder PATH NAME/NAME, what is in it; no name if that is nothing, or no folder is there
+#   folder:PATH                folder PATH NAME/NAME, its entries; none if it is empty or does not exist
 #   unit:NAME                  unit NAME ENABLED ACTIVE
-#   leaf:PATH:CA:SECONDS       leaf PATH:CA:SECONDS, if CA signed the certificate and it holds that much longer
-#   clock:SECONDS              clock OFF, seconds that the clock is off the given one
+#   leaf:PATH:CA:SECONDS       leaf PATH:CA:SECONDS, if CA signed the certificate and it is valid that much longer
+#   clock:SECONDS              clock OFFSET, seconds between the host's clock and the given time
 #   name:NAME                  unresolved NAME
-#   port:NUMBER:UNIT           taken NUMBER WHO, if somebody listens there who is not of the unit
-#   room:PATH                  room PATH MIB, free where PATH is or will be
-#   credential:UNIT:PATH       credential UNIT:PATH, if the unit runs with the credential that PATH holds now
-# usage: host_state.sh THING...
-for thing in "$@"; do
-    rest=${thing#*:}
-    case ${thing%%:*} in
+#   port:NUMBER:UNIT           taken NUMBER ADDRESS PROCESS, if another program than the unit listens there
+#   room:PATH                  room PATH MIB, free on the file system of PATH
+#   credential:UNIT:PATH       credential UNIT:PATH, if the unit runs with the current content of PATH
+# usage: host_state.sh QUERY...
+for query in "$@"; do
+    rest=${query#*:}
+    case ${query%%:*} in
         user) getent passwd "$rest" > /dev/null && echo "user $rest" ;;
         path) [ -e "$rest" ] && stat -c "path %n %U %G %A" "$rest" ;;
         file)

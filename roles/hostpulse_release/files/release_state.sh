@@ -1,11 +1,11 @@
-# Says in five lines what an installation needs to know of a host, in one round trip:
+# Prints the state of a release in five lines, in one round trip:
 #   PATH MAJOR.MINOR of the first supported interpreter among the candidates, or nothing
-#   MiB that are free where HOME is, or will be
+#   free MiB on the file system of HOME
 #   the release that HOME/current points to, or nothing
 #   the release that HOME/previous points to, or nothing
-#   the mark of completeness of RELEASE, or nothing
-# then "end", and what host_state.sh says, which follows it and takes the arguments after "--".
-# usage: release_state.sh HOME RELEASE "3.11 3.12" python3 python3.12 ... -- THING ...
+#   the content of RELEASE/.complete, or nothing
+# then "end" and the output of host_state.sh, which is appended to this script and gets the arguments after "--".
+# usage: release_state.sh HOME RELEASE "3.11 3.12" python3 python3.12 ... -- QUERY ...
 home=$1
 release=$2
 supported=$3

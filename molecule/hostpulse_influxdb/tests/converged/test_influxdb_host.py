@@ -163,15 +163,15 @@ def test_a_secret_shows_nowhere(
 
 def test_the_servers_commands_work_beside_the_store(monitor: Host, until: Until) -> None:
     """A person on the server's host sees the store's state and the quarantine."""
-    told = [""]
+    output = [""]
 
     def well() -> bool:
         found = monitor.run(f"{SERVER} doctor")
-        told[0] = found.stdout + found.stderr
+        output[0] = found.stdout + found.stderr
         return bool(found.succeeded)
 
     until(well, 60)
-    assert "influxdb" in told[0]
+    assert "influxdb" in output[0]
     assert monitor.run(f"{SERVER} quarantine list --json").succeeded
     strangers = "find /var/lib/hostpulse ! -user hostpulse"
     assert monitor.check_output(strangers) == ""

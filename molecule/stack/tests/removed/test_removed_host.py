@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_the_registry_does_not_know_the_host(reader: Reader) -> None:
-    """Its key is worth nothing from now on, and nobody is told that it is silent."""
+    """Its key is worth nothing from now on, and nobody is notified that it is silent."""
     assert [server["id"] for server in reader.get("servers")["servers"]] == ["monitor"]
 
 
