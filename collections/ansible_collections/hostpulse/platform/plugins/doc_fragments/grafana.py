@@ -15,7 +15,7 @@ options:
     type: str
     required: true
   ca_file:
-    description: Authorities to trust for C(https); empty for the host's own.
+    description: CA certificates to trust for C(https); empty for the host's own.
     type: path
     default: ""
   user:
@@ -38,7 +38,7 @@ attributes:
   check_mode:
     support: full
     description:
-      - Says what would change and changes nothing. What earlier tasks of the same dry run would
+      - Reports what would change and changes nothing. What earlier tasks of the same dry run would
         have made may be missing; it counts as a change.
   diff_mode: {support: full, description: Shows what differs; never a secret.}
 requirements:

@@ -1,4 +1,4 @@
-"""Make the provisioning of Grafana's own alerting from the rules file and the server's channels."""
+"""Render the provisioning of Grafana's own alerting from rules files and the server's channels."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 name: grafana_alerting
-short_description: Make the provisioning of Grafana's own alerting
+short_description: Render the provisioning of Grafana's own alerting
 description:
-  - Gives alert rules, contact points, notification policy and message template in the form of
-    Grafana's provisioning files, and the section of its settings about mail. No secret is in them.
+  - Returns alert rules, contact points, notification policy and message template in the form of
+    Grafana's provisioning files, and the mail section of its settings. They contain no secrets.
 positional: _input
 options:
   _input:
@@ -42,7 +42,7 @@ author: [hostpulse]
 """
 
 EXAMPLES = r"""
-- name: Show what Grafana would be given
+- name: Show the provisioning
   ansible.builtin.debug:
     msg: "{{ {'mode': 'watchdog', 'watchdog': text, 'bucket': 'hostpulse_raw'} | hostpulse.platform.grafana_alerting }}"
 """  # noqa: E501
@@ -97,7 +97,7 @@ def grafana_alerting(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merged(texts: list[str]) -> list[dict[str, Any]]:
-    """Return the rules as the files make them together, laid over each other."""
+    """Return the rules of the files, merged over each other."""
     rules: dict[str, dict[str, Any]] = {}
     for text in texts:
         for rule in (yaml.safe_load(text) or {}).get("rules") or []:

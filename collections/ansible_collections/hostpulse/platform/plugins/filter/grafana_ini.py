@@ -1,4 +1,4 @@
-"""Write settings of an inventory as Grafana's ini file has them."""
+"""Render settings of an inventory as values of Grafana's ini file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 DOCUMENTATION = r"""
 name: grafana_ini
-short_description: Write settings of an inventory as Grafana's ini file has them
+short_description: Render settings of an inventory as values of Grafana's ini file
 description:
-  - Gives the text of each value, and what Grafana could not read or everybody on the host would.
-  - A list becomes its members with commas between, or JSON where a member has a comma or a blank
-    of its own; Grafana splits both. What is null is left out.
+  - Returns the text of each value, and the problems - values that Grafana cannot parse and secrets
+    that every user of the host could read.
+  - A list becomes its members separated by commas, or JSON if a member contains a comma or a
+    blank; Grafana parses both. Values that are null are omitted.
 positional: _input
 options:
   _input:

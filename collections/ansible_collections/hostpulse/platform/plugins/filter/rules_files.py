@@ -1,4 +1,4 @@
-"""Put together the rules files of a server: what ships, the site's own, thresholds of hosts."""
+"""Render the rules files of a server: those that ship, the site's own, thresholds of hosts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ansible_collections.hostpulse.platform.plugins.plugin_utils.thresholds impo
 
 DOCUMENTATION = r"""
 name: rules_files
-short_description: Put together the rules files of a hostpulse server
+short_description: Render the rules files of a hostpulse server
 description:
-  - Gives the files of /etc/hostpulse/rules by name, and what is wrong with what they are made of.
-  - What more than half of the hosts want changes the rule; anything else becomes an override of
-    its host. They are laid over the site's own rules, too.
+  - Returns the files of /etc/hostpulse/rules by name, and the problems of their sources.
+  - Thresholds that more than half of the hosts share change the rule; others become overrides of
+    their hosts. They are merged over the site's own rules, too.
 positional: _input
 options:
   _input:

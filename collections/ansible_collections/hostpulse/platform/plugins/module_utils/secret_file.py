@@ -13,7 +13,7 @@ TOKEN_BYTES = 48
 
 
 def fingerprint(secret: str) -> str:
-    """Return the SHA-256 of a secret's text in hex: it tells secrets apart and gives none away."""
+    """Return the SHA-256 of a secret's text in hex: it identifies a secret without revealing it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

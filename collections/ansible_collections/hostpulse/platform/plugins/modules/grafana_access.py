@@ -1,4 +1,4 @@
-"""Keep users and teams of Grafana, and who may do what in a folder."""
+"""Manage users and teams of Grafana, and the permissions on a folder."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: grafana_access
-short_description: Keep users and teams of Grafana, and who may do what in a folder
+short_description: Manage users and teams of Grafana, and the permissions on a folder
 description:
-  - Makes and changes the users and teams that are named, and gives a folder exactly the permissions
-    named. Users, teams and folders that are not named stay untouched.
+  - Creates and updates the users and teams that are named, and sets exactly the named permissions
+    on a folder. Users, teams and folders that are not named are not changed.
 extends_documentation_fragment: hostpulse.platform.grafana
 options:
   users:
     description:
       - Users by C(login), with C(role) (viewer, editor or admin), C(name), C(email), C(password)
         and C(state) (present or absent). A password is set whenever the user cannot sign in with
-        it. Users are made with an administrator's password only; with a token they have to be
-        there.
+        it. Users are created with an administrator's password only; with a token they have to
+        exist.
     type: list
     elements: dict
     default: []
   teams:
     description:
-      - Teams by C(name), with C(email), C(members) (logins, exactly those; left out they stay as
-        they are) and C(state).
+      - Teams by C(name), with C(email), C(members) (exactly these logins; not changed if omitted)
+        and C(state).
     type: list
     elements: dict
     default: []
   folder: {description: Uid of the folder; empty for none., type: str, default: ""}
   permissions:
     description:
-      - What the folder allows, each with one of C(role) (viewer or editor), C(team) and C(user),
-        and with C(permission) (view, edit or admin). Administrators may do everything anyway.
+      - Permissions on the folder, each with one of C(role) (viewer or editor), C(team) and C(user),
+        and with C(permission) (view, edit or admin). Administrators have all permissions anyway.
     type: list
     elements: dict
     default: []

@@ -1,4 +1,4 @@
-"""Keep the password of Grafana's administrator."""
+"""Set the password of Grafana's administrator."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from ansible_collections.hostpulse.platform.plugins.module_utils.service_module 
 
 DOCUMENTATION = r"""
 module: grafana_admin
-short_description: Keep the password of Grafana's administrator
+short_description: Set the password of Grafana's administrator
 description:
-  - Sets the password whenever the administrator cannot sign in with it, whatever the old one was.
-  - The password goes to Grafana's own program on its standard input, and to nothing else.
+  - Sets the password if the administrator cannot sign in with it. The old one is not needed.
+  - The password is passed to Grafana's own program on standard input only.
 extends_documentation_fragment: hostpulse.platform.grafana
 options:
   command:

@@ -1,4 +1,4 @@
-"""Read the dashboards of a folder of Grafana as they are now."""
+"""Read the current dashboards of a folder of Grafana."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: grafana_dashboards_info
-short_description: Read the dashboards of a folder of Grafana as they are now
-description: Returns them without what a server gives them of its own (id, version).
+short_description: Read the current dashboards of a folder of Grafana
+description: Returns them without the keys that are specific to a server (id, version).
 extends_documentation_fragment: hostpulse.platform.grafana
 options:
   folder: {description: Uid of the folder., type: str, required: true}

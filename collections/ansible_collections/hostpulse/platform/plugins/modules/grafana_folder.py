@@ -1,4 +1,4 @@
-"""Keep our folder, data source and dashboards in a Grafana that is somebody else's."""
+"""Manage our folder, data source and dashboards in an external Grafana."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: grafana_folder
-short_description: Keep our folder, data source and dashboards in a Grafana of somebody else's
+short_description: Manage our folder, data source and dashboards in an external Grafana
 description:
-  - Makes a folder, a data source and the dashboards in the folder, and removes dashboards of the
-    folder that this module once wrote and that are not among the given ones. Nothing else is
-    touched, whatever tags it carries.
-  - That it wrote one is told by the message of some version of it. Where somebody has saved it so
-    often that Grafana has dropped the last of those, it stays.
-  - Where somebody else's folder or dashboard has the title of ours, it says so and changes nothing.
-  - Grafana gives no secret back. What the data source was last given is known by a fingerprint in
-    its settings.
+  - Creates a folder, a data source and the dashboards in the folder, and removes dashboards of the
+    folder that this module wrote before and that are not in O(dashboards). Nothing else is changed,
+    whatever its tags.
+  - A dashboard counts as written by this module if the message of one of its versions says so. If
+    a user saved it so often that Grafana has dropped all of those versions, it stays.
+  - If another folder or dashboard has the title of ours, the module fails and changes nothing.
+  - Grafana never returns a secret. A fingerprint in the data source's settings identifies the
+    secrets that were last set.
 extends_documentation_fragment: hostpulse.platform.grafana
 options:
   uid: {description: Uid of the folder., type: str, required: true}
   title: {description: Title of the folder., type: str, required: true}
   tag:
-    description: Tag that our dashboards carry; those without it are not looked at.
+    description: Tag of our dashboards; dashboards without it are ignored.
     type: str
     required: true
   dashboards:
@@ -56,7 +56,7 @@ options:
     elements: dict
     default: []
   datasource:
-    description: The data source as Grafana's interface takes it, without its secrets.
+    description: The data source in the form of Grafana's HTTP API, without its secrets.
     type: dict
     required: true
   secret_files:

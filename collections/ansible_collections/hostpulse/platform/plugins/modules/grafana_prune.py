@@ -1,4 +1,4 @@
-"""Take out of Grafana what its provisioning files once had and have no more."""
+"""Remove alerting objects that are no longer in Grafana's provisioning files."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: grafana_prune
-short_description: Take out of Grafana what its provisioning files once had and have no more
+short_description: Remove alerting objects that are no longer in Grafana's provisioning files
 description:
   - Grafana keeps alert rules, contact points, the notification policy, message templates and mute
-    timings of provisioning files that no longer have them, and lets nothing but such a file take
-    them out. This writes one, has Grafana read it and removes it again.
-  - Only rules and receivers whose uid begins with O(prefix) are looked at, and the templates and
-    mute timings that are named.
-  - The folder that provisioning made for the rules goes, too, once nothing is in it.
+    timings that were removed from its provisioning files, and deletes them only by such a file.
+    This module writes one, reloads Grafana's provisioning and removes the file.
+  - Only rules and receivers whose uid begins with O(prefix) are removed, and the templates and mute
+    timings that are named.
+  - The folder that provisioning created for the rules is removed, too, if it is empty.
 extends_documentation_fragment: hostpulse.platform.grafana
 options:
-  prefix: {description: What the uids of ours begin with., type: str, required: true}
+  prefix: {description: Prefix of our uids., type: str, required: true}
   templates: {description: Names of our message templates., type: list, elements: str, default: []}
   mute_timings: {description: Names of our mute timings., type: list, elements: str, default: []}
   rules_folder: {description: Title of the folder of our rules., type: str, required: true}
   document:
-    description: What the provisioning files have now, as one document.
+    description: The current content of the provisioning files, as one document.
     type: dict
     required: true
   folder: {description: Folder of the provisioning files of alerting., type: path, required: true}
@@ -46,7 +46,7 @@ author: [hostpulse]
 """
 
 EXAMPLES = r"""
-- name: Take out what is no longer provisioned
+- name: Remove alert rules and contact points that are no longer provisioned
   hostpulse.platform.grafana_prune:
     url: http://127.0.0.1:3000/grafana
     user: admin
@@ -66,7 +66,7 @@ PROVISIONING = "/v1/provisioning"
 
 
 def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
-    """Take out what is of ours and not in the document."""
+    """Remove our objects that are not in the document."""
     given = module.params
     document, prefix = given["document"], given["prefix"]
     wanted_rules = {rule["uid"] for group in document.get("groups", ()) for rule in group["rules"]}
@@ -112,7 +112,7 @@ def ensure(module: AnsibleModule, client: Client) -> dict[str, Any]:
 
 
 def _provision(client: Client, path: Path, gone: dict[str, Any]) -> None:
-    """Have Grafana read a file that takes things out; the file does not stay."""
+    """Reload Grafana's provisioning with a file that deletes objects; remove the file."""
     try:
         path.write_text(json.dumps({"apiVersion": 1, **gone}), encoding="utf-8")
         path.chmod(0o644)
@@ -126,7 +126,7 @@ def _ours(found: list[dict[str, Any]], prefix: str) -> set[str]:
 
 
 def _named(client: Client, kind: str, names: list[str]) -> set[str]:
-    # Of templates Grafana 10 does not tell where they come from.
+    # Grafana 10 does not return the provenance of templates.
     found = client.call("GET", f"{PROVISIONING}/{kind}") or ()
     return {one["name"] for one in found} & set(names)
 

@@ -1,4 +1,4 @@
-"""Prove that a Grafana sees its data source and has the dashboards."""
+"""Verify that Grafana reaches its data source and has the dashboards."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: grafana_verify
-short_description: Prove that a Grafana sees its data source and has the dashboards
-description: Asks Grafana to look at the data source, and for each dashboard. Changes nothing.
+short_description: Verify that Grafana reaches its data source and has the dashboards
+description: Runs the data source's health check and looks each dashboard up. Changes nothing.
 extends_documentation_fragment: hostpulse.platform.grafana
 options:
   datasource: {description: Uid of the data source., type: str, required: true}
@@ -35,7 +35,7 @@ author: [hostpulse]
 """
 
 EXAMPLES = r"""
-- name: Look at what Grafana has
+- name: Verify the data source of hostpulse
   hostpulse.platform.grafana_verify:
     url: http://127.0.0.1:3000/grafana
     user: admin
@@ -49,7 +49,7 @@ text: {description: What was found., returned: success, type: str}
 
 
 def verify(module: AnsibleModule, client: Client) -> dict[str, Any]:
-    """Return what was found; raise for what is not as it should be."""
+    """Return a summary; raise if the data source or a dashboard is missing or broken."""
     given = module.params
     health = client.call("GET", f"/datasources/uid/{named(given['datasource'])}/health")
     if health.get("status") != "OK":

@@ -1,4 +1,4 @@
-"""Make, rotate and end tokens of InfluxDB 2, one purpose each."""
+"""Create, rotate and revoke tokens of InfluxDB 2, one purpose each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: influxdb_authorization
-short_description: Make, rotate and end tokens of InfluxDB 2
+short_description: Create, rotate and revoke tokens of InfluxDB 2
 description:
   - InfluxDB shows a token once, when it is made, and keeps a hash of it. So whoever uses the token
     keeps it, and this module knows it by its fingerprint, the SHA-256 of its text in hex, which it
@@ -47,7 +47,7 @@ description:
     authorization of this name and these permissions, nothing changes. Otherwise a new one is made
     and its token returned; older ones stay.
   - With C(state=absent), every authorization of this name ends, except for O(keep).
-  - "So a rotation is: C(present) with O(rotate), distribute the token, prove that it works, then
+  - "So a rotation is: C(present) with O(rotate), distribute the token, verify that it works, then
     C(absent) with O(keep) set to the new fingerprint."
   - Until its fingerprint is noted a new authorization is called C(NAME [pending]). What a run that
     died left so is ended by the next. Do not run two at once for one name.

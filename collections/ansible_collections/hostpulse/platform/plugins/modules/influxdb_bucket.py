@@ -1,4 +1,4 @@
-"""Make, change or end a bucket of InfluxDB 2."""
+"""Create, update or delete a bucket of InfluxDB 2."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: influxdb_bucket
-short_description: Make, change or end a bucket of InfluxDB 2
+short_description: Create, update or delete a bucket of InfluxDB 2
 description:
-  - Makes a bucket with its retention and shard group duration, changes them, or ends the bucket
-    with its data. Other buckets stay untouched.
+  - Creates a bucket with its retention and shard group duration, updates them, or deletes the
+    bucket with its data. Other buckets are not changed.
   - A shorter retention makes InfluxDB delete data at its next check. The module warns of it, and
     the diff shows how old the oldest point is.
 extends_documentation_fragment: hostpulse.platform.influxdb
@@ -56,7 +56,7 @@ options:
     aliases: [shard_group_seconds]
   description: {description: Text for people. Left out it stays as it is., type: str}
   state:
-    description: C(absent) ends the bucket and deletes its data.
+    description: C(absent) deletes the bucket and its data.
     type: str
     choices: [present, absent]
     default: present

@@ -1,4 +1,4 @@
-"""Make or end an organization of InfluxDB 2."""
+"""Create or delete an organization of InfluxDB 2."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: influxdb_organization
-short_description: Make or end an organization of InfluxDB 2
+short_description: Create or delete an organization of InfluxDB 2
 description:
-  - Makes an organization, sets its description, or ends it when no bucket is left in it.
+  - Creates an organization, sets its description, or deletes it if it has no buckets.
 extends_documentation_fragment: hostpulse.platform.influxdb
 options:
   name: {description: Name of the organization., type: str, required: true}
   description: {description: Text for people. Left out it stays as it is., type: str}
   state:
     description: >-
-      C(absent) ends the organization. One that still has buckets is refused, because they and
-      their data would go with it.
+      C(absent) deletes the organization. The module fails if it still has buckets, because they
+      and their data would be deleted, too.
     type: str
     choices: [present, absent]
     default: present

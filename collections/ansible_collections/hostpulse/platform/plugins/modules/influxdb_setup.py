@@ -34,11 +34,11 @@ DOCUMENTATION = r"""
 module: influxdb_setup
 short_description: Set up a fresh InfluxDB 2 with an operator token of our choice
 description:
-  - Makes the first user, organization, bucket and the operator token of a server that has none.
+  - Creates the first user, organization, bucket and the operator token of a new server.
   - The token is in O(token_file) before it is sent, so a run that dies in between has lost nothing
     and the next one ends its work. A file that is there already is used as it is.
-  - On a server that is set up already, checks that the token opens it. User, organization and
-    bucket of such a server are the business of the other modules.
+  - On a server that is set up already, checks that the token works. User, organization and
+    bucket of such a server are managed by the other modules.
 extends_documentation_fragment: hostpulse.platform.influxdb
 options:
   token_file:

@@ -1,4 +1,4 @@
-"""Make or end a user of InfluxDB 2 and its membership in an organization."""
+"""Create or delete a user of InfluxDB 2 and its membership in an organization."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: influxdb_user
-short_description: Make or end a user of InfluxDB 2
+short_description: Create or delete a user of InfluxDB 2
 description:
-  - Makes a user who signs in by password, and a member or owner of an organization; or ends the
-    user. Other users stay untouched.
+  - Creates a user who signs in by password, as a member or owner of an organization, or deletes
+    the user. Other users are not changed.
   - The user becomes active last. One that is found inactive counts as half made and is finished,
     password included.
 extends_documentation_fragment: hostpulse.platform.influxdb
@@ -58,7 +58,7 @@ options:
     choices: [on_create, always]
     default: on_create
   state:
-    description: C(absent) ends the user. The one whose token the module uses is refused.
+    description: C(absent) deletes the user. The module fails for the user whose token it uses.
     type: str
     choices: [present, absent]
     default: present

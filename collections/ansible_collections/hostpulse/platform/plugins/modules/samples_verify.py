@@ -1,4 +1,4 @@
-"""Prove through the public API that servers deliver fresh samples."""
+"""Verify through the public API that servers deliver fresh samples."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: samples_verify
-short_description: Prove that servers deliver fresh samples
+short_description: Verify that servers deliver fresh samples
 description:
-  - Reads a hostpulse server as any reader does, through its public address, until every expected
-    server has a sample that arrived after the module started and that the query API returns.
+  - Queries a hostpulse server through its public address until every expected server has a sample
+    that arrived after the module started and that the query API returns.
   - Changes nothing and never fails for a silent server; the caller decides by C(stale).
 options:
   url: {description: Public address of the hostpulse server., type: str, required: true}
   key_file: {description: File on this host that holds a reader key., type: path, required: true}
   ca_file:
-    description: Authorities to trust; empty for the host's own.
+    description: CA certificates to trust; empty for the host's own.
     type: path
     default: ""
   servers:
@@ -37,12 +37,12 @@ options:
     type: list
     elements: str
     default: []
-  timeout: {description: Seconds until silence counts as a fault., type: int, default: 120}
+  timeout: {description: Seconds to wait for fresh samples., type: int, default: 120}
 author: [hostpulse]
 """
 
 EXAMPLES = r"""
-- name: Prove that web-01 delivers
+- name: Verify that web-01 delivers fresh samples
   hostpulse.platform.samples_verify:
     url: https://monitor:8443
     key_file: /etc/hostpulse/verify.key

@@ -1,4 +1,4 @@
-"""Make a hostpulse server's registry hold the servers of an inventory."""
+"""Register the servers of an inventory with a hostpulse server."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: servers_apply
-short_description: Enter servers into the registry of a hostpulse server
+short_description: Register servers with a hostpulse server
 description:
-  - Runs on the host of a hostpulse server and hands it a list of servers that may report, by
+  - Runs on the host of a hostpulse server and registers a list of servers that may report, by
     C(hostpulse-server servers apply). Servers are added and changed; none is removed unless
     O(purge=true).
   - Keys are given as SHA-256 only; the secret stays on the host that made it.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TITLE = '{{ template "hostpulse.title" . }}'
 TEXT = '{{ template "hostpulse.text" . }}'
-DEFAULT_SEVERITIES = ("warning", "critical")  # who has no routes is told of these
+DEFAULT_SEVERITIES = ("warning", "critical")  # notified without routes
 MUTE_TIMING = "hostpulse tells nobody"
 MUTE_ALWAYS = {
     "name": MUTE_TIMING,
@@ -104,9 +104,9 @@ def policy(
     labels: Mapping[str, Mapping[str, str]],
     others: Sequence[Any],
 ) -> dict[str, Any]:
-    """Return the notification policy: ours below one route, those of others as they are given.
+    """Return the notification policy: our routes below one route, then the other routes.
 
-    Of ours the first route that matches counts, and where none does nobody is told.
+    Of ours the first route that matches applies; without a match nobody is notified.
     """
     ours = [
         {
@@ -124,7 +124,7 @@ def policy(
             {
                 "receiver": ours[0]["receiver"],
                 "object_matchers": [["source", "=", "hostpulse"]],
-                # What gets worse goes at once, not when the group is told of next.
+                # A higher severity is notified at once, not with the group's next notification.
                 "group_by": [*map(str, alerts.get("group_by") or ["rule"]), "severity"],
                 "group_wait": str(alerts.get("group_wait", "10s")),
                 "group_interval": str(alerts.get("group_interval", "5m")),

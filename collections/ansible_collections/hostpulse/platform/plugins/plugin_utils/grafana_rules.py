@@ -90,7 +90,7 @@ def _rule(
 ) -> dict[str, Any]:
     liveness = rule.get("kind") == "liveness"
     if liveness:
-        # Of the verdicts the store has that a server is down: the gravest level stands for all.
+        # The store has the status down and no level, so every level has the same threshold.
         level = {**level, "above": DOWN - 0.5}
         rule = {**rule, "measurement": "server", "field": "status", "overrides": []}
     direction = "above" if "above" in level else "below"

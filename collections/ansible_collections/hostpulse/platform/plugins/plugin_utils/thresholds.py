@@ -1,4 +1,4 @@
-"""Thresholds of hosts as changes of rules: what a host wants, and the overrides that give it."""
+"""Thresholds of hosts as changes of rules, and the overrides that apply them."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _back(rule: Document, change: Document) -> Document:
 
 
 def merge(base: Document, changes: Document) -> Document:
-    """Join mappings key by key to any depth, as the server lays rules files over each other."""
+    """Merge mappings key by key to any depth, as the server merges rules files."""
     joined = dict(base)
     for key, value in changes.items():
         below = joined.get(key)
