@@ -119,3 +119,18 @@ def play_tasks() -> list[Task]:
         for part in ("pre_tasks", "tasks", "post_tasks", "handlers")
         for task in flatten(path, "hostpulse_" + path.stem, play.get(part, []))
     ]
+
+
+def playbooks() -> list[Path]:
+    """Return every file of plays: the operators' and molecule's."""
+    folders = ("playbooks", "molecule", ".config/molecule")
+    paths = [path for folder in folders for path in (ROOT / folder).glob("**/*.yml")]
+    return [path for path in sorted(paths) if isinstance(load(path), list)]
+
+
+def names(path: Path) -> Iterator[str]:
+    """Yield the name of every task and play of a file, and of what their blocks hold."""
+    for body in load(path) or []:
+        parts = [body.get(part) or [] for part in ("pre_tasks", "tasks", "post_tasks", "handlers")]
+        inner = [task for part in parts for task in part]
+        yield from (str(task.body.get("name", "")) for task in flatten(path, "", [body, *inner]))

@@ -6,7 +6,16 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from tests.policy.estate import ROOT, Task, load, play_tasks, role_tasks, task_files
+from tests.policy.estate import (
+    ROOT,
+    Task,
+    load,
+    names,
+    play_tasks,
+    playbooks,
+    role_tasks,
+    task_files,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +29,14 @@ MODE = re.compile(r"[0-7]{4}|preserve|[ugoa]+[=+-][rwxXst,=ugoa+-]*")
 # What prints or moves the contents of what it names; a path handed to `file` shows nothing.
 CARRIES = ("copy", "template", "slurp", "command", "shell", "uri", "lineinfile", "blockinfile")
 WRITES = ("copy", "template", "lineinfile", "blockinfile")
+# What nobody searches a log for; CONTRIBUTING, "Name a task", says what to write instead.
+DIALECT = frozenset(
+    """
+    ask begin bring decide describe do end enter expect give go hand have hold keep knock lay learn
+    leave lend let look lose make move name prove pull put refuse reserve say see shut take tell try
+    """.split()  # noqa: SIM905 -- forty quoted words would hide the list
+)
+LATER = ("roles/hostpulse_backup/", "molecule/backup/")  # their names change with their move
 INJECTED = re.compile(
     r"\bansible_(distribution|os_family|hostname|fqdn|nodename|architecture|default_ipv4|all_ipv4|"
     r"python_version|kernel|processor|memtotal|memory_mb|mounts|date_time|service_mgr|system)\w*"
@@ -53,6 +70,8 @@ def test_there_are_tasks_to_hold_to_the_rules() -> None:
     """A moved folder must not make every rule below pass by finding nothing."""
     assert len(role_tasks()) > 40
     assert len(play_tasks()) > 0
+    assert len(playbooks()) > 30
+    assert sum(1 for path in [*task_files(), *playbooks()] for _ in names(path)) > 400
 
 
 def test_modules_have_their_full_names() -> None:
@@ -90,6 +109,23 @@ def test_tasks_are_named_and_say_which_file_they_are_in() -> None:
         if task.path.parent.name == "tasks" and task.path.stem != "main":
             start = name.rpartition(" | ")[0]
             assert start == task.path.stem, f"{task}: begin with '{task.path.stem} | '"
+
+
+def test_names_begin_with_a_verb_that_people_search_for() -> None:
+    """Install, Configure, Create, Remove, Verify, Report: the words of Ansible's documentation."""
+    for path in [*task_files(), *playbooks()]:
+        place = str(path.relative_to(ROOT))
+        for name in names(path):
+            verb = name.rpartition(" | ")[2].split(" ")[0].strip(",.:").lower()
+            assert verb not in DIALECT or place.startswith(LATER), f"{place}: {name}"
+
+
+def test_only_a_role_file_prefixes_its_names() -> None:
+    """The prefix is the stem of a task file: one that was moved does not keep its old one."""
+    for path in [*task_files(), *playbooks()]:
+        own = path.parent.name == "tasks" and path.stem != "main"
+        prefixes = {name.rpartition(" | ")[0] for name in names(path)}
+        assert prefixes <= {path.stem if own else ""}, path.relative_to(ROOT)
 
 
 def test_variables_of_a_role_are_its_own() -> None:
