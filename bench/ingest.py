@@ -264,9 +264,9 @@ def load(script_path: Path, port: int, seconds: int, connections: int) -> dict[s
 
 def journal_entries(config: Path) -> int:
     """Return how many entries the journal took."""
-    from hostpulse_server.clock import SYSTEM  # noqa: PLC0415  # as above
     from hostpulse_server.config import load as load_config  # noqa: PLC0415  # as above
     from hostpulse_server.journal import open_journal  # noqa: PLC0415  # after the arguments
+    from hostpulse_server.runtime.clock import SYSTEM  # noqa: PLC0415  # as above
 
     journal = open_journal(load_config(config, {}), SYSTEM)
     try:
@@ -277,9 +277,9 @@ def journal_entries(config: Path) -> int:
 
 def serve_peer(peer: str, config: Path) -> None:
     """Serve the same app with a journal that keeps nothing, or a bare view (``PEERS``)."""
-    from hostpulse_server import logs  # noqa: PLC0415  # as above
     from hostpulse_server.api.server import serve  # noqa: PLC0415  # as above
     from hostpulse_server.config import load as load_config  # noqa: PLC0415  # as above
+    from hostpulse_server.runtime import logs  # noqa: PLC0415  # as above
 
     logs.setup()
     serve(load_config(config, os.environ), {"null": make_null, "bare": make_bare}[peer])
@@ -288,8 +288,8 @@ def serve_peer(peer: str, config: Path) -> None:
 def make_null(config: ServerConfig) -> Flask:
     """Return the app without a journal."""
     from hostpulse_server.api.app import create_app  # noqa: PLC0415  # as above
-    from hostpulse_server.clock import SYSTEM  # noqa: PLC0415  # as above
     from hostpulse_server.journal import open_journal  # noqa: PLC0415  # as above
+    from hostpulse_server.runtime.clock import SYSTEM  # noqa: PLC0415  # as above
 
     journal = open_journal(config, SYSTEM)
     journal.append = lambda *_args, **_options: 1  # type: ignore[method-assign]

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from bench.ingest_sample import sample
 from bench.report import Row, save, table
 
-from hostpulse_server.alerts.evaluator import Evaluator
-from hostpulse_server.alerts.rules import RuleSet, load_texts
+from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.rules import RuleSet, load_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

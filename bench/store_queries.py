@@ -20,9 +20,9 @@ from bench.store_history import HOSTS, RAW_DAYS, ROLLUP_DAYS, History
 from tests.e2e.services import Site
 
 from hostpulse_server.journal import Entry
-from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.cursor import Cursor
-from hostpulse_server.shipper.records import Delivery
+from hostpulse_server.shipper.cursor import JournalCursor
+from hostpulse_server.shipper.deliveries import Delivery
+from hostpulse_server.shipper.state import ShipperState
 from hostpulse_server.store.base import StorePoint
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def make_site(folder: Path, history: History) -> Site:
     points = [
         StorePoint(host_name(host), "system", (), last, {"load1": 1.0}) for host in range(HOSTS)
     ]
-    with closing(Books(site.config.paths.shipper, WINDOW_MS)) as books:
+    with closing(ShipperState(site.config.paths.shipper, WINDOW_MS)) as shipper_state:
         delivery = Delivery(Entry(1, "internal", last, b""), points)
-        books.commit("bench", Cursor(1), [delivery], at_ms=last)
+        shipper_state.commit("bench", JournalCursor(1), [delivery], at_ms=last)
     return site

@@ -85,9 +85,9 @@ def rows(rates: dict[str, list[float]]) -> list[Row]:
 
 def fill(config: ServerConfig, samples: int) -> None:
     """Fill the journal as the api does: one sample an entry, as it was sent, of hosts in turn."""
-    from hostpulse_server.clock import SYSTEM  # noqa: PLC0415  # as above
     from hostpulse_server.journal import open_journal  # noqa: PLC0415  # also run as a peer
     from hostpulse_server.journal.records import KIND  # noqa: PLC0415  # as above
+    from hostpulse_server.runtime.clock import SYSTEM  # noqa: PLC0415  # as above
 
     rng = random.Random(11)  # noqa: S311  # made-up figures
     streams = [str(uuid.uuid4()) for _ in range(HOSTS)]
@@ -179,9 +179,9 @@ def peer_seconds(name: str, config: ServerConfig) -> float:
 
 def decoded(config: ServerConfig) -> list[StorePoint]:
     """Return every point of the journal."""
-    from hostpulse_server.clock import SYSTEM  # noqa: PLC0415  # as above
     from hostpulse_server.journal import open_journal  # noqa: PLC0415  # as above
-    from hostpulse_server.shipper.records import decode  # noqa: PLC0415  # as above
+    from hostpulse_server.runtime.clock import SYSTEM  # noqa: PLC0415  # as above
+    from hostpulse_server.shipper.deliveries import decode  # noqa: PLC0415  # as above
 
     with closing(open_journal(config, SYSTEM)) as journal:
         entries = journal.read(0, sys.maxsize, sys.maxsize)

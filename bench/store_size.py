@@ -14,7 +14,7 @@ from engines.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.services import Site
 
-from hostpulse_server.store.base import Window
+from hostpulse_server.store.base import RollupWindow
 from hostpulse_server.store.factory import open_store
 
 if TYPE_CHECKING:
@@ -60,5 +60,5 @@ def roll_up(site: Site, begin_ms: int, end_ms: int) -> None:
     with closing(open_store(site.config)) as store:
         for host in range(HOSTS):
             starts = range(begin_ms, end_ms, data.WINDOW_MS)
-            windows = [Window(data.host_name(host), start) for start in starts]
+            windows = [RollupWindow(data.host_name(host), start) for start in starts]
             store.rollup(windows, data.WINDOW_MS)

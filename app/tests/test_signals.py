@@ -7,7 +7,7 @@ import sys
 
 CODE = """
 import os, signal, threading
-from hostpulse_server import signals
+from hostpulse_server.runtime import signals
 stop, is_heard = threading.Event(), threading.Event()
 def stopping():
     is_heard.set()

@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 
-from hostpulse_server.registry.status import STATUSES
+from hostpulse_server.values.server_status import STATUSES
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig

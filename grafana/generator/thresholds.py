@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models.dashboard import Threshold, ThresholdsMode
 
-from hostpulse_server.alerts.rules.loading import load
+from hostpulse_server.rules.loading import load
 
 if TYPE_CHECKING:
-    from hostpulse_server.alerts.rules.model import RuleSet
+    from hostpulse_server.rules.model import RuleSet
 
 RULES = Path(__file__).resolve().parents[2] / "roles/hostpulse_server/files/rules/hostpulse.yml"
 GOOD, WARNING, CRITICAL, IDLE = "green", "orange", "red", "text"

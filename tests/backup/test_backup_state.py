@@ -41,10 +41,12 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Load]
     with site.running("api"), site.running("ship"):
         site.await_api()
         with load.sending():
-            books = host.data_dir / "shipper.db"
-            wait_until(books.exists, "the shipper keeps books")
+            shipper_state = host.data_dir / "shipper.db"
+            wait_until(shipper_state.exists, "the shipper keeps books")
             load.await_acknowledged(50)
-            wait_until(lambda: len(claimed(books)) > 50, "the store has what was acknowledged")
+            wait_until(
+                lambda: len(claimed(shipper_state)) > 50, "the store has what was acknowledged"
+            )
             yield host, load
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from hostpulse_server.api.app import create_app
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.config import load
 from hostpulse_server.journal import SamplesRecord, open_journal
 from hostpulse_server.registry import Registry
+from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.state import open_engine, upgrade
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures" / "v1").glob("*.json"))

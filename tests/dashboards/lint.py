@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from hostpulse_agent.collectors import CATALOGUES
 
-from hostpulse_server.shipper.catalogue import CATALOGUE
+from hostpulse_server.values.server_metrics import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

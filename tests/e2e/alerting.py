@@ -15,7 +15,7 @@ from tests.e2e.services import DEADLINE, Site, wait_until
 from tests.e2e.traffic import STREAM
 from tests.servers.slack_receiver import SlackReceiver
 
-from hostpulse_server.clock import SYSTEM
+from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.state import open_engine, reading
 from hostpulse_server.state.alert_models import AlertEventRow, AlertRow, OutboxRow
 

@@ -20,24 +20,24 @@ from tests.e2e.services import DEADLINE, environment, kill
 from tests.policy.estate import ROOT
 
 from hostpulse_server import cli
-from hostpulse_server.alerts import service
-from hostpulse_server.alerts.dispatch import outbox
-from hostpulse_server.alerts.dispatch.notifiers import Drain
-from hostpulse_server.alerts.engine.intake import Intake
-from hostpulse_server.alerts.engine.reader import Reader
-from hostpulse_server.alerts.engine.recorder import Recorder
-from hostpulse_server.channels.slack import Slack
 from hostpulse_server.commands import services
+from hostpulse_server.engine.commit import TurnCommitter
+from hostpulse_server.engine.consumer import EntryConsumer
+from hostpulse_server.engine.reader import JournalReader
 from hostpulse_server.journal.records import KIND, SamplesRecord
+from hostpulse_server.notifications import outbox
+from hostpulse_server.notifications.channels.slack import Slack
+from hostpulse_server.notifications.workers import ChannelWorker
+from hostpulse_server.services import alert_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.services import Site
 
-    from hostpulse_server.alerts.model import Condition
+    from hostpulse_server.values.alert import Condition
 
-PRELOADED = (service, services)
+PRELOADED = (alert_engine, services)
 # phase of an alert → the number of the sample that brings it there
 LAST_SEQ = {"pending": 2, "firing": 4, "resolved": 5}
 
@@ -133,13 +133,13 @@ def _doom(step: str, phase: str) -> None:
 
     steps: dict[str, tuple[Any, str, Callable[..., bool]]] = {
         # the entry is read, the cursor moved in memory
-        "read": (Reader, "read", has_sample),
+        "read": (JournalReader, "read", has_sample),
         # rules were applied
-        "evaluated": (Intake, "settle", has_condition),
+        "evaluated": (EntryConsumer, "settle", has_condition),
         # all of the transaction is written but for its COMMIT
-        "written": (Recorder, "_dispatch", lambda *_: bool(settled)),
+        "written": (TurnCommitter, "_dispatch", lambda *_: bool(settled)),
         # the message, if there is one, stands in the outbox; nobody was woken
-        "committed": (Recorder, "commit", lambda *_: bool(settled)),
+        "committed": (TurnCommitter, "commit", lambda *_: bool(settled)),
         # a message is about to be posted
         "picked": (Slack, "_payload", lambda _got, _self, message, *_: message.kind == phase),
         # the receiver has confirmed
@@ -147,9 +147,11 @@ def _doom(step: str, phase: str) -> None:
         # the row is marked, all but for the COMMIT
         "marking": (outbox, "note", lambda *args: args[-1]["kind"] == phase),
         # the row is marked
-        "marked": (Drain, "_sent", lambda _got, _self, row, *_: row.kind == phase),
+        "marked": (ChannelWorker, "_sent", lambda _got, _self, row, *_: row.kind == phase),
     }
-    _crash_after(Intake, "settle", lambda *args: has_condition(*args) and step == "evaluated")
+    _crash_after(
+        EntryConsumer, "settle", lambda *args: has_condition(*args) and step == "evaluated"
+    )
     _crash_after(*steps[step])
 
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import requests
 from tests.policy.estate import ROOT
 
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.config import load
 from hostpulse_server.journal import open_journal
 from hostpulse_server.registry import Registry
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.state import open_engine, upgrade
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Site:
 
     def shipped_to(self) -> int:
         """Return up to where everything of the journal is dealt with."""
-        status = SeenReader(self.config.paths.shipper).status()
+        status = LastSeenReader(self.config.paths.shipper).status()
         return 0 if status is None else status.position
 
     def await_shipped(self, seconds: float = DEADLINE) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.e2e.services import Site
 from tests.e2e.traffic import Load
 
-from hostpulse_server.clock import SYSTEM
+from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.store.base import Query
 from hostpulse_server.store.embedded import EmbeddedStore
 

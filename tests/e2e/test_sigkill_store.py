@@ -11,7 +11,7 @@ from tests.e2e import influx
 from tests.e2e.services import LONG, Site, kill, wait_until
 from tests.e2e.traffic import STREAM, Load
 
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.shipper.last_seen import LastSeenReader
 
 if TYPE_CHECKING:
     import subprocess
@@ -84,7 +84,7 @@ def test_kills_of_store_and_shipper_lose_and_double_no_acknowledged_sample(tmp_p
     assert len(load.acknowledged) > KILLS * 100
     assert load.acknowledged - stored.keys() == set()
     assert all(values == [seq] for seq, values in stored.items())
-    reader = SeenReader(site.config.paths.shipper)
+    reader = LastSeenReader(site.config.paths.shipper)
     (stream,) = reader.ledger(HOST)
     assert (stream.stream, stream.missing, len(stream.ranges)) == (STREAM, 0, 1)
     assert stream.stored == len(stored)

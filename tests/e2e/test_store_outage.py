@@ -21,8 +21,8 @@ from tests.e2e import influx
 from tests.e2e.agents import Agents
 from tests.e2e.services import DEADLINE, LONG, Site, wait_until
 
-from hostpulse_server.clock import SYSTEM
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.shipper.last_seen import LastSeenReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,9 +72,9 @@ def test_an_outage_of_the_store_loses_nothing_and_delays_nothing_new(tmp_path: P
     for server_id, account in agents.accounts().items():
         assert (account.waiting, account.dropped) == (0, 0), server_id
         expected[server_id] = account.acknowledged
-    books = SeenReader(site.config.paths.shipper)
+    shipper_state = LastSeenReader(site.config.paths.shipper)
     for server_id, count in expected.items():
-        (stream,) = books.ledger(server_id)
+        (stream,) = shipper_state.ledger(server_id)
         assert [(run.lo, run.hi) for run in stream.ranges] == [(1, count)], server_id
     assert {one["id"]: one["completeness"] for one in servers} == dict.fromkeys(expected, 100.0)
     for stored in (systems, owns):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests.e2e.services import DEADLINE, wait_until
 
-from hostpulse_server.clock import SYSTEM
+from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

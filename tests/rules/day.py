@@ -22,18 +22,18 @@ from app.tests.clock import ManualClock
 from tests.rules.fleet import DAY_S, INTERVAL_S, Fleet, Incident, body
 
 from hostpulse_server import state
-from hostpulse_server.alerts.dispatch import Dispatcher
-from hostpulse_server.alerts.engine.ingest_watch import IngestWatch
-from hostpulse_server.alerts.engine.loop import Engine
-from hostpulse_server.alerts.engine.roster import Roster
-from hostpulse_server.alerts.engine.rules_watch import RulesWatch
-from hostpulse_server.alerts.links import Links
-from hostpulse_server.alerts.liveness import Liveness, Probe
-from hostpulse_server.alerts.rules import RuleSet
 from hostpulse_server.config import load
+from hostpulse_server.engine.ingest_monitor import IngestMonitor
+from hostpulse_server.engine.loop import Engine
+from hostpulse_server.engine.rules_reloader import RulesReloader
+from hostpulse_server.engine.server_directory import ServerDirectory
 from hostpulse_server.journal import Entry, JournalStats
 from hostpulse_server.journal.records import KIND
+from hostpulse_server.liveness import LivenessMonitor, Probe
+from hostpulse_server.notifications import Dispatcher
+from hostpulse_server.notifications.action_links import ActionLinks
 from hostpulse_server.registry import Registry
+from hostpulse_server.rules import RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,17 +144,17 @@ def live(size: int, incidents: tuple[Incident, ...], hours: float = 24.0) -> lis
     with _site(fleet, clock) as (folder, database):
         config = load(folder / "server.toml", {})
         journal: Any = ListJournal(clock)
-        roster = Roster(Registry(database, clock), clock)
+        directory = ServerDirectory(Registry(database, clock), clock)
         engine = Engine(
             journal=journal,
             database=database,
-            roster=roster,
-            rules=RulesWatch(config.alerts.rules, clock),
-            liveness=Liveness(RuleSet({}), clock, _Answers(fleet, now_s, clock)),
-            ingest=IngestWatch(
+            directory=directory,
+            rules=RulesReloader(config.alerts.rules, clock),
+            liveness=LivenessMonitor(RuleSet({}), clock, _Answers(fleet, now_s, clock)),
+            ingest=IngestMonitor(
                 config, journal, clock, ask=lambda _: None, start=lambda action: action()
             ),
-            dispatcher=Dispatcher(config, clock, Links(config, clock), roster.server),
+            dispatcher=Dispatcher(config, clock, ActionLinks(config, clock), directory.server),
             clock=clock,
             stop=threading.Event(),
             idle_seconds=0,

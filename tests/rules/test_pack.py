@@ -14,8 +14,8 @@ import yaml
 from hostpulse_agent.collectors import CATALOGUES
 from tests.policy.estate import ROOT
 
-from hostpulse_server.alerts.rules import Rule, load
-from hostpulse_server.shipper.catalogue import CATALOGUE as OF_SERVER
+from hostpulse_server.rules import Rule, load
+from hostpulse_server.values.server_metrics import CATALOGUE as OF_SERVER
 
 PACK = ROOT / "roles/hostpulse_server/files/rules/hostpulse.yml"
 RULES = load([str(PACK)]).rules

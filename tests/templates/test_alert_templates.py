@@ -10,7 +10,7 @@ from ansible.template import Templar, trust_as_template
 from tests.templates.render import HOST, evaluate, loader, render, role_variables
 
 from hostpulse_server import config as server_config
-from hostpulse_server.alerts.rules.loading import load_texts
+from hostpulse_server.rules.loading import load_texts
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from ansible.template import Templar, trust_as_template
 from tests.policy.estate import ROOT
 from tests.templates.render import loader
 
-from hostpulse_server.alerts.rules.loading import load_texts
+from hostpulse_server.rules.loading import load_texts
 
 PACK = (ROOT / "roles/hostpulse_server/files/rules/hostpulse.yml").read_text(encoding="utf-8")
 LABELS: dict[str, str] = {}

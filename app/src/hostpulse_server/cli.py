@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 
-from hostpulse_server import __version__, redact
+from hostpulse_server import __version__
 from hostpulse_server.errors import HostpulseError
+from hostpulse_server.runtime import redact
 
 DEFAULT_CONFIG = Path("/etc/hostpulse/server.toml")
 

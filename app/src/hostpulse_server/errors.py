@@ -108,7 +108,7 @@ class StoreRejectedError(HostpulseError):
     """Some or all of these points will never go in; the others of them may have been kept."""
 
 
-class BooksUnavailableError(HostpulseError):
+class ShipperStateUnavailableError(HostpulseError):
     """The shipper's own file cannot be written or read; shipping waits, nothing is lost."""
 
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from app.tests.api.conftest import Api, make_api
 
-from hostpulse_server.alerts.model import Identity
 from hostpulse_server.state import reading, writing
 from hostpulse_server.state.alert_models import (
     AlertEventRow,
     AlertGroupRow,
     AlertRow,
-    AlertTellingRow,
+    NotificationLogRow,
     SilenceRow,
 )
+from hostpulse_server.values.alert import AlertIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ class Desk:
             "comment": "",
             **changes,
         }
-        identity = Identity(values["rule"], values["server_id"], tuple(values["tags"].items()))
+        identity = AlertIdentity(values["rule"], values["server_id"], tuple(values["tags"].items()))
         with writing(self.api.registry.engine) as session:
             row = AlertRow(fingerprint=identity.fingerprint, **values)
             session.add(row)
@@ -84,20 +84,20 @@ class Desk:
                 channel=channel,
                 key="[]",
                 opened_ms=self.now_ms,
-                told_ms=self.now_ms,
+                notified_ms=self.now_ms,
                 messages=1,
             )
             session.add(group)
             session.flush()
             for alert_id in alert_ids:
                 session.add(
-                    AlertTellingRow(
+                    NotificationLogRow(
                         alert_id=alert_id,
                         channel=channel,
                         group_id=group.id,
                         severity="warning",
                         over=False,
-                        told_ms=self.now_ms,
+                        notified_ms=self.now_ms,
                     )
                 )
                 session.add(

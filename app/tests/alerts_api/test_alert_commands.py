@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.cli import root
-from hostpulse_server.commands import people
+from hostpulse_server.commands import alert_options
 from hostpulse_server.errors import (
     AlertOverError,
     HostpulseError,
@@ -100,7 +100,7 @@ def test_an_alert_is_acknowledged_and_the_caller_named(desk: Desk, run: Run) -> 
     result = run(f"alerts ack {alert_id} --comment 'on it' --until 4h")
     assert result.stdout.startswith(f"acknowledged alert {alert_id} until 20")
     row = desk.row(alert_id)
-    assert row.acknowledged_by == people.who()
+    assert row.acknowledged_by == alert_options.who()
     assert row.acknowledged_until_ms is not None
     assert row.acknowledged_ms is not None
     assert row.acknowledged_until_ms - row.acknowledged_ms == 4 * HOUR_MS
@@ -129,11 +129,11 @@ def test_who_called_the_command_by_sudo_is_named(
 ) -> None:
     """The command on a server's host runs as the services' user, whoever called it."""
     monkeypatch.delenv("SUDO_USER", raising=False)
-    own = people.who().removeprefix("command line (").removesuffix(")")
+    own = alert_options.who().removeprefix("command line (").removesuffix(")")
     monkeypatch.setenv("SUDO_USER", behind)
-    assert people.who() == f"command line ({named}{own})"
+    assert alert_options.who() == f"command line ({named}{own})"
     monkeypatch.setenv("SUDO_USER", own)
-    assert people.who() == f"command line ({own})"
+    assert alert_options.who() == f"command line ({own})"
 
 
 def test_a_silence_is_added_listed_and_removed(desk: Desk, run: Run) -> None:
@@ -143,7 +143,7 @@ def test_a_silence_is_added_listed_and_removed(desk: Desk, run: Run) -> None:
     (made,) = run.json("silences list")
     assert made["matchers"] == {"rule": "disk_*", "label.env": "prod*"}
     assert made["end"] - made["start"] == 2 * HOUR_MS
-    assert (made["by"], made["comment"], made["state"]) == (people.who(), "x", "active")
+    assert (made["by"], made["comment"], made["state"]) == (alert_options.who(), "x", "active")
     assert "label.env=prod* rule=disk_*" in run("silences list").stdout
     assert f"silence {made['id']}" in run("alerts list").stdout
     assert run(f"silences remove {made['id']}").exit_code == 0

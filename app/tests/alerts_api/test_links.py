@@ -12,10 +12,10 @@ from app.tests.clock import ManualClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hostpulse_server import redact
-from hostpulse_server.alerts.links import Link, Links
 from hostpulse_server.config import load
 from hostpulse_server.errors import LinkError
+from hostpulse_server.notifications.action_links import ActionLink, ActionLinks
+from hostpulse_server.runtime import redact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,14 +30,16 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def links(folder: Path, clock: ManualClock, public_url: str = "https://monitor:8443/") -> Links:
+def links(
+    folder: Path, clock: ManualClock, public_url: str = "https://monitor:8443/"
+) -> ActionLinks:
     """Return the links of an installation."""
     path = folder / "server.toml"
     path.write_text(f'data_dir = "{folder}"\n[site]\npublic_url = "{public_url}"\n')
-    return Links(load(path, {}), clock)
+    return ActionLinks(load(path, {}), clock)
 
 
-def token_of(made: Links) -> str:
+def token_of(made: ActionLinks) -> str:
     """Return the token of a new link."""
     return made.url(INCIDENT, "mail").rpartition("/")[2]
 
@@ -50,7 +52,7 @@ def test_a_link_opens_until_it_expires(tmp_path: Path, clock: ManualClock) -> No
     assert len(url) < 200
     other = links(tmp_path, clock)
     clock.move(WEEK - 1)
-    assert other.open(token) == Link(INCIDENT, "Ops & Söhne", clock.ms + 1000)
+    assert other.open(token) == ActionLink(INCIDENT, "Ops & Söhne", clock.ms + 1000)
     clock.move(1)
     with pytest.raises(LinkError) as caught:
         other.open(token)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from app.tests.alerts_api.conftest import INCIDENT, SETTINGS, Desk
 
-from hostpulse_server.alerts.links import Links
-from hostpulse_server.alerts.properties import matches
-from hostpulse_server.alerts.views import properties_of
 from hostpulse_server.api.services import EXTENSION
+from hostpulse_server.notifications.action_links import ActionLinks
+from hostpulse_server.operator.serializers import properties_of
+from hostpulse_server.values.matchers import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ class Page:
     """The page of one incident, fetched and used as a browser does."""
 
     def __init__(self, desk: Desk, incident: str = INCIDENT) -> None:
-        links = Links(desk.api.app.extensions[EXTENSION].config, desk.api.clock)
+        links = ActionLinks(desk.api.app.extensions[EXTENSION].config, desk.api.clock)
         self.path = links.url(incident, "mail").removeprefix("https://monitor:8443")
         self._client = desk.api.app.test_client(use_cookies=False)
 

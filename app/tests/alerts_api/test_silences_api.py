@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hostpulse_server.alerts.properties import matches, properties
+from hostpulse_server.values.matchers import matches, properties
 
 if TYPE_CHECKING:
     from app.tests.alerts_api.conftest import Desk

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hostpulse_server import logs
-from hostpulse_server.alerts import wording
-from hostpulse_server.api.alert_schemas import AlertView
+from hostpulse_server import formatting
+from hostpulse_server.api.alert_schemas import AlertSchema
+from hostpulse_server.runtime import logs
 
 if TYPE_CHECKING:
     from app.tests.alerts_api.conftest import Desk
@@ -39,7 +39,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 )
 def test_a_duration_has_two_units_at_most(milliseconds: int, text: str) -> None:
     """Those that count."""
-    assert wording.duration(milliseconds) == text
+    assert formatting.duration(milliseconds) == text
 
 
 @pytest.mark.parametrize(
@@ -48,15 +48,15 @@ def test_a_duration_has_two_units_at_most(milliseconds: int, text: str) -> None:
 )
 def test_a_number_has_what_matters_of_it(value: float, text: str) -> None:
     """Three digits, and never an exponent for what is large."""
-    assert wording.number(value) == text
+    assert formatting.number(value) == text
 
 
 def test_a_moment_is_told_in_the_zone_of_the_site() -> None:
     """With its name; a zone that nobody knows is UTC."""
-    zone = wording.zone("Europe/Berlin")
-    assert wording.moment(1_800_000_000_000, zone) == "2027-01-15 09:00:00 CET"
+    zone = formatting.zone("Europe/Berlin")
+    assert formatting.moment(1_800_000_000_000, zone) == "2027-01-15 09:00:00 CET"
     for name in ("Middle/Earth", "", "../../etc/passwd", "\0"):
-        assert wording.zone(name) is UTC
+        assert formatting.zone(name) is UTC
 
 
 def test_the_documents_name_every_path_and_field_of_alerts(desk: Desk) -> None:
@@ -69,7 +69,7 @@ def test_the_documents_name_every_path_and_field_of_alerts(desk: Desk) -> None:
     found = re.search(r'^    (\{"id": 7.*?\})\n\n', text, re.DOTALL | re.MULTILINE)
     assert found is not None
     example: dict[str, Any] = json.loads(found[1])
-    assert list(example) == list(AlertView().fields)
+    assert list(example) == list(AlertSchema().fields)
     acknowledged = document["components"]["schemas"]["AcknowledgementView"]["properties"]
     assert set(example["acknowledged"]) == set(acknowledged)
 

@@ -12,19 +12,19 @@ import sqlalchemy as sa
 from app.tests.clock import ManualClock
 
 from hostpulse_server import state
-from hostpulse_server.alerts.dispatch import Dispatcher
-from hostpulse_server.alerts.engine.ingest_watch import IngestWatch
-from hostpulse_server.alerts.engine.loop import Engine
-from hostpulse_server.alerts.engine.roster import Roster
-from hostpulse_server.alerts.engine.rules_watch import RulesWatch
-from hostpulse_server.alerts.links import Links
-from hostpulse_server.alerts.liveness import Liveness, Probe
-from hostpulse_server.alerts.rules import RuleSet
 from hostpulse_server.config import load
+from hostpulse_server.engine.ingest_monitor import IngestMonitor
+from hostpulse_server.engine.loop import Engine
+from hostpulse_server.engine.rules_reloader import RulesReloader
+from hostpulse_server.engine.server_directory import ServerDirectory
 from hostpulse_server.journal import Journal, SamplesRecord
 from hostpulse_server.journal.records import KIND
+from hostpulse_server.liveness import LivenessMonitor, Probe
+from hostpulse_server.notifications import Dispatcher
+from hostpulse_server.notifications.action_links import ActionLinks
 from hostpulse_server.registry import Registry
-from hostpulse_server.shipper.records import INTERNAL, encode_internal
+from hostpulse_server.rules import RuleSet
+from hostpulse_server.shipper.deliveries import INTERNAL, encode_internal
 from hostpulse_server.state.models import Base
 
 if TYPE_CHECKING:
@@ -115,18 +115,18 @@ class Site:
 
     def restart(self) -> None:
         """Begin with an engine that knows only what is on disk."""
-        roster = Roster(self.registry, self.clock)
-        self.rules = RulesWatch(self.config.alerts.rules, self.clock)
+        directory = ServerDirectory(self.registry, self.clock)
+        self.rules = RulesReloader(self.config.alerts.rules, self.clock)
         self.dispatcher = Dispatcher(
-            self.config, self.clock, Links(self.config, self.clock), roster.server
+            self.config, self.clock, ActionLinks(self.config, self.clock), directory.server
         )
         self.engine = Engine(
             journal=self.journal,
             database=self.database,
-            roster=roster,
+            directory=directory,
             rules=self.rules,
-            liveness=Liveness(RuleSet({}), self.clock, Nobody()),
-            ingest=IngestWatch(
+            liveness=LivenessMonitor(RuleSet({}), self.clock, Nobody()),
+            ingest=IngestMonitor(
                 self.config,
                 self.journal,
                 self.clock,

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server import state
-from hostpulse_server.alerts.service import alert
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.config import load
 from hostpulse_server.errors import AlreadyRunningError, SchemaError
-from hostpulse_server.lock import only_one
+from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.runtime.single_instance import only_one
+from hostpulse_server.services.alert_engine import alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app.tests.alerts_engine.conftest import RULES, cpu, disk
 
 from hostpulse_server import state
-from hostpulse_server.shipper.records import INTERNAL, decode
+from hostpulse_server.shipper.deliveries import INTERNAL, decode
 from hostpulse_server.store.base import StorePoint
 
 if TYPE_CHECKING:
@@ -157,8 +157,10 @@ def test_transitions_are_points_for_the_store(site: Site) -> None:
 
 def test_what_transitions_change_adds_up_to_what_fires(site: Site) -> None:
     """Two mounts fill up, one gets worse, the other has room again: one critical alert fires."""
-    graver = "critical: {above: 95}}"
-    site.write_rules(RULES.replace("{warning: {above: 80}}", f"{{warning: {{above: 80}}, {graver}"))
+    more_severe = "critical: {above: 95}}"
+    site.write_rules(
+        RULES.replace("{warning: {above: 80}}", f"{{warning: {{above: 80}}, {more_severe}")
+    )
     site.run(3)
     for root, data in ((90.0, 91.0), (99.0, 91.0), (99.0, 10.0)):
         site.clock.move(10)
@@ -171,8 +173,8 @@ def test_what_transitions_change_adds_up_to_what_fires(site: Site) -> None:
     for point in points:
         sums[dict(point.tags)["severity"]] += int(point.fields["change"])
     assert sums == {"warning": 0, "critical": 1}
-    told = [point.fields for point in points if "duration_seconds" in point.fields]
-    assert len(told) == 4, "what a severity was before is no transition of its own"
+    reported = [point.fields for point in points if "duration_seconds" in point.fields]
+    assert len(reported) == 4, "what a severity was before is no transition of its own"
     assert [alert[2:] for alert in site.alerts()].count(("firing", "critical")) == 1
 
 

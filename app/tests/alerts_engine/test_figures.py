@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from hostpulse_server import state
-from hostpulse_server.alerts.engine.status import LONG_MS, StatusReader
 from hostpulse_server.api.app import create_app
 from hostpulse_server.cli import root
-from hostpulse_server.clock import SYSTEM
-from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.measures import Measures
-from hostpulse_server.shipper.records import decode
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.engine.status import LONG_MS, EngineStatusReader
+from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.self_metrics.sampling import SelfMetrics
+from hostpulse_server.shipper.deliveries import decode
+from hostpulse_server.shipper.last_seen import LastSeenReader
+from hostpulse_server.shipper.state import ShipperState
 from hostpulse_server.state.alert_models import OutboxRow
 
 if TYPE_CHECKING:
@@ -55,19 +55,19 @@ def test_what_the_server_measures_has_the_engine_in_it(site: Site) -> None:
     """Alerts that fire on each host; lag and what waits."""
     site.cpu("web-01", *[85] * 4)
     site.run(2)
-    books = Books(site.config.paths.shipper, 300_000)
-    measures = Measures(
+    shipper_state = ShipperState(site.config.paths.shipper, 300_000)
+    measures = SelfMetrics(
         site.config,
         journal=site.journal,
         registry=site.registry,
-        seen=SeenReader(site.config.paths.shipper, clock=site.clock),
-        books=books,
+        seen=LastSeenReader(site.config.paths.shipper, clock=site.clock),
+        shipper_state=shipper_state,
         clock=site.clock,
     )
     site.clock.move(61)
     newest = site.journal.last_id()
     measures.turn()
-    books.close()
+    shipper_state.close()
     (entry,) = site.journal.read(newest, 10, 2**20)
     points = {(one.server_id, one.measurement): one.fields for one in decode(entry).points}
     assert points["web-01", "server"]["alerts_firing"] == 1
@@ -110,7 +110,7 @@ def test_a_channel_that_takes_nothing_is_named(
         row[name] = None if row[name] is None else now + row[name]
     with state.writing(site.database) as session:
         session.add(OutboxRow(**row))
-    status = StatusReader(site.database).get(now)
+    status = EngineStatusReader(site.database).get(now)
     assert status is not None
     assert status.trouble == said
 
@@ -129,7 +129,7 @@ def test_a_channel_that_has_taken_a_message_since_is_well(site: Site) -> None:
         "created_ms": now,
     }
     failed = {**row, "state": "failed", "error": "HTTP 404", "done_ms": now, "next_ms": now}
-    reader = StatusReader(site.database)
+    reader = EngineStatusReader(site.database)
     seen = []
     with state.writing(site.database) as session:
         session.add(OutboxRow(**failed))

@@ -10,16 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from hostpulse_server import state
-from hostpulse_server.alerts.engine import ledger, tending
-from hostpulse_server.alerts.model import Condition, Identity
-from hostpulse_server.alerts.rules import RuleSet
+from hostpulse_server.engine import alert_store, retention
+from hostpulse_server.rules import RuleSet
 from hostpulse_server.state.alert_models import (
     AlertEventRow,
     AlertGroupRow,
     AlertRow,
-    AlertTellingRow,
+    NotificationLogRow,
     OutboxRow,
 )
+from hostpulse_server.values.alert import AlertIdentity, Condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
-CONTEXT = ledger.Context(
+CONTEXT = alert_store.AlertContext(
     rules=RuleSet({}),
     name=lambda server_id: server_id,
     labels=lambda _server_id: {},
@@ -37,7 +37,7 @@ CONTEXT = ledger.Context(
     processes=lambda _server_id, _time_ms: (),
     now_ms=NOW,
 )
-PENDING = Condition(Identity("r", "web-01"), "pending", "warning", 1.0, 0.5, NOW - 5, NOW - 5)
+PENDING = Condition(AlertIdentity("r", "web-01"), "pending", "warning", 1.0, 0.5, NOW - 5, NOW - 5)
 FIRING = replace(PENDING, phase="firing", at_ms=NOW)
 RESOLVED = replace(FIRING, phase="resolved", at_ms=NOW + 5, reason="cleared")
 DROPPED = replace(PENDING, phase="dropped", at_ms=NOW + 5)
@@ -55,7 +55,7 @@ def database(tmp_path: Path) -> Iterator[Engine]:
 def apply(database: Engine, *conditions: Condition) -> list[str]:
     """Write conditions in one transaction; return what changed."""
     with state.writing(database) as session:
-        return [change.kind for change in ledger.apply(session, conditions, CONTEXT)]
+        return [change.kind for change in alert_store.apply(session, conditions, CONTEXT)]
 
 
 def states(database: Engine) -> list[str]:
@@ -93,13 +93,13 @@ def test_a_row_that_somebody_else_inserts_meanwhile_is_taken_for_ours(
 ) -> None:
     """The unique index tells; only a database with row locks lets it come to that."""
     apply(database, PENDING)
-    read = ledger._active
+    read = alert_store._active
     blind: Iterator[list[AlertRow] | None] = iter([[], None])
 
     def active(session: Any, fingerprints: Any) -> Any:
         return found if (found := next(blind)) is not None else read(session, fingerprints)
 
-    monkeypatch.setattr(ledger, "_active", active)
+    monkeypatch.setattr(alert_store, "_active", active)
     assert apply(database, FIRING) == ["firing"]
     assert states(database) == ["firing"]
 
@@ -117,7 +117,7 @@ def test_two_active_rows_of_one_identity_cannot_be(database: Engine) -> None:
 
 def test_a_thousand_hosts_are_written_at_once(database: Engine) -> None:
     """More than one statement may name."""
-    many = [replace(FIRING, identity=Identity("r", f"web-{number}")) for number in range(1200)]
+    many = [replace(FIRING, identity=AlertIdentity("r", f"web-{number}")) for number in range(1200)]
     assert apply(database, *many) == ["firing"] * 1200
     assert apply(database, *[replace(one, phase="resolved") for one in many]) == ["resolved"] * 1200
 
@@ -126,7 +126,7 @@ def test_what_is_long_over_goes_in_portions(
     database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With events and tellings; what is younger, or was not sent, stays."""
-    monkeypatch.setattr(tending, "PORTION", 2)
+    monkeypatch.setattr(retention, "PORTION", 2)
     for at_ms in (NOW - 91 * DAY, NOW - 91 * DAY, NOW - 91 * DAY, NOW - 89 * DAY):
         apply(database, FIRING, replace(RESOLVED, at_ms=at_ms))
     apply(database, FIRING)
@@ -162,18 +162,18 @@ def test_what_is_long_over_goes_in_portions(
         session.add_all([message(None, "waiting"), message(NOW - 8 * DAY, "failed"), *groups])
         session.flush()
         session.add(
-            AlertTellingRow(
+            NotificationLogRow(
                 alert_id=4,
                 channel="c",
                 group_id=groups[0].id,
                 severity="warning",
                 over=True,
-                told_ms=0,
+                notified_ms=0,
             )
         )
     for _ in range(4):
         with state.writing(database) as session:
-            tending.tend(session, NOW)
+            retention.purge(session, NOW)
     with state.reading(database) as session:
         assert list(session.scalars(sa.select(AlertRow.id))) == [4, 5]
         assert set(session.scalars(sa.select(AlertEventRow.alert_id))) == {4, 5}

@@ -26,8 +26,8 @@ def outcome(site: Site) -> list[Any]:
     names = (*_OUTCOME, "resolved_ms", "reason", "summary")
     alerts = [tuple(row[name] for name in names) for row in site.rows("alerts")]
     events = [(row["kind"], row["at_ms"], row["document"]) for row in site.rows("alert_events")]
-    told = [(row["kind"], row["channel"]) for row in site.rows("outbox")]
-    return [alerts, events, told]
+    reported = [(row["kind"], row["channel"]) for row in site.rows("outbox")]
+    return [alerts, events, reported]
 
 
 def live(values: Sequence[tuple[float, float]], restarts: set[int]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.alerts_engine.conftest import RULES, Site, cpu, disk
 
-from hostpulse_server.alerts.engine.rules_watch import RulesWatch
+from hostpulse_server.engine.rules_reloader import RulesReloader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +160,7 @@ def test_files_are_read_again_only_when_they_changed_or_somebody_asks(
         return site.rules.rules
 
     site.drain()
-    watch = RulesWatch([f"{folder}/*.yml"], site.clock, load)  # type: ignore[arg-type]
+    watch = RulesReloader([f"{folder}/*.yml"], site.clock, load)  # type: ignore[arg-type]
 
     def look() -> int:
         site.clock.move(2)

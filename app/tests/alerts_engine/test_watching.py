@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.alerts_engine.conftest import RULES, Site, cpu
 
-from hostpulse_server.alerts.engine.errands import Errand
-from hostpulse_server.alerts.engine.heartbeat import Heartbeat
-from hostpulse_server.alerts.engine.ingest_watch import IngestWatch
+from hostpulse_server.engine.background import BackgroundTask
+from hostpulse_server.engine.heartbeat import Heartbeat
+from hostpulse_server.engine.ingest_monitor import IngestMonitor
 from hostpulse_server.errors import NotReadyError
 from hostpulse_server.journal.records import REFUSED
 
@@ -44,9 +44,9 @@ class Api:
             raise NotReadyError(self.fault)
 
 
-def watch(site: Site, api: Api) -> IngestWatch:
+def watch(site: Site, api: Api) -> IngestMonitor:
     """Return a watch over this api."""
-    return IngestWatch(
+    return IngestMonitor(
         site.config, site.journal, site.clock, ask=api.ask, start=lambda action: action()
     )
 
@@ -154,17 +154,17 @@ def watcher(*statuses: int) -> Iterator[tuple[str, list[str]]]:
 
 def test_the_heartbeat_goes_out_while_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
     """As GET, as POST where that is wanted; a streak of failures is a line."""
-    is_well = True
-    caplog.set_level(logging.INFO, "hostpulse_server.alerts")
+    is_healthy = True
+    caplog.set_level(logging.INFO, "hostpulse_server.engine")
     with watcher(200, 405, 200, 500, 500, 200) as (url, came):
-        heart = Heartbeat(url, lambda: is_well)
+        heart = Heartbeat(url, lambda: is_healthy)
         heart.beat()
         heart.beat()
         assert came == ["GET", "GET", "POST"]
         heart.beat()
         heart.beat()
         heart.beat()
-        is_well = False
+        is_healthy = False
         heart.beat()
         assert len(came) == 6
     words = [record.message.split(":")[0] for record in caplog.records]
@@ -183,7 +183,7 @@ def test_an_errand_is_done_once_at_a_time_and_survives_its_failures(
         done.append(1)
         raise RuntimeError("no")
 
-    errand = Errand(action, 5, site.clock, held.append)
+    errand = BackgroundTask(action, 5, site.clock, held.append)
     for _ in range(10):
         site.clock.move(5)
         errand.turn()

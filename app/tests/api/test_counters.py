@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from hostpulse_server.api import counters
+from hostpulse_server.api import rate_limit_storage
 
 
 def test_a_window_counts_up_and_tells_its_end() -> None:
     """Every hit adds to the window that is open; its end does not move."""
-    storage = counters.CounterStorage()
+    storage = rate_limit_storage.CounterStorage()
     assert [storage.incr("key", 60), storage.incr("key", 60, 2)] == [1, 3]
     assert storage.get("key") == 3
     assert 0 < storage.get_expiry("key") - time.time() <= 60
@@ -17,7 +17,7 @@ def test_a_window_counts_up_and_tells_its_end() -> None:
 
 def test_a_window_that_ended_counts_from_zero() -> None:
     """What was counted in a window that is over is not held against the next."""
-    storage = counters.CounterStorage()
+    storage = rate_limit_storage.CounterStorage()
     storage.incr("key", 0)
     assert storage.get("key") == 0
     assert storage.incr("key", 60) == 1
@@ -25,7 +25,7 @@ def test_a_window_that_ended_counts_from_zero() -> None:
 
 def test_windows_that_ended_take_no_memory_for_ever() -> None:
     """The sweep drops what is over and keeps what is not."""
-    storage = counters.CounterStorage()
+    storage = rate_limit_storage.CounterStorage()
     storage.incr("open", 60)
     for number in range(10):
         storage.incr(f"over-{number}", 0)
@@ -36,7 +36,7 @@ def test_windows_that_ended_take_no_memory_for_ever() -> None:
 
 def test_forgetting_is_for_one_key_or_all() -> None:
     """``clear`` drops one window, ``reset`` all."""
-    storage = counters.CounterStorage()
+    storage = rate_limit_storage.CounterStorage()
     for name in ("one", "two"):
         storage.incr(name, 60)
     storage.clear("one")

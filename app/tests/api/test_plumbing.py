@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from werkzeug.exceptions import HTTPException
 
-from hostpulse_server import logs
-from hostpulse_server.api import plumbing
+from hostpulse_server.api import health
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
-from hostpulse_server.shipper.books import Books
-from hostpulse_server.store.base import Window
+from hostpulse_server.runtime import logs
+from hostpulse_server.shipper.state import ShipperState
+from hostpulse_server.store.base import RollupWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,9 +95,9 @@ def test_own_figures_say_how_the_shipper_gets_on(api: Api) -> None:
     """Nothing before it begins; then store, lag, quarantine and rollups."""
     assert "hostpulse_store_up" not in api.get("/metrics").text
     config = api.app.extensions[EXTENSION].config
-    with closing(Books(config.paths.shipper, 300_000)) as books:
-        books.clean([Window("web-01", 0)], "too late")
-        books.store_down("no route to host")
+    with closing(ShipperState(config.paths.shipper, 300_000)) as shipper_state:
+        shipper_state.clean([RollupWindow("web-01", 0)], "too late")
+        shipper_state.store_down("no route to host")
         api.post()
         api.clock.move(7)
         text = api.get("/metrics").text
@@ -145,7 +145,7 @@ def test_the_documents_page_needs_no_other_host_and_no_inline_script(api: Api) -
 
 def test_the_vendored_files_are_what_their_note_says() -> None:
     """Version, licence and sums are written down and true."""
-    folder = plumbing.STATIC / "swagger-ui"
+    folder = health.STATIC / "swagger-ui"
     note = (folder / "ORIGIN.md").read_text()
     listed = dict(re.findall(r"^([0-9a-f]{64})  (\S+)$", note, re.MULTILINE))
     sums = {name: sum_ for sum_, name in listed.items()}

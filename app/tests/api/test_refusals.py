@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.errors import StateUnavailableError
-from hostpulse_server.shipper.records import decode
+from hostpulse_server.shipper.deliveries import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,18 +11,18 @@ from agent.tests.conftest import Authority
 from app.tests.clock import ManualClock
 from tests.servers.slack_receiver import SlackReceiver
 
-from hostpulse_server import redact
-from hostpulse_server.channels import AlertView, Notification
-from hostpulse_server.channels.http import Poster
-from hostpulse_server.channels.rendering import Templates
-from hostpulse_server.channels.slack import Slack
+from hostpulse_server.notifications.channels import AlertDetails, Notification
+from hostpulse_server.notifications.channels.http import HttpPoster
+from hostpulse_server.notifications.channels.rendering import Templates
+from hostpulse_server.notifications.channels.slack import Slack
+from hostpulse_server.runtime import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 T0 = 1_795_387_200_000
-ALERT = AlertView(
+ALERT = AlertDetails(
     id=17,
     rule="disk_used",
     server_id="web-01",
@@ -132,9 +132,9 @@ def clock() -> ManualClock:
     return ManualClock(T0)
 
 
-def poster(url: str, **options: Any) -> Poster:
+def poster(url: str, **options: Any) -> HttpPoster:
     """Return a poster that may speak to the loopback."""
-    return Poster(url, **{"allow_private": True, "clock": ManualClock(T0), **options})
+    return HttpPoster(url, **{"allow_private": True, "clock": ManualClock(T0), **options})
 
 
 def slack(receiver: SlackReceiver, templates: Path | None = None) -> Slack:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.tests.channels.conftest import ALERT, FIRING, OVER, RESOLVED
 
 if TYPE_CHECKING:
-    from hostpulse_server.channels import AlertView, Notification
+    from hostpulse_server.notifications.channels import AlertDetails, Notification
 
 EVIL: Final = "evil.example"
 CORPUS: Final[dict[str, str]] = {
@@ -83,7 +83,7 @@ def hostile(text: str, *, is_over: bool = False) -> Notification:
     return _told(alert, text, RESOLVED if is_over else FIRING)
 
 
-def _told(alert: AlertView, text: str, like: Notification) -> Notification:
+def _told(alert: AlertDetails, text: str, like: Notification) -> Notification:
     values: dict[str, Any] = {"environment": text, "note": text, "group": {"rule": text}}
     return dataclasses.replace(like, alerts=(alert,), site=text, **values)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hostpulse_server.channels.addresses import is_public
+from hostpulse_server.notifications.channels.addresses import is_public
 
 PRIVATE = """
 127.0.0.1 127.255.255.254 0.0.0.0 0.1.2.3 10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1

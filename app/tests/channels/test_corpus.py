@@ -14,12 +14,12 @@ from app.tests.channels.corpus import ALLOWED, CORPUS, EVIL, hostile, with_links
 from tests.servers.mail_server import MailServer
 from tests.servers.slack_receiver import Answer, SlackReceiver
 
-from hostpulse_server.channels import Notification
-from hostpulse_server.channels.email import Email
-from hostpulse_server.channels.plain import one_line
-from hostpulse_server.channels.rendering import Templates
-from hostpulse_server.channels.webhook import Webhook
 from hostpulse_server.config import EmailChannel
+from hostpulse_server.notifications.channels import Notification
+from hostpulse_server.notifications.channels.email import Email
+from hostpulse_server.notifications.channels.rendering import Templates
+from hostpulse_server.notifications.channels.sanitize import one_line
+from hostpulse_server.notifications.channels.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ import pytest
 from app.tests.channels.conftest import FIRING, RESOLVED
 from tests.servers.mail_server import MailServer
 
-from hostpulse_server.channels import ChannelError, Notification
-from hostpulse_server.channels.email import Email
-from hostpulse_server.channels.rendering import Templates
 from hostpulse_server.config import EmailChannel
+from hostpulse_server.notifications.channels import ChannelError, Notification
+from hostpulse_server.notifications.channels.email import Email
+from hostpulse_server.notifications.channels.rendering import Templates
 
 if TYPE_CHECKING:
     import ssl

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostpulse_server.channels.email import Email
-from hostpulse_server.channels.factory import fault_of_url, open_channels
-from hostpulse_server.channels.slack import Slack
-from hostpulse_server.channels.webhook import Webhook
 from hostpulse_server.config import load
 from hostpulse_server.errors import ConfigError
+from hostpulse_server.notifications.channels.email import Email
+from hostpulse_server.notifications.channels.factory import fault_of_url, open_channels
+from hostpulse_server.notifications.channels.slack import Slack
+from hostpulse_server.notifications.channels.webhook import Webhook
 
 if TYPE_CHECKING:
     from pathlib import Path

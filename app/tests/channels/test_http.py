@@ -14,8 +14,8 @@ import pytest
 from app.tests.channels.conftest import poster
 from tests.servers.slack_receiver import Answer, SlackReceiver
 
-from hostpulse_server import redact
-from hostpulse_server.channels import ChannelError
+from hostpulse_server.notifications.channels import ChannelError
+from hostpulse_server.runtime import redact
 
 if TYPE_CHECKING:
     import ssl
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
     from agent.tests.conftest import Authority
 
-    from hostpulse_server.channels.http import Poster
+    from hostpulse_server.notifications.channels.http import HttpPoster
 
 SECRET = "SECRET-xyz"
 JSON = {"Content-Type": "application/json"}
 
 
-def post(one: Poster) -> None:
+def post(one: HttpPoster) -> None:
     """Send a small message."""
     one.post(b'{"text": "hello"}', JSON)
 
 
-def refusal(one: Poster) -> ChannelError:
+def refusal(one: HttpPoster) -> ChannelError:
     """Return the error of a message that is not taken."""
     with pytest.raises(ChannelError) as caught:
         post(one)

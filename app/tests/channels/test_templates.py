@@ -11,9 +11,9 @@ import pytest
 from app.tests.channels.conftest import FIRING, all_texts, slack
 from tests.servers.slack_receiver import Answer, SlackReceiver
 
-from hostpulse_server.channels import story
-from hostpulse_server.channels.mail_message import Mailbox, compose
-from hostpulse_server.channels.rendering import OURS, Templates
+from hostpulse_server.notifications.channels import message_context
+from hostpulse_server.notifications.channels.mail_message import Mailbox, compose
+from hostpulse_server.notifications.channels.rendering import OURS, Templates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +41,9 @@ BROKEN = {
 }
 
 
-def told() -> dict[str, Any]:
+def reported() -> dict[str, Any]:
     """Return what templates are rendered with."""
-    return story.tell(FIRING, "m-1")
+    return message_context.build_context(FIRING, "m-1")
 
 
 def put(folder: Path, name: str, text: str) -> Templates:
@@ -55,19 +55,19 @@ def put(folder: Path, name: str, text: str) -> Templates:
 def test_a_template_of_the_operator_replaces_ours_by_name(tmp_path: Path) -> None:
     """The others stay."""
     templates = put(tmp_path, "mail_subject.txt", "{{ severity }} in {{ environment }}")
-    subject = templates.render("mail_subject.txt", told())
+    subject = templates.render("mail_subject.txt", reported())
     assert (subject.text, subject.fault, subject.is_ours) == ("critical in production", "", False)
-    assert templates.render("mail.txt", told()).is_ours
+    assert templates.render("mail.txt", reported()).is_ours
 
 
 def test_a_changed_file_counts_with_the_next_message(tmp_path: Path) -> None:
     """Without a restart."""
     templates = put(tmp_path, "mail_subject.txt", "one")
-    assert templates.render("mail_subject.txt", told()).text == "one"
+    assert templates.render("mail_subject.txt", reported()).text == "one"
     put(tmp_path, "mail_subject.txt", "two")
-    assert templates.render("mail_subject.txt", told()).text == "two"
+    assert templates.render("mail_subject.txt", reported()).text == "two"
     (tmp_path / "mail_subject.txt").unlink()
-    assert templates.render("mail_subject.txt", told()).is_ours
+    assert templates.render("mail_subject.txt", reported()).is_ours
 
 
 @pytest.mark.parametrize("how", BROKEN)
@@ -78,11 +78,11 @@ def test_a_broken_template_gives_way_to_ours(
     """With a line in the log, soon, whatever it does."""
     began = time.monotonic()
     rendered = put(tmp_path, name, BROKEN[how]).render(
-        name, told(), is_json if "json" in name else print
+        name, reported(), is_json if "json" in name else print
     )
     assert time.monotonic() - began < 5
     assert rendered.is_ours
-    assert rendered.text == Templates().render(name, told()).text
+    assert rendered.text == Templates().render(name, reported()).text
     assert name in rendered.fault
     [line] = caplog.messages
     assert line.startswith(rendered.fault)
@@ -98,7 +98,7 @@ def is_json(text: str) -> None:
 def test_a_folder_in_place_of_a_template_gives_way_to_ours(tmp_path: Path) -> None:
     """As does anything that cannot be read."""
     (tmp_path / "mail.txt").mkdir()
-    assert Templates(tmp_path).render("mail.txt", told()).is_ours
+    assert Templates(tmp_path).render("mail.txt", reported()).is_ours
 
 
 @pytest.mark.parametrize("name", ["slack.json", "slack_text.txt"])
@@ -169,7 +169,7 @@ def test_mail_is_sent_with_a_note_on_a_broken_template(
 
 def test_values_in_an_operators_json_need_no_escaping(tmp_path: Path) -> None:
     """No value gets out of its quotes, also where the author did not think of it."""
-    values = told() | {"title": '", "severity": "none\\'}
+    values = reported() | {"title": '", "severity": "none\\'}
     templates = put(tmp_path, "webhook.json", '{"t": "{{ title }}", "j": {{ title | tojson }}}')
     document = json.loads(templates.render("webhook.json", values, is_json).text)
     assert document == {"t": values["title"], "j": values["title"]}

@@ -14,15 +14,15 @@ from werkzeug.serving import make_server
 
 from hostpulse_server import config as server_config
 from hostpulse_server import state
-from hostpulse_server.alerts.service import alert
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.cli import root
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.journal import SamplesRecord
 from hostpulse_server.journal.records import KIND
 from hostpulse_server.registry import Registry
-from hostpulse_server.shipper.service import ship
+from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.services.alert_engine import alert
+from hostpulse_server.services.shipper import ship
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,14 +16,14 @@ from werkzeug.serving import make_server
 
 from hostpulse_server import config as server_config
 from hostpulse_server import state
-from hostpulse_server.alerts.service import alert
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.cli import root
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.journal import open_journal
 from hostpulse_server.registry import Registry
-from hostpulse_server.shipper.service import ship
+from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.services.alert_engine import alert
+from hostpulse_server.services.shipper import ship
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,9 +105,9 @@ def test_doctor_is_content_once_the_sample_is_shipped_and_notices_what_breaks(
     assert "last write" in parts["store"]["text"]
     assert all(part["ok"] for part in parts.values())
 
-    with closing(sqlite3.connect(site.paths.shipper)) as books:
-        books.execute("UPDATE condition SET store_error = 'disk I/O error'")
-        books.commit()
+    with closing(sqlite3.connect(site.paths.shipper)) as shipper_state:
+        shipper_state.execute("UPDATE condition SET store_error = 'disk I/O error'")
+        shipper_state.commit()
     with closing(open_journal(site, SYSTEM)) as journal:
         journal.append(b"{}", "samples", SYSTEM.now_ms() - 3_600_000)
     for path in site.data_dir.glob("state.db*"):

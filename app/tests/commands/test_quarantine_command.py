@@ -16,12 +16,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hostpulse_server.cli import root
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.config import load
 from hostpulse_server.errors import QuarantineError
 from hostpulse_server.journal import Journal, SamplesRecord
 from hostpulse_server.journal.records import KIND
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.shipper.last_seen import LastSeenReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ def site(tmp_path: Path) -> Site:
     made = Site(tmp_path)
     made.send()
     with made.shipper():
-        eventually(lambda: SeenReader(made.config.paths.shipper).status() is not None)
+        eventually(lambda: LastSeenReader(made.config.paths.shipper).status() is not None)
         eventually(lambda: len(made.listed()) == 2)
     return made
 
@@ -120,7 +120,7 @@ def test_drop_asks_first_and_takes_what_was_named(site: Site) -> None:
     assert [row["id"] for row in site.listed()] == [2]
     assert site("drop", "--all", "--yes").output == "1 dropped\n"
     assert site("drop", "--all").output == "0 dropped\n"
-    status = SeenReader(site.config.paths.shipper).status()
+    status = LastSeenReader(site.config.paths.shipper).status()
     assert status is not None
     assert (status.quarantine_points, status.set_aside) == (0, {"refused by the store": 2})
 

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.servers.mail_server import MailServer
 
-from hostpulse_server import redact
-from hostpulse_server.channels import ChannelError
 from hostpulse_server.cli import root
 from hostpulse_server.errors import HostpulseError
+from hostpulse_server.notifications.channels import ChannelError
+from hostpulse_server.runtime import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.servers.slack_receiver import Answer, SlackReceiver
 
-from hostpulse_server import redact, state
-from hostpulse_server.channels import ChannelError
+from hostpulse_server import state
 from hostpulse_server.cli import root
 from hostpulse_server.errors import ConfigError, HostpulseError
+from hostpulse_server.notifications.channels import ChannelError
 from hostpulse_server.registry import Registry
+from hostpulse_server.runtime import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

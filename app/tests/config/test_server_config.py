@@ -8,8 +8,9 @@ from pathlib import Path
 import limits
 import pytest
 
-from hostpulse_server import config, redact
+from hostpulse_server import config
 from hostpulse_server.errors import ConfigError
+from hostpulse_server.runtime import redact
 
 FULL = """
 data_dir = "/srv/hp"

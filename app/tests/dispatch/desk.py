@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from app.tests.clock import ManualClock
 
 from hostpulse_server import state
-from hostpulse_server.alerts.dispatch import Dispatcher
-from hostpulse_server.alerts.dispatch.plan import BUSY_MS
-from hostpulse_server.alerts.links import Links
-from hostpulse_server.alerts.model import Identity
-from hostpulse_server.channels.base import Notification
 from hostpulse_server.config import load
+from hostpulse_server.notifications import Dispatcher
+from hostpulse_server.notifications.action_links import ActionLinks
+from hostpulse_server.notifications.channels.base import Notification
+from hostpulse_server.notifications.planner.plan import BUSY_MS
 from hostpulse_server.state.alert_models import AlertEventRow, AlertRow, OutboxRow, SilenceRow
+from hostpulse_server.values.alert import AlertIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from hostpulse_server.alerts.dispatch import Turn
+    from hostpulse_server.notifications import DispatchTurn
 
 LOOK_MS: Final = 5_000
 _CONFIG: Final = """\
@@ -106,7 +106,7 @@ class Desk:
 
     def restart(self) -> None:
         """Begin with a dispatcher that knows nothing."""
-        links = Links(self.config, self.clock)
+        links = ActionLinks(self.config, self.clock)
         self.dispatcher = Dispatcher(self.config, self.clock, links, lambda _server: None)
 
     def fire(  # noqa: PLR0913 - what an alert is made of
@@ -123,7 +123,7 @@ class Desk:
         """Write an alert that fires; return its id."""
         tags = dict(tags or {})
         row = AlertRow(
-            fingerprint=Identity(rule, server_id, tuple(sorted(tags.items()))).fingerprint,
+            fingerprint=AlertIdentity(rule, server_id, tuple(sorted(tags.items()))).fingerprint,
             rule=rule,
             server_id=server_id,
             tags=tags,
@@ -197,7 +197,7 @@ class Desk:
         with self.together() as session:
             session.add(AlertEventRow(alert_id=number, at_ms=self.clock.ms, kind=kind, document={}))
 
-    def turn(self) -> Turn:
+    def turn(self) -> DispatchTurn:
         """Have the dispatcher look, and the channels take what waits."""
         with state.writing(self.database) as session:
             done = self.dispatcher.turn(session, self.clock.ms)

@@ -16,16 +16,16 @@ from tests.servers.mail_server import MailServer
 from tests.servers.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server import state
-from hostpulse_server.alerts.dispatch import Notifiers
-from hostpulse_server.alerts.dispatch.notifiers import WORRY_MS
-from hostpulse_server.channels.factory import open_channels
+from hostpulse_server.notifications import ChannelWorkers
+from hostpulse_server.notifications.channels.factory import open_channels
+from hostpulse_server.notifications.workers import OVERDUE_MS
 from hostpulse_server.state.alert_models import AlertEventRow, OutboxRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hostpulse_server.alerts.dispatch.notifiers import Drain
+    from hostpulse_server.notifications.workers import ChannelWorker
 
 NAMES: Final = ("chat", "mail", "pager")
 _KINDS: Final = {
@@ -74,7 +74,7 @@ class Office:
         self.desk = Desk(self.folder, self.alerts, channels=channels, clock=self.clock)
         self.desk.is_down = True
         self.stack.enter_context(closing(self.desk))
-        self.notifiers = Notifiers(
+        self.notifiers = ChannelWorkers(
             self.desk.config,
             self.desk.database,
             open_channels(self.desk.config, self.desk.clock),
@@ -99,7 +99,7 @@ class Office:
             other.execute("BEGIN IMMEDIATE")
             yield
 
-    def drain(self, name: str) -> Drain:
+    def drain(self, name: str) -> ChannelWorker:
         """Return what sends by a channel."""
         return next(one for one in self.notifiers._drains if one._name == name)
 
@@ -126,10 +126,10 @@ class Office:
                 return
             waiting = self.rows(state="waiting")
             times = [clock.ms + math.ceil(waits[row.channel] * 1000) for row in waiting]
-            times += [row.created_ms + WORRY_MS for row in waiting]
+            times += [row.created_ms + OVERDUE_MS for row in waiting]
             clock.ms = min([end_ms, *(time_ms for time_ms in times if time_ms > clock.ms)])
 
-    def told(self, kind: str = "told") -> list[tuple[int, str, int]]:
+    def notified(self, kind: str = "told") -> list[tuple[int, str, int]]:
         """Return what history says: alert, channel, and when in seconds since the beginning."""
         with state.reading(self.desk.database) as session:
             rows = session.scalars(

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from hostpulse_server.alerts.dispatch.backoff import wait_seconds
+from hostpulse_server.notifications.backoff import wait_seconds
 
 
 @pytest.mark.parametrize(

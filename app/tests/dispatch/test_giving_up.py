@@ -37,8 +37,8 @@ def test_what_slack_refuses_for_good_goes_out_by_the_next_channel_with_the_reaso
         assert f"Channel chat did not take this: it answers {answer[:3]}" in instead
         assert reason in instead
         assert "cpu_usage on web-01" in instead
-        assert office.told("failed") == [(number, "chat", 0)]
-        assert office.told() == [(number, "mail", 0)] * 2
+        assert office.notified("failed") == [(number, "chat", 0)]
+        assert office.notified() == [(number, "mail", 0)] * 2
         assert [one.refused_by for one in office.rows(state="sent")] == [[], ["chat"]]
         (failed,) = office.rows(state="failed")
         assert (failed.channel, failed.done_ms) == ("chat", failed.created_ms)
@@ -64,7 +64,7 @@ def test_a_message_that_nobody_takes_says_so_in_the_history_and_ends(office: Off
         f"Channel chat did not take this: {failed[0].error}",
     ]
     assert "554 5.7.1 Not here" in failed[1].error
-    assert len(office.told("failed")) == len(failed) == 9
+    assert len(office.notified("failed")) == len(failed) == 9
 
 
 def test_what_nobody_took_is_told_anew_once_the_channel_works(tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_what_nobody_took_is_told_anew_once_the_channel_works(tmp_path: Path) ->
         office.desk.turn()
         office.deliver(600)
         office.desk.turn()
-        (told,) = heads(office.chat)
-        assert "web-02" in told
-        assert "RESOLVED" not in told
+        (notified,) = heads(office.chat)
+        assert "web-02" in notified
+        assert "RESOLVED" not in notified
 
 
 def test_the_end_of_what_went_another_way_follows_its_beginning(office: Office) -> None:
@@ -117,7 +117,7 @@ def test_what_may_pass_goes_nowhere_else(office: Office, answer: str) -> None:
     office.mail.answers.clear()
     office.deliver(2)
     assert (len(heads(office.chat)), len(office.mail.received)) == (1, 1)
-    assert not office.told("failed")
+    assert not office.notified("failed")
 
 
 @pytest.mark.parametrize(("times", "asked"), [(999, {}), (1, {"Retry_After": "3600"})])
@@ -157,7 +157,7 @@ def test_messages_for_a_channel_that_is_no_longer_configured_go_out_by_another(
         office.notifiers.stop()
     assert "channel chat is no longer configured" in texts(office)[-1]
     assert not office.chat.posts
-    assert len(office.told("failed")) == 1
+    assert len(office.notified("failed")) == 1
 
 
 def test_a_message_with_a_fault_of_ours_holds_up_no_other(
@@ -216,7 +216,7 @@ def test_a_restart_sends_nothing_that_was_confirmed_again(office: Office) -> Non
     office.notifiers.stop()
     assert not office.notifiers.is_alive
     assert [one.split(" on ")[-1] for one in heads(office.chat)] == ["web-01", "web-02"]
-    assert len(office.told()) == len(office.rows(state="sent")) == 6
+    assert len(office.notified()) == len(office.rows(state="sent")) == 6
     office.open(*office.names)
     office.deliver(60)
     posts = (len(office.chat.posts), len(office.mail.received), len(office.pager.posts))

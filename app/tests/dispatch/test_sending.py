@@ -8,8 +8,8 @@ import pytest
 from app.tests.dispatch.office import NAMES, heads, refuse
 
 from hostpulse_server import state
-from hostpulse_server.alerts.dispatch.notifiers import IDLE_SECONDS
 from hostpulse_server.errors import StateUnavailableError
+from hostpulse_server.notifications.workers import IDLE_SECONDS
 from hostpulse_server.state.alert_models import OutboxRow
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_what_is_confirmed_is_in_the_history_and_not_sent_again(office: Office) 
     number = office.fire("web-01")
     office.desk.clock.move(3)
     office.deliver(30)
-    assert sorted(office.told()) == [(number, name, 3) for name in NAMES]
+    assert sorted(office.notified()) == [(number, name, 3) for name in NAMES]
     assert (len(office.chat.posts), len(office.mail.received), len(office.pager.posts)) == (1, 1, 1)
     sent = office.rows(state="sent")
     assert {one.done_ms for one in sent} == {office.desk.began_ms + 3000}
@@ -53,7 +53,7 @@ def test_a_channel_that_asks_for_quiet_gets_it_and_loses_nothing(office: Office)
         beginning, end = [head for head in heads(office.chat) if head.endswith(name)]
         assert "WARNING" in beginning
         assert "RESOLVED" in end
-    assert min(at for _, channel, at in office.told() if channel == "chat") >= 30
+    assert min(at for _, channel, at in office.notified() if channel == "chat") >= 30
     assert not office.rows(state="waiting")
 
 
@@ -87,8 +87,8 @@ def test_a_later_message_of_an_incident_waits_for_the_earlier(office: Office) ->
     office.deliver(4)
     assert names_of(heads(office.chat)) == ["web-02"]
     office.deliver(301)
-    told = [head for head in heads(office.chat) if "web-01" in head]
-    assert ["WARNING" in told[0], "RESOLVED" in told[1], len(told)] == [True, True, 2]
+    notified = [head for head in heads(office.chat) if "web-01" in head]
+    assert ["WARNING" in notified[0], "RESOLVED" in notified[1], len(notified)] == [True, True, 2]
 
 
 def test_tries_are_spread_up_to_a_bound_and_carry_one_name(office: Office) -> None:
@@ -122,7 +122,14 @@ def test_a_channel_has_no_more_messages_a_minute_than_the_configuration_says(
     office.deliver(59)
     assert len(office.mail.received) == 3
     office.deliver(60)
-    assert [at for _, channel, at in office.told() if channel == "mail"] == [0, 0, 0, 60, 60, 60]
+    assert [at for _, channel, at in office.notified() if channel == "mail"] == [
+        0,
+        0,
+        0,
+        60,
+        60,
+        60,
+    ]
 
 
 def test_a_database_that_takes_nothing_in_makes_no_second_message(office: Office) -> None:
@@ -136,9 +143,9 @@ def test_a_database_that_takes_nothing_in_makes_no_second_message(office: Office
         assert len(office.chat.posts) == len(office.pager.posts) == 1
     office.deliver(29)
     assert len(office.chat.posts) == len(office.pager.posts) == 1
-    assert {channel for _, channel, _ in office.told()} == {"chat", "mail"}
+    assert {channel for _, channel, _ in office.notified()} == {"chat", "mail"}
     office.deliver(10)
-    assert {channel for _, channel, _ in office.told()} == set(NAMES)
+    assert {channel for _, channel, _ in office.notified()} == set(NAMES)
 
 
 def test_a_crash_before_the_mark_sends_again_under_the_same_name(office: Office) -> None:
@@ -154,4 +161,4 @@ def test_a_crash_before_the_mark_sends_again_under_the_same_name(office: Office)
     assert len(set(keys(office))) == 1
     first, second = office.mail.received
     assert first.message["Message-ID"] == second.message["Message-ID"]
-    assert len(office.told()) == 3
+    assert len(office.notified()) == 3

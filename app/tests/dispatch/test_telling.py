@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostpulse_server.channels.base import MAX_SHOWN
+from hostpulse_server.notifications.channels.base import MAX_SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,8 +199,8 @@ def test_a_critical_one_mutes_the_warning_of_the_same_figure(desk: Desk) -> None
         ("warning", "/srv", "disk_growth"),
     ):
         desk.fire("web-01", rule, severity, measurement="disk", tags={"mount": mount})
-    told = [alert for one in desk.run(11) for alert in one.message.alerts]
-    assert sorted((alert.rule, alert.tags["mount"]) for alert in told) == [
+    notified = [alert for one in desk.run(11) for alert in one.message.alerts]
+    assert sorted((alert.rule, alert.tags["mount"]) for alert in notified) == [
         ("disk_growth", "/srv"),
         ("disk_usage", "/"),
     ]

@@ -12,12 +12,12 @@ from fractions import Fraction
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from hostpulse_server.alerts.model import SEVERITIES, Condition, Identity
+from hostpulse_server.values.alert import SEVERITIES, AlertIdentity, Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from hostpulse_server.alerts.rules import Level, Rule, RuleSet
+    from hostpulse_server.rules import Level, Rule, RuleSet
 
 SERVER = "web-01"
 INTERVAL_MS = 10_000
@@ -70,7 +70,7 @@ class Reference:
         self.rules = rules
         self.history: list[Taken] = []
         self.restarts: list[int] = []  # indexes of the last sample before each
-        self.told: dict[Identity, Standing] = {}
+        self.reported: dict[AlertIdentity, Standing] = {}
         self.known: dict[Any, dict[tuple[Any, ...], Any]] = {}
 
     def feed(self, time_ms: int, interval_ms: int, points: Sequence[Mapping[str, Any]]) -> bool:
@@ -105,24 +105,24 @@ class Reference:
             return []
         known = self.known.setdefault((name, key), {})
         life = Life(rule, self.history, self.restarts, key, known)
-        identity = Identity(name, SERVER, tuple(sorted(tags.items())))
-        told, now = self.told.get(identity, NOTHING), life.standings[-1]
-        if told.phase == now.phase == "firing":
-            now = now._replace(started_ms=told.started_ms)
-        if told == now:
+        identity = AlertIdentity(name, SERVER, tuple(sorted(tags.items())))
+        reported, now = self.reported.get(identity, NOTHING), life.standings[-1]
+        if reported.phase == now.phase == "firing":
+            now = now._replace(started_ms=reported.started_ms)
+        if reported == now:
             return []
-        self.told[identity] = now
+        self.reported[identity] = now
         found = []
-        if told.phase == "firing" != now.phase or (told.phase and not now.phase):
+        if reported.phase == "firing" != now.phase or (reported.phase and not now.phase):
             at, reason = life.last_end
             found.append(
                 Condition(
                     identity=identity,
-                    phase="resolved" if told.phase == "firing" else "dropped",
-                    severity=told.severity,  # type: ignore[arg-type]
+                    phase="resolved" if reported.phase == "firing" else "dropped",
+                    severity=reported.severity,  # type: ignore[arg-type]
                     value=None if reason == "gone" else float(life.last_value),
-                    threshold=_threshold(rule, told.severity),
-                    started_ms=told.started_ms,
+                    threshold=_threshold(rule, reported.severity),
+                    started_ms=reported.started_ms,
                     at_ms=at,
                     reason=reason,  # type: ignore[arg-type]
                 )

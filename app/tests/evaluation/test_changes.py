@@ -12,7 +12,7 @@ from app.tests.evaluation.watching import (
     rule,
 )
 
-from hostpulse_server.alerts.rules import Override, Rule
+from hostpulse_server.rules import Override, Rule
 
 
 def test_while_samples_are_old_nothing_is_told() -> None:
@@ -22,7 +22,7 @@ def test_while_samples_are_old_nothing_is_told() -> None:
         watched.feed(disk(value), settle=False)
         assert watched.settle(is_fresh=False) == []
     watched.feed(disk(10))
-    assert watched.told == []
+    assert watched.reported == []
 
 
 def test_a_fresh_sample_confirms_what_a_backlog_began() -> None:
@@ -32,7 +32,7 @@ def test_a_fresh_sample_confirms_what_a_backlog_began() -> None:
         watched.feed(disk(value), settle=False)
         assert watched.settle(is_fresh=False) == []
     watched.feed(disk(92))
-    assert watched.told == [(10, "firing", "warning")]
+    assert watched.reported == [(10, "firing", "warning")]
     assert (watched.conditions[0].value, watched.conditions[0].started_ms) == (
         92,
         START_MS + 10_000,
@@ -46,7 +46,7 @@ def test_what_came_and_went_between_two_looks_leaves_no_trace() -> None:
         for value in values:
             watched.feed(disk(value), settle=False)
         watched.settle()
-    assert watched.told == [(30, "firing", "warning"), (70, "resolved", "warning")]
+    assert watched.reported == [(30, "firing", "warning"), (70, "resolved", "warning")]
     assert watched.conditions[-1].started_ms == START_MS + 30_000
 
 
@@ -57,7 +57,7 @@ def test_what_fired_and_waits_again_is_two_conditions() -> None:
     for value in (10, 90):
         watched.feed(disk(value), settle=False)
     watched.settle()
-    assert watched.told[2:] == [(30, "resolved", "warning"), (40, "pending", "warning")]
+    assert watched.reported[2:] == [(30, "resolved", "warning"), (40, "pending", "warning")]
 
 
 def test_the_trend_is_the_last_thirty_values() -> None:
@@ -120,7 +120,7 @@ def test_a_level_that_is_taken_away_leaves_the_others_to_be_judged() -> None:
     watched.run([90])
     watched.reload(rule(above("warning", 70, for_ms=MINUTE_MS)))
     watched.run([90])
-    assert watched.told == [(0, "firing", "critical"), (10, "firing", "warning")]
+    assert watched.reported == [(0, "firing", "critical"), (10, "firing", "warning")]
 
 
 def test_a_level_that_is_added_starts_its_own_clock() -> None:
@@ -129,7 +129,7 @@ def test_a_level_that_is_added_starts_its_own_clock() -> None:
     watched.run([99])
     watched.reload(rule(above("warning", 80), above("critical", 95, for_ms=10_000)))
     watched.run([99, 99])
-    assert watched.told == [(0, "firing", "warning"), (20, "firing", "critical")]
+    assert watched.reported == [(0, "firing", "warning"), (20, "firing", "critical")]
 
 
 def test_a_rule_that_is_removed_ends_its_alerts() -> None:
@@ -160,7 +160,7 @@ def test_a_rule_that_is_disabled_ends_its_alerts() -> None:
     watched.feed(disk(90))
     watched.reload(one)
     watched.feed(disk(90))
-    assert watched.told[-1] == (30, "pending", "warning")
+    assert watched.reported[-1] == (30, "pending", "warning")
 
 
 def test_what_nobody_was_told_of_ends_without_a_word() -> None:

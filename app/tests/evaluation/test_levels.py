@@ -10,11 +10,11 @@ from app.tests.evaluation.watching import (
     above,
     below,
     disk,
+    reported,
     rule,
-    told,
 )
 
-from hostpulse_server.alerts.rules import Comparison, Level
+from hostpulse_server.rules import Comparison, Level
 
 FIVE_MINUTES = 5 * MINUTE_MS
 CPU = (above("warning", 80, 75, FIVE_MINUTES), above("critical", 95, 90, FIVE_MINUTES))
@@ -22,30 +22,33 @@ CPU = (above("warning", 80, 75, FIVE_MINUTES), above("critical", 95, 90, FIVE_MI
 
 def test_a_value_equal_to_the_threshold_does_not_fire() -> None:
     """Above and below are strict."""
-    assert told([above("warning", 80)], [80] * 50) == []
-    assert told([below("warning", 20)], [20] * 50) == []
-    assert told([above("warning", 80)], [80.001]) == [(0, "firing", "warning")]
-    assert told([below("warning", 20)], [19.999]) == [(0, "firing", "warning")]
+    assert reported([above("warning", 80)], [80] * 50) == []
+    assert reported([below("warning", 20)], [20] * 50) == []
+    assert reported([above("warning", 80)], [80.001]) == [(0, "firing", "warning")]
+    assert reported([below("warning", 20)], [19.999]) == [(0, "firing", "warning")]
 
 
 def test_for_counts_from_the_first_sample_of_the_run() -> None:
     """With a sample each 10 s, five minutes have passed at the 31st."""
-    assert told([above("warning", 80, for_ms=FIVE_MINUTES)], [90] * 30) == []
-    assert told([above("warning", 80, for_ms=FIVE_MINUTES)], [90] * 31) == [
+    assert reported([above("warning", 80, for_ms=FIVE_MINUTES)], [90] * 30) == []
+    assert reported([above("warning", 80, for_ms=FIVE_MINUTES)], [90] * 31) == [
         (300, "firing", "warning")
     ]
 
 
 def test_the_example_of_the_rules_file_holds() -> None:
     """Five minutes at 90 fire a warning, which 50 ends at once."""
-    assert told(CPU, [90] * 31 + [50]) == [(300, "firing", "warning"), (310, "resolved", "warning")]
+    assert reported(CPU, [90] * 31 + [50]) == [
+        (300, "firing", "warning"),
+        (310, "resolved", "warning"),
+    ]
 
 
 def test_one_sample_that_is_not_beyond_starts_the_clock_anew() -> None:
     """Holding without a break is what counts."""
     values = [90] * 30 + [80] + [90] * 30
-    assert told([above("warning", 80, for_ms=FIVE_MINUTES)], values) == []
-    assert told([above("warning", 80, for_ms=FIVE_MINUTES)], [*values, 90]) == [
+    assert reported([above("warning", 80, for_ms=FIVE_MINUTES)], values) == []
+    assert reported([above("warning", 80, for_ms=FIVE_MINUTES)], [*values, 90]) == [
         (610, "firing", "warning")
     ]
 
@@ -53,13 +56,17 @@ def test_one_sample_that_is_not_beyond_starts_the_clock_anew() -> None:
 @pytest.mark.parametrize("value", [79, 76, 75])
 def test_it_fires_on_until_the_value_is_under_its_clear_below(value: float) -> None:
     """Equal to it does not end it."""
-    assert told([above("warning", 80, 75)], [90, value, value]) == [(0, "firing", "warning")]
-    assert told([above("warning", 80, 75)], [90, value, 74.9])[-1] == (20, "resolved", "warning")
+    assert reported([above("warning", 80, 75)], [90, value, value]) == [(0, "firing", "warning")]
+    assert reported([above("warning", 80, 75)], [90, value, 74.9])[-1] == (
+        20,
+        "resolved",
+        "warning",
+    )
 
 
 def test_without_a_clear_value_it_ends_when_it_is_not_beyond_any_more() -> None:
     """The threshold itself is not beyond."""
-    assert told([above("warning", 80)], [90, 80]) == [
+    assert reported([above("warning", 80)], [90, 80]) == [
         (0, "firing", "warning"),
         (10, "resolved", "warning"),
     ]
@@ -68,7 +75,7 @@ def test_without_a_clear_value_it_ends_when_it_is_not_beyond_any_more() -> None:
 def test_a_rule_for_low_values_clears_above() -> None:
     """The mirror image."""
     levels = [below("warning", 20, 25), below("critical", 5, 10)]
-    assert told(levels, [4, 9, 10, 11, 25, 26]) == [
+    assert reported(levels, [4, 9, 10, 11, 25, 26]) == [
         (0, "firing", "critical"),
         (30, "firing", "warning"),
         (50, "resolved", "warning"),
@@ -78,7 +85,7 @@ def test_a_rule_for_low_values_clears_above() -> None:
 def test_a_firing_critical_falls_to_warning_and_then_ends() -> None:
     """Each level at its own clear value."""
     levels = [above("warning", 80, 75), above("critical", 95, 90)]
-    assert told(levels, [85, 99, 92, 89, 76, 74]) == [
+    assert reported(levels, [85, 99, 92, 89, 76, 74]) == [
         (0, "firing", "warning"),
         (10, "firing", "critical"),
         (30, "firing", "warning"),
@@ -89,7 +96,10 @@ def test_a_firing_critical_falls_to_warning_and_then_ends() -> None:
 def test_the_warning_clock_runs_under_a_firing_critical() -> None:
     """Critical at once, warning after a minute: once critical clears, the warning holds."""
     levels = [above("warning", 80, for_ms=MINUTE_MS), above("critical", 95)]
-    assert told(levels, [99] * 6 + [90]) == [(0, "firing", "critical"), (60, "firing", "warning")]
+    assert reported(levels, [99] * 6 + [90]) == [
+        (0, "firing", "critical"),
+        (60, "firing", "warning"),
+    ]
 
 
 def test_a_critical_that_ends_before_the_warning_holds_leaves_it_waiting() -> None:
@@ -97,19 +107,19 @@ def test_a_critical_that_ends_before_the_warning_holds_leaves_it_waiting() -> No
     levels = [above("warning", 80, for_ms=MINUTE_MS), above("critical", 95)]
     watched = Watched.under(rule(*levels))
     watched.run([99, 90])
-    assert watched.told == [
+    assert watched.reported == [
         (0, "firing", "critical"),
         (10, "resolved", "critical"),
         (10, "pending", "warning"),
     ]
     watched.run([90] * 5)
-    assert watched.told[3:] == [(60, "firing", "warning")]
+    assert watched.reported[3:] == [(60, "firing", "warning")]
     assert watched.conditions[-1].started_ms == START_MS
 
 
 def test_a_rule_may_have_a_critical_level_only() -> None:
     """Nothing falls to a level that is not there."""
-    assert told([above("critical", 95, 90)], [85, 99, 91, 89]) == [
+    assert reported([above("critical", 95, 90)], [85, 99, 91, 89]) == [
         (10, "firing", "critical"),
         (30, "resolved", "critical"),
     ]
@@ -142,7 +152,7 @@ def test_what_waits_is_told_and_dropped() -> None:
     levels = [above("warning", 80, for_ms=MINUTE_MS), above("critical", 95, for_ms=MINUTE_MS)]
     watched = Watched.under(rule(*levels))
     watched.run([85, 99, 85, 10])
-    assert watched.told == [
+    assert watched.reported == [
         (0, "pending", "warning"),
         (10, "pending", "critical"),
         (20, "pending", "warning"),
@@ -154,10 +164,10 @@ def test_what_waits_is_told_and_dropped() -> None:
 def test_it_is_kept_firing_until_it_was_cleared_for_long_enough() -> None:
     """From the first cleared sample to the one that ends it, a minute has to pass."""
     values = [90] + [10] * 6
-    assert told([above("warning", 80)], values, keep_firing_ms=MINUTE_MS) == [
+    assert reported([above("warning", 80)], values, keep_firing_ms=MINUTE_MS) == [
         (0, "firing", "warning")
     ]
-    assert told([above("warning", 80)], [*values, 10], keep_firing_ms=MINUTE_MS)[-1] == (
+    assert reported([above("warning", 80)], [*values, 10], keep_firing_ms=MINUTE_MS)[-1] == (
         70,
         "resolved",
         "warning",
@@ -169,8 +179,8 @@ def test_a_value_beyond_or_in_the_band_starts_keeping_anew(between: float) -> No
     """Only an unbroken run of cleared values ends it."""
     values = [90] + [10] * 5 + [between] + [10] * 6
     levels = [above("warning", 80, 75)]
-    assert told(levels, values, keep_firing_ms=MINUTE_MS) == [(0, "firing", "warning")]
-    assert len(told(levels, [*values, 10], keep_firing_ms=MINUTE_MS)) == 2
+    assert reported(levels, values, keep_firing_ms=MINUTE_MS) == [(0, "firing", "warning")]
+    assert len(reported(levels, [*values, 10], keep_firing_ms=MINUTE_MS)) == 2
 
 
 def test_conditions_on_other_fields_must_be_met() -> None:
@@ -182,21 +192,21 @@ def test_conditions_on_other_fields_must_be_met() -> None:
     watched.feed(disk(99, inodes=6))
     watched.feed(disk(50, inodes=6))
     watched.feed(disk(50, inodes=5))
-    assert watched.told == [(20, "firing", "warning"), (40, "resolved", "warning")]
+    assert watched.reported == [(20, "firing", "warning"), (40, "resolved", "warning")]
     watched.feed(disk(99, inodes=6))
     watched.feed(disk(99))
-    assert watched.told[2:] == [(50, "firing", "warning"), (60, "resolved", "warning")]
+    assert watched.reported[2:] == [(50, "firing", "warning"), (60, "resolved", "warning")]
 
 
 def test_the_sign_may_not_matter() -> None:
     """An offset of a clock is as bad in one direction as in the other."""
     levels = [above("warning", 50)]
-    assert told(levels, [-60, 10, 60], abs=True) == [
+    assert reported(levels, [-60, 10, 60], abs=True) == [
         (0, "firing", "warning"),
         (10, "resolved", "warning"),
         (20, "firing", "warning"),
     ]
-    assert told([below("warning", 5)], [-10, -4, 4, 10], abs=True) == [
+    assert reported([below("warning", 5)], [-10, -4, 4, 10], abs=True) == [
         (10, "firing", "warning"),
         (30, "resolved", "warning"),
     ]
@@ -211,7 +221,7 @@ def test_a_gap_longer_than_allowed_starts_the_clock_anew(gap_ms: int, does: str)
     watched.run([90])
     assert bool(watched.news) is (does == "fires")
     if does == "waits":  # another run, and so another alert that waits
-        assert watched.told == [(0, "pending", "warning"), (55, "pending", "warning")]
+        assert watched.reported == [(0, "pending", "warning"), (55, "pending", "warning")]
         assert watched.conditions[-1].started_ms == START_MS + 55_001
 
 
@@ -221,7 +231,7 @@ def test_without_max_gap_two_and_a_half_intervals_are_allowed(gap_ms: int, runs:
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))
     watched.run([90] * 2)
     watched.feed(disk(90), gap_ms=gap_ms)
-    assert len(watched.told) == runs
+    assert len(watched.reported) == runs
 
 
 def test_a_gap_while_firing_changes_nothing() -> None:
@@ -273,7 +283,7 @@ def test_a_point_without_the_field_is_no_sample() -> None:
 def test_integers_and_a_level_of_every_severity_are_fine() -> None:
     """JSON knows no difference between 1 and 1.0."""
     levels: list[Level] = [above("info", 0), above("warning", 1), above("critical", 2)]
-    assert told(levels, [3, 1, 0]) == [
+    assert reported(levels, [3, 1, 0]) == [
         (0, "firing", "critical"),
         (10, "firing", "info"),
         (20, "resolved", "info"),

@@ -30,14 +30,14 @@ def test_a_field_that_stays_away_is_a_series_that_does() -> None:
     """The mount is there, but what the rule looks at is not."""
     watched = Watched.under(rule(above("warning", 80)))
     watched.run([90, 90, None, None, None, None, None])
-    assert watched.told[1:] == [(60, "resolved", "warning")]
+    assert watched.reported[1:] == [(60, "resolved", "warning")]
 
 
 def test_what_only_waited_is_dropped_when_its_series_is_gone() -> None:
     """Nobody was told, so nobody is told of an end."""
     watched = Watched.under(rule(above("warning", 80, for_ms=5 * MINUTE_MS)))
     watched.run([90, 90, *[None] * 5])
-    assert watched.told == [(0, "pending", "warning"), (60, "dropped", "warning")]
+    assert watched.reported == [(0, "pending", "warning"), (60, "dropped", "warning")]
 
 
 def test_a_series_that_comes_back_in_time_was_never_away() -> None:
@@ -73,14 +73,14 @@ def test_a_slow_collector_is_neither_gone_nor_broken() -> None:
     watched = Watched.under(rule(above("warning", 80, for_ms=5 * MINUTE_MS)))
     for number in range(60):
         watched.feed(*([disk(90)] if number % 6 == 0 else []))
-    assert watched.told == [(0, "pending", "warning"), (300, "firing", "warning")]
+    assert watched.reported == [(0, "pending", "warning"), (300, "firing", "warning")]
 
 
 def test_a_series_that_is_missed_is_no_slow_one() -> None:
     """Known to come with every sample, it broke off; only what is not known yet may be slow."""
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))
     watched.run([90, 90, None, None, 90, 90, 90])
-    assert watched.told == [(0, "pending", "warning"), (40, "pending", "warning")]
+    assert watched.reported == [(0, "pending", "warning"), (40, "pending", "warning")]
 
 
 def test_a_slow_series_is_gone_after_five_of_its_own_intervals() -> None:
@@ -106,7 +106,7 @@ def test_a_series_seen_once_is_gone_after_five_intervals_of_its_host() -> None:
     assert watched.news == [(0, "firing", "warning"), (50, "resolved", "warning")]
     for _ in range(55):
         watched.feed()
-    assert watched.told[-1] == (600, "dropped", "warning")
+    assert watched.reported[-1] == (600, "dropped", "warning")
     assert watched.document == {}
 
 
@@ -149,7 +149,7 @@ def test_late_samples_and_repeated_ones_are_skipped() -> None:
     assert not watched.feed(disk(90), gap_ms=0)
     assert not watched.feed(disk(90), gap_ms=-STEP_MS)
     assert watched.feed(disk(10), gap_ms=STEP_MS + 1)
-    assert watched.told == []
+    assert watched.reported == []
 
 
 def test_origins_have_clocks_of_their_own() -> None:
@@ -160,7 +160,7 @@ def test_origins_have_clocks_of_their_own() -> None:
     assert [one.identity.tags for one in watched.settle()] == [(("mount", "/x"),)]
     for _ in range(10):
         watched.feed(disk(10))
-    assert len(watched.told) == 1
+    assert len(watched.reported) == 1
 
 
 def test_of_a_series_that_is_twice_in_a_sample_the_last_value_counts() -> None:

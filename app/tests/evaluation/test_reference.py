@@ -10,15 +10,15 @@ from app.tests.evaluation.reference import INTERVAL_MS, SERVER, Reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hostpulse_server.alerts.evaluator import Evaluator
-from hostpulse_server.alerts.model import SEVERITIES
-from hostpulse_server.alerts.rules import Comparison, Level, Override, Rule, RuleSet
+from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.rules import Comparison, Level, Override, Rule, RuleSet
+from hostpulse_server.values.alert import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hostpulse_server.alerts.model import Condition
-    from hostpulse_server.alerts.rules.model import Direction
+    from hostpulse_server.rules.model import Direction
+    from hostpulse_server.values.alert import Condition
 
 LONG = os.environ.get("HOSTPULSE_TRIALS") == "long"
 ORIGIN = "samples"
@@ -185,8 +185,8 @@ def test_the_evaluator_agrees_with_the_reference(
             if block.doing == "stale":
                 assert evaluator.settle(SERVER, is_fresh=False) == []
             elif block.doing != "nothing":
-                told = plain(evaluator.settle(SERVER, is_fresh=True))
-                assert told == plain(reference.settle())
+                reported = plain(evaluator.settle(SERVER, is_fresh=True))
+                assert reported == plain(reference.settle())
     assert plain(evaluator.settle(SERVER, is_fresh=True)) == plain(reference.settle())
     assert evaluator.settle(SERVER, is_fresh=True) == []
 

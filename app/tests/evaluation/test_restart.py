@@ -19,7 +19,7 @@ from app.tests.evaluation.watching import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostpulse_server.alerts.rules import Comparison
+from hostpulse_server.rules import Comparison
 
 LONG = os.environ.get("HOSTPULSE_TRIALS") == "long"
 
@@ -73,7 +73,7 @@ def test_nothing_that_was_told_is_told_again() -> None:
     watched.restart()
     assert watched.settle() == []
     watched.run([99])
-    assert watched.told == [(10, "firing", "warning")]
+    assert watched.reported == [(10, "firing", "warning")]
 
 
 def test_what_was_found_but_not_settled_is_told_after_the_restart() -> None:
@@ -105,7 +105,7 @@ def test_under_another_threshold_what_fires_is_judged_by_the_next_sample() -> No
         watched.restart(rule(above("warning", 90, 70, MINUTE_MS)))
         assert watched.settle() == []
         watched.run([value])
-        assert [one[1] for one in watched.told[1:]] == ([then] if then else [])
+        assert [one[1] for one in watched.reported[1:]] == ([then] if then else [])
 
 
 def test_what_no_rule_stands_behind_any_more_is_left_out() -> None:

@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hostpulse_server.alerts.evaluator import Evaluator
-from hostpulse_server.alerts.rules import Level, Rule, RuleSet
+from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.rules import Level, Rule, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from hostpulse_server.alerts.model import Condition, Severity
+    from hostpulse_server.values.alert import Condition, Severity
 
 SERVER = "web-01"
 ORIGIN = "samples"
@@ -119,7 +119,7 @@ class Watched:
         return self.evaluator.dump(SERVER, ORIGIN)[1]
 
     @property
-    def told(self) -> list[tuple[int, str, str]]:
+    def reported(self) -> list[tuple[int, str, str]]:
         """All that was told, by the seconds of the samples that did it."""
         return [
             ((one.at_ms - START_MS) // 1000, one.phase, one.severity) for one in self.conditions
@@ -128,10 +128,10 @@ class Watched:
     @property
     def news(self) -> list[tuple[int, str, str]]:
         """All that was told, without what only waited."""
-        return [one for one in self.told if one[1] in ("firing", "resolved")]
+        return [one for one in self.reported if one[1] in ("firing", "resolved")]
 
 
-def told(levels: Sequence[Level], values: Iterable[float | None], **changes: Any) -> list[Any]:
+def reported(levels: Sequence[Level], values: Iterable[float | None], **changes: Any) -> list[Any]:
     """Return what a rule makes of a series, without what only waited."""
     watched = Watched.under(rule(*levels, **changes))
     watched.run(values)

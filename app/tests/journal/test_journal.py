@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.clock import ManualClock
 
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.errors import JournalFullError, JournalUnavailableError
 from hostpulse_server.journal import Entry, Journal, SamplesRecord
+from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from app.tests.clock import ManualClock
 
-from hostpulse_server.alerts.liveness import Ingest, Liveness, Probe
-from hostpulse_server.alerts.rules import Liveness as Level
-from hostpulse_server.alerts.rules import Rule, RuleSet
+from hostpulse_server.liveness import Ingest, LivenessMonitor, Probe
 from hostpulse_server.registry import Server
+from hostpulse_server.rules import LivenessLevel as Level
+from hostpulse_server.rules import Rule, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from hostpulse_server.alerts.model import Condition
+    from hostpulse_server.values.alert import Condition
 
 MINUTE = 60.0
 LEVELS = (
@@ -74,14 +74,14 @@ class Fleet:
     silent: set[str] = field(default_factory=set)
     ingest: Ingest | None = None
     prober: FakeProber = field(init=False)
-    liveness: Liveness = field(init=False)
+    liveness: LivenessMonitor = field(init=False)
     conditions: list[Condition] = field(default_factory=list)
     dumped: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the parts."""
         self.prober = FakeProber(self.clock)
-        self.liveness = Liveness(self.rules, self.clock, self.prober)
+        self.liveness = LivenessMonitor(self.rules, self.clock, self.prober)
         self.start_ms = self.clock.ms
 
     def add(self, *ids: str, **settings: Any) -> None:
@@ -134,7 +134,7 @@ class Fleet:
         for server_id in self.liveness.changed():
             self.dumped[server_id] = self.liveness.dump(server_id)
         self.prober = FakeProber(self.clock, self.prober.answers, self.prober.is_mute)
-        self.liveness = Liveness(self.rules, self.clock, self.prober)
+        self.liveness = LivenessMonitor(self.rules, self.clock, self.prober)
         for server_id, (time_ms, document) in self.dumped.items():
             self.liveness.restore(server_id, "liveness", time_ms, json.loads(json.dumps(document)))
 

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.liveness.conftest import Fleet, rule
 
-from hostpulse_server.alerts.liveness import Ingest
-from hostpulse_server.alerts.liveness.verdicts import subnet_name, subnets
-from hostpulse_server.alerts.rules import Liveness as Level
-from hostpulse_server.alerts.rules import Override
+from hostpulse_server.liveness import Ingest
+from hostpulse_server.liveness.causes import subnet_name, subnets
+from hostpulse_server.rules import LivenessLevel as Level
+from hostpulse_server.rules import Override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hostpulse_server.alerts.model import Condition
+    from hostpulse_server.values.alert import Condition
 
     Make = Callable[..., Fleet]
 
 MINUTE = 60
 
 
-def told(conditions: list[Condition]) -> list[tuple[str, str, str, str]]:
+def reported(conditions: list[Condition]) -> list[tuple[str, str, str, str]]:
     """Return (server, phase, severity, verdict or reason) of each."""
     return [
         (
@@ -44,13 +44,13 @@ def test_a_host_that_is_down_is_told_after_three_minutes_and_ends_with_its_first
     fleet.silent = {"h1"}
     assert fleet.live(3 * MINUTE - 1) == []
     (firing,) = fleet.live(1)
-    assert told([firing]) == [("h1", "firing", "critical", "host_down")]
+    assert reported([firing]) == [("h1", "firing", "critical", "host_down")]
     assert (firing.started_ms, firing.at_ms) == (last_ms, fleet.clock.ms)
     assert firing.text == "h1 is down: 10.0.1.7 does not answer; last sample 08:00:20 UTC"
     assert firing.evidence == ("last sample 08:00:20 UTC, 3 min ago", "10.0.1.7: False")
     assert fleet.live(2 * 3600, step=60) == []
     fleet.silent = set()
-    assert told(fleet.live(10)) == [("h1", "resolved", "critical", "cleared")]
+    assert reported(fleet.live(10)) == [("h1", "resolved", "critical", "cleared")]
     assert fleet.live(10 * MINUTE) == []
 
 
@@ -60,7 +60,7 @@ def test_a_stopped_agent_on_a_live_host_is_a_warning_after_ten_minutes(make_flee
     fleet.prober.answers["h1"] = True
     fleet.silent = {"h1"}
     assert fleet.live(10 * MINUTE - 1) == []
-    assert told(fleet.live(1)) == [("h1", "firing", "warning", "agent_stopped")]
+    assert reported(fleet.live(1)) == [("h1", "firing", "warning", "agent_stopped")]
 
 
 def test_the_verdict_changes_while_it_fires_once_it_is_seen_twice(make_fleet: Make) -> None:
@@ -74,10 +74,10 @@ def test_the_verdict_changes_while_it_fires_once_it_is_seen_twice(make_fleet: Ma
     fleet.prober.answers["h1"] = True
     assert fleet.live(MINUTE) == []
     fleet.prober.answers["h1"] = False
-    assert told(fleet.live(MINUTE)) == [("h1", "firing", "critical", "host_down")]
+    assert reported(fleet.live(MINUTE)) == [("h1", "firing", "critical", "host_down")]
     fleet.prober.answers["h1"] = True
     (firing,) = fleet.live(MINUTE)
-    assert told([firing]) == [("h1", "firing", "warning", "agent_stopped")]
+    assert reported([firing]) == [("h1", "firing", "warning", "agent_stopped")]
     assert firing.started_ms == fleet.conditions[0].started_ms
 
 
@@ -90,16 +90,16 @@ def test_a_host_that_answers_again_before_that_is_due_stays_told_as_it_was(
     fleet.live(4 * MINUTE)
     fleet.prober.answers["h1"] = True
     assert fleet.live(5 * MINUTE) == []
-    assert told(fleet.live(MINUTE)) == [("h1", "firing", "warning", "agent_stopped")]
+    assert reported(fleet.live(MINUTE)) == [("h1", "firing", "warning", "agent_stopped")]
 
 
 def test_a_rule_about_hosts_that_are_down_ends_when_the_host_answers(make_fleet: Make) -> None:
     """It has no level for a stopped agent."""
     fleet = make_fleet(5, rule(levels=[Level("critical", ("host_down",), 60_000)]))
     fleet.silent = {"h1"}
-    assert told(fleet.live(MINUTE)) == [("h1", "firing", "critical", "host_down")]
+    assert reported(fleet.live(MINUTE)) == [("h1", "firing", "critical", "host_down")]
     fleet.prober.answers["h1"] = True
-    assert told(fleet.live(MINUTE)) == [("h1", "resolved", "critical", "cleared")]
+    assert reported(fleet.live(MINUTE)) == [("h1", "resolved", "critical", "cleared")]
 
 
 def test_refused_requests_are_a_broken_path_as_long_as_they_come(make_fleet: Make) -> None:
@@ -111,12 +111,12 @@ def test_refused_requests_are_a_broken_path_as_long_as_they_come(make_fleet: Mak
         found = fleet.live(MINUTE)
         if found:
             break
-    assert told(found) == [("h1", "firing", "warning", "path_broken")]
+    assert reported(found) == [("h1", "firing", "warning", "path_broken")]
     assert found[0].text.startswith(
         "The samples of h1 reach hostpulse and are refused: its key was revoked; last sample"
     )
     assert any("its requests are refused: its key was revoked" in s for s in found[0].evidence)
-    assert told(fleet.live(3 * MINUTE)) == [("h1", "firing", "critical", "host_down")]
+    assert reported(fleet.live(3 * MINUTE)) == [("h1", "firing", "critical", "host_down")]
 
 
 def test_without_an_address_the_verdict_is_silent(make_fleet: Make) -> None:
@@ -126,7 +126,7 @@ def test_without_an_address_the_verdict_is_silent(make_fleet: Make) -> None:
     fleet.live(20)
     fleet.silent = {"n1"}
     (firing,) = fleet.live(3 * MINUTE)
-    assert told([firing]) == [("n1", "firing", "critical", "silent")]
+    assert reported([firing]) == [("n1", "firing", "critical", "silent")]
     assert "no address is registered for it" in firing.evidence
     assert fleet.prober.asked == []
 
@@ -140,7 +140,7 @@ def test_when_asking_leads_to_nothing_silence_is_told_all_the_same(
     fleet.prober.is_mute = is_mute
     fleet.prober.answers["h1"] = None
     fleet.silent = {"h1"}
-    assert told(fleet.live(4 * MINUTE)) == [("h1", "firing", "critical", "silent")]
+    assert reported(fleet.live(4 * MINUTE)) == [("h1", "firing", "critical", "silent")]
 
 
 def test_only_hosts_silent_for_half_the_time_are_asked(make_fleet: Make) -> None:
@@ -163,7 +163,7 @@ def test_a_clean_stop_buys_time_and_is_told_then(
     fleet.silent = {"h1"}
     assert fleet.live(minutes * MINUTE - 1) == []
     (firing,) = fleet.live(1)
-    assert told([firing]) == [("h1", "firing", "critical", "host_down")]
+    assert reported([firing]) == [("h1", "firing", "critical", "host_down")]
     assert "; it stopped cleanly at 08:00:20 UTC; last sample" in firing.text
     assert f"stopped cleanly at 08:00:20 UTC ({reason})" in firing.evidence
 
@@ -186,9 +186,9 @@ def test_a_registered_host_that_never_reported_counts_from_its_registration(
     fleet.silent = {"new", "old"}
     fleet.add("new")
     fleet.add("old", created_ms=fleet.start_ms - 86_400_000)
-    assert told(fleet.live(3 * MINUTE - 20)) == [("old", "firing", "critical", "host_down")]
+    assert reported(fleet.live(3 * MINUTE - 20)) == [("old", "firing", "critical", "host_down")]
     (firing,) = fleet.live(20)
-    assert told([firing]) == [("new", "firing", "critical", "host_down")]
+    assert reported([firing]) == [("new", "firing", "critical", "host_down")]
     assert "never reported since it was registered at 08:00:20 UTC" in firing.text
     assert "registered at 2027-01-14 08:00:00 UTC" in fleet.conditions[0].text
 
@@ -209,13 +209,13 @@ def test_a_disabled_host_is_a_planned_stop(make_fleet: Make) -> None:
     fleet.silent = {"h1"}
     fleet.live(4 * MINUTE)
     fleet.change("h1", disabled=True)
-    assert told(fleet.live(10)) == [("h1", "resolved", "critical", "disabled")]
+    assert reported(fleet.live(10)) == [("h1", "resolved", "critical", "disabled")]
     assert fleet.live(600) == []
     fleet.change("h1", disabled=False)
     fleet.live(10)
     fleet.restart()
     assert fleet.live(3 * MINUTE - 10) == []
-    assert told(fleet.live(20)) == [("h1", "firing", "critical", "host_down")]
+    assert reported(fleet.live(20)) == [("h1", "firing", "critical", "host_down")]
 
 
 def test_a_removed_host_ends_its_alert(make_fleet: Make) -> None:
@@ -225,7 +225,7 @@ def test_a_removed_host_ends_its_alert(make_fleet: Make) -> None:
     fleet.live(4 * MINUTE)
     fleet.liveness.changed()
     fleet.servers = [one for one in fleet.servers if one.id != "h1"]
-    assert told(fleet.live(10)) == [("h1", "resolved", "critical", "server_removed")]
+    assert reported(fleet.live(10)) == [("h1", "resolved", "critical", "server_removed")]
     assert "h1" not in fleet.liveness.changed()
     assert fleet.liveness.dump("h1") == (0, {})
 
@@ -238,7 +238,7 @@ def test_a_host_that_sends_each_five_minutes_is_not_silent_between(make_fleet: M
         fleet.liveness.heard("h1", fleet.clock.ms, 300_000)
         assert fleet.live(5 * MINUTE) == []
     assert fleet.live(7.5 * MINUTE - 1) == []
-    assert told(fleet.live(1)) == [("h1", "firing", "critical", "host_down")]
+    assert reported(fleet.live(1)) == [("h1", "firing", "critical", "host_down")]
 
 
 def test_several_rules_and_overrides_each_say_their_own(make_fleet: Make) -> None:
@@ -250,7 +250,7 @@ def test_several_rules_and_overrides_each_say_their_own(make_fleet: Make) -> Non
     fleet.change("h2", labels={"env": "dev"})
     fleet.silent = {"h1", "h2"}
     found = fleet.live(21 * MINUTE)
-    assert [(one.identity.rule, *told([one])[0][:3]) for one in found] == [
+    assert [(one.identity.rule, *reported([one])[0][:3]) for one in found] == [
         ("quick", "h1", "firing", "info"),
         ("quick", "h2", "firing", "info"),
         ("liveness", "h1", "firing", "critical"),
@@ -286,12 +286,12 @@ def test_three_hosts_of_a_network_that_all_fall_silent_are_a_broken_path(
     fleet.silent = set(rack)
     assert fleet.live(10 * MINUTE - 1) == []
     found = fleet.live(1)
-    assert set(told(found)) == {(one, "firing", "warning", "path_broken") for one in rack}
+    assert set(reported(found)) == {(one, "firing", "warning", "path_broken") for one in rack}
     assert "neither it nor the 2 other hosts of 192.0.2.0/24" in found[0].text
     fleet.silent = {"r1", "r2"}
     found = fleet.live(MINUTE)
-    assert told(found)[0] == ("r3", "resolved", "warning", "cleared")
-    assert set(told(found)[1:]) == {
+    assert reported(found)[0] == ("r3", "resolved", "warning", "cleared")
+    assert set(reported(found)[1:]) == {
         (one, "firing", "critical", "host_down") for one in fleet.silent
     }
 
@@ -308,7 +308,7 @@ def test_a_neighbour_that_was_switched_off_says_nothing_about_the_network(
     fleet.live(20)
     fleet.liveness.event("r3", "stopping", "shutdown", fleet.clock.ms)
     fleet.silent = {"r1", "r2", "r3"}
-    assert set(told(fleet.live(4 * MINUTE))) == {
+    assert set(reported(fleet.live(4 * MINUTE))) == {
         ("r1", "firing", "critical", "host_down"),
         ("r2", "firing", "critical", "host_down"),
     }
@@ -323,7 +323,7 @@ def test_neighbours_that_died_long_ago_say_nothing_about_the_network(make_fleet:
     for server_id in ("r1", "r2", "r3"):
         fleet.silent.add(server_id)
         fleet.live(20 * MINUTE)
-    assert told(fleet.conditions) == [
+    assert reported(fleet.conditions) == [
         (one, "firing", "critical", "host_down") for one in ("r1", "r2", "r3")
     ]
 
@@ -342,7 +342,7 @@ def test_nothing_is_concluded_before_the_engine_has_caught_up(make_fleet: Make) 
     fleet.report(["h2"])
     fleet.silent -= {"h2"}
     fleet.ingest = None
-    assert set(told(fleet.live(1))) == {
+    assert set(reported(fleet.live(1))) == {
         ("h2", "resolved", "critical", "cleared"),
         ("h3", "firing", "critical", "host_down"),
     }
@@ -357,10 +357,10 @@ def test_a_restart_changes_nothing(make_fleet: Make) -> None:
     fleet.silent.add("h2")
     fleet.live(2 * MINUTE)
     fleet.restart()
-    assert told(fleet.live(MINUTE)) == [("h2", "firing", "critical", "host_down")]
+    assert reported(fleet.live(MINUTE)) == [("h2", "firing", "critical", "host_down")]
     fleet.restart()
     fleet.silent = {"h3"}
-    assert sorted(told(fleet.live(10))) == [
+    assert sorted(reported(fleet.live(10))) == [
         (one, "resolved", "critical", "cleared") for one in ("h1", "h2")
     ]
     fleet.restart()
@@ -398,4 +398,4 @@ def test_a_wall_clock_that_is_set_makes_nobody_silent(make_fleet: Make, hours: i
     fleet.clock.ms += step_ms
     assert fleet.turn() == []
     assert fleet.live(2 * MINUTE - 1) == []
-    assert told(fleet.live(1)) == [("h1", "firing", "critical", "host_down")]
+    assert reported(fleet.live(1)) == [("h1", "firing", "critical", "host_down")]

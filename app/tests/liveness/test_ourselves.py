@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.liveness.conftest import Fleet, rule
 
-from hostpulse_server.alerts.liveness import Ingest
-from hostpulse_server.alerts.liveness.fleet import find
-from hostpulse_server.alerts.rules import Override
+from hostpulse_server.liveness import Ingest
+from hostpulse_server.liveness.fleet import find
+from hostpulse_server.rules import Override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hostpulse_server.alerts.model import Condition
+    from hostpulse_server.values.alert import Condition
 
     Make = Callable[..., Fleet]
 
 MINUTE = 60
 
 
-def told(conditions: list[Condition]) -> list[tuple[str, str, str]]:
+def reported(conditions: list[Condition]) -> list[tuple[str, str, str]]:
     """Return (server, phase, verdict or reason) of each."""
     return [
         (one.identity.server_id, one.phase, one.reason or (one.facts or {}).get("verdict", ""))
@@ -34,7 +34,7 @@ def test_a_storm_of_a_thousand_is_one_alert(make_fleet: Make) -> None:
     fleet = make_fleet(1100)
     fleet.silent = {f"h{number}" for number in range(1000)}
     found = fleet.live(2 * 3600, step=30)
-    assert told(found) == [("", "firing", "fleet")]
+    assert reported(found) == [("", "firing", "fleet")]
     assert found[0].severity == "critical"
     assert found[0].text == (
         "1000 of 1100 servers are silent since 08:00:20 UTC: "
@@ -47,7 +47,7 @@ def test_a_storm_of_a_thousand_is_one_alert(make_fleet: Make) -> None:
     assert len(set(fleet.prober.asked)) == 5
     assert found[0].at_ms - found[0].started_ms == 180_000
     fleet.silent = set()
-    assert told(fleet.live(600, step=30)) == [("", "resolved", "cleared")]
+    assert reported(fleet.live(600, step=30)) == [("", "resolved", "cleared")]
 
 
 def test_those_still_silent_when_the_fleet_is_back_are_judged_each_by_itself(
@@ -58,8 +58,8 @@ def test_those_still_silent_when_the_fleet_is_back_are_judged_each_by_itself(
     fleet.silent = {f"h{number}" for number in range(8)}
     fleet.live(10 * MINUTE)
     fleet.silent = {"h1", "h2"}
-    assert told(fleet.live(MINUTE)) == [("", "resolved", "cleared")]
-    assert told(fleet.live(10)) == [
+    assert reported(fleet.live(MINUTE)) == [("", "resolved", "cleared")]
+    assert reported(fleet.live(10)) == [
         ("h1", "firing", "host_down"),
         ("h2", "firing", "host_down"),
     ]
@@ -117,15 +117,15 @@ def test_while_no_samples_are_taken_no_host_is_judged_and_we_are_told_of(
     fleet.silent = {server.id for server in fleet.servers}
     assert fleet.live(2 * MINUTE) == []
     (firing,) = fleet.live(10)
-    assert told([firing]) == [("", "firing", "ingest")]
+    assert reported([firing]) == [("", "firing", "ingest")]
     assert firing.text == f"hostpulse takes no samples: {reason}"
     assert fleet.live(3600) == []
     fleet.ingest = None
     fleet.start_ms = fleet.clock.ms
     fleet.silent = {"h1"}
-    assert told(fleet.live(10)) == [("", "resolved", "cleared")]
+    assert reported(fleet.live(10)) == [("", "resolved", "cleared")]
     assert fleet.live(3 * MINUTE - 11) == []
-    assert told(fleet.live(1)) == [("h1", "firing", "host_down")]
+    assert reported(fleet.live(1)) == [("h1", "firing", "host_down")]
 
 
 def test_a_short_break_of_ingest_is_not_told(make_fleet: Make) -> None:
@@ -143,10 +143,10 @@ def test_the_cause_may_change_while_the_alert_about_us_fires(make_fleet: Make) -
     fleet.silent = {server.id for server in fleet.servers}
     fleet.live(4 * MINUTE)
     fleet.ingest = Ingest(is_working=False, since_ms=0, is_caught_up=True, reason="full")
-    assert told(fleet.live(3 * MINUTE)) == [("", "firing", "ingest")]
+    assert reported(fleet.live(3 * MINUTE)) == [("", "firing", "ingest")]
     fleet.ingest = None
     fleet.start_ms = fleet.clock.ms
-    assert told(fleet.live(MINUTE)) == [("", "firing", "fleet")]
+    assert reported(fleet.live(MINUTE)) == [("", "firing", "fleet")]
     assert len({one.started_ms for one in fleet.conditions}) == 1
 
 
@@ -156,12 +156,12 @@ def test_a_restart_during_an_outage_changes_nothing(make_fleet: Make) -> None:
     fleet.silent = {server.id for server in fleet.servers}
     fleet.live(2 * MINUTE)
     fleet.restart()
-    assert told(fleet.live(MINUTE)) == [("", "firing", "fleet")]
+    assert reported(fleet.live(MINUTE)) == [("", "firing", "fleet")]
     fleet.restart()
     assert "" not in fleet.liveness.changed()
     assert fleet.live(10 * MINUTE) == []
     fleet.silent = set()
-    assert told(fleet.live(MINUTE)) == [("", "resolved", "cleared")]
+    assert reported(fleet.live(MINUTE)) == [("", "resolved", "cleared")]
 
 
 def test_without_a_rule_of_liveness_nothing_is_said_of_us_either(make_fleet: Make) -> None:
@@ -169,7 +169,9 @@ def test_without_a_rule_of_liveness_nothing_is_said_of_us_either(make_fleet: Mak
     fleet = make_fleet(5)
     fleet.silent = {server.id for server in fleet.servers}
     fleet.live(4 * MINUTE)
-    assert told(fleet.liveness.reload(type(fleet.rules)({}))) == [("", "resolved", "rule_removed")]
+    assert reported(fleet.liveness.reload(type(fleet.rules)({}))) == [
+        ("", "resolved", "rule_removed")
+    ]
     assert fleet.live(10 * MINUTE) == []
     off = make_fleet(5, rule(enabled=False))
     off.silent = {server.id for server in off.servers}

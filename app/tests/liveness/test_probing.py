@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.clock import ManualClock
 
-from hostpulse_server.alerts.liveness import HostProber
-from hostpulse_server.alerts.liveness.reach import Reach, reach
+from hostpulse_server.liveness import HostProber
+from hostpulse_server.liveness.probe import Reachability, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ DEADLINE = 10.0
 APART = """
 import sys
 open("/proc/sys/net/ipv4/ping_group_range", "w").write("0 2147483647")
-from hostpulse_server.alerts.liveness.reach import reach
+from hostpulse_server.liveness.probe import reach
 for host in ("127.0.0.1", "10.9.9.7", "10.1.1.1"):
     print(reach(host, seconds=0.2, ports=()))
     print(reach(host, seconds=0.2, ports=(22, 9)))
@@ -78,7 +78,7 @@ def test_no_answer_within_the_time_is_none(hole: int) -> None:
     began = time.monotonic()
     found = reach("127.0.0.1", ports=(hole,), seconds=0.2, echo=False)
     assert time.monotonic() - began < 2
-    assert found == Reach(
+    assert found == Reachability(
         is_answering=False, lines=(f"no answer from 127.0.0.1: TCP {hole} timed out",)
     )
 
@@ -123,9 +123,9 @@ def test_a_host_is_asked_again_only_after_a_while() -> None:
     """However often somebody wants to know."""
     clock, asked = ManualClock(), []
 
-    def ask(address: str) -> Reach:
+    def ask(address: str) -> Reachability:
         asked.append(address)
-        return Reach(is_answering=True, lines=(f"{len(asked)}",))
+        return Reachability(is_answering=True, lines=(f"{len(asked)}",))
 
     prober = HostProber(clock, ask=ask)
     for _ in range(5):
@@ -150,7 +150,7 @@ def test_sixteen_are_asked_at_once_and_the_rest_wait() -> None:
     running: list[int] = []
     most = 0
 
-    def ask(address: str) -> Reach:
+    def ask(address: str) -> Reachability:
         nonlocal most
         with lock:
             running.append(1)
@@ -160,7 +160,7 @@ def test_sixteen_are_asked_at_once_and_the_rest_wait() -> None:
             running.pop()
         if address == "7":
             raise RuntimeError("broken")
-        return Reach(is_answering=False, lines=())
+        return Reachability(is_answering=False, lines=())
 
     prober = HostProber(ManualClock(), ask=ask)
     for number in range(100):
@@ -178,13 +178,13 @@ def test_an_answer_that_comes_after_the_host_was_forgotten_is_dropped() -> None:
     """It belongs to a silence that is over."""
     began, gate, done = threading.Event(), threading.Event(), threading.Event()
 
-    def ask(address: str) -> Reach:
+    def ask(address: str) -> Reachability:
         if address == "first":
             began.set()
             gate.wait(DEADLINE)
         else:
             done.set()
-        return Reach(is_answering=False, lines=(address,))
+        return Reachability(is_answering=False, lines=(address,))
 
     prober = HostProber(ManualClock(), ask=ask, at_once=1)
     prober.ask("h1", "first")

@@ -7,9 +7,9 @@ from app.tests.liveness.conftest import Fleet, rule, rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostpulse_server.alerts.liveness import Ingest
-from hostpulse_server.alerts.liveness.liveness import GRACE_MS, RESTART_MS
-from hostpulse_server.alerts.rules import Liveness as Level
+from hostpulse_server.liveness import Ingest
+from hostpulse_server.liveness.monitor import GRACE_MS, RESTART_MS
+from hostpulse_server.rules import LivenessLevel as Level
 
 FOR_MS = 180_000
 HOSTS = ("a", "b", "c", "d")  # as many as those that always report: never most of the fleet
@@ -48,7 +48,7 @@ class Model:
         at_ms = max(self.last[host] + FOR_MS, self.stops.get(host, 0))
         return self.fleet.clock.ms >= at_ms
 
-    def hear(self, host: str) -> None:
+    def record_arrival(self, host: str) -> None:
         """Note an arrival."""
         self.last[host] = self.fleet.clock.ms
         self.stops.pop(host, None)
@@ -60,7 +60,7 @@ class Model:
         for _ in range(0, seconds, 7):
             found = fleet.live(7, step=7)
             for host in set(HOSTS) - fleet.silent:
-                self.hear(host)
+                self.record_arrival(host)
             assert is_caught_up or not found
             for one in found:
                 if one.phase == "firing":
@@ -84,13 +84,13 @@ def do(model: Model, name: str, *args: object) -> None:
             fleet.silent.discard(host)
         case "once", str(host):
             fleet.report([host])
-            model.hear(host)
+            model.record_arrival(host)
         case "answer", str(host), answer:
             fleet.prober.answers[host] = answer  # type: ignore[assignment] # bool or None
         case "stop", str(host), str(reason):
             fleet.liveness.event(host, "stopping", reason, fleet.clock.ms)
             fleet.silent.add(host)
-            model.hear(host)
+            model.record_arrival(host)
             model.stops[host] = fleet.clock.ms + GRACE_MS.get(reason, RESTART_MS)
         case "refuse", str(host):
             fleet.liveness.refused(host, "no", fleet.clock.ms)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_server import logs, redact
+from hostpulse_server.runtime import logs, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

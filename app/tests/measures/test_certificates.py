@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_server import certificates
 from hostpulse_server.errors import CertificateError
+from hostpulse_server.self_metrics import certificates
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from app.tests.clock import ManualClock
 
-from hostpulse_server import state, tally
+from hostpulse_server import state
 from hostpulse_server.config import load
 from hostpulse_server.errors import JournalFullError
 from hostpulse_server.journal import Journal, SamplesRecord
 from hostpulse_server.journal.records import KIND
 from hostpulse_server.registry import Registry
-from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.catalogue import CATALOGUE, render
-from hostpulse_server.shipper.measures import Measures, server_point
-from hostpulse_server.shipper.records import INTERNAL, decode
-from hostpulse_server.shipper.seen import SeenReader
-from hostpulse_server.shipper.service import ship
-from hostpulse_server.tally import Tally
+from hostpulse_server.runtime import shared_counters
+from hostpulse_server.runtime.shared_counters import SharedCounters
+from hostpulse_server.self_metrics.sampling import SelfMetrics, server_point
+from hostpulse_server.services.shipper import ship
+from hostpulse_server.shipper.deliveries import INTERNAL, decode
+from hostpulse_server.shipper.last_seen import LastSeenReader
+from hostpulse_server.shipper.state import ShipperState
+from hostpulse_server.values.server_metrics import CATALOGUE, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,23 +53,23 @@ class Site:
         self.config = load(path, {})
         self.engine = state.open_engine(self.config.state.url)
         self.registry = Registry(self.engine, self.clock)
-        self.books = Books(self.config.paths.shipper, 300_000)
+        self.shipper_state = ShipperState(self.config.paths.shipper, 300_000)
         self.journal = Journal.open(
             self.config.paths.journal, max_bytes=2**20, min_free_bytes=0, clock=self.clock
         )
-        self.measures = Measures(
+        self.measures = SelfMetrics(
             self.config,
             journal=self.journal,
             registry=self.registry,
-            seen=SeenReader(self.config.paths.shipper, clock=self.clock),
-            books=self.books,
+            seen=LastSeenReader(self.config.paths.shipper, clock=self.clock),
+            shipper_state=self.shipper_state,
             clock=self.clock,
         )
 
     def close(self) -> None:
         """Close all files."""
         self.journal.close()
-        self.books.close()
+        self.shipper_state.close()
         self.engine.dispose()
 
     def minute(self) -> dict[str, list[StorePoint]]:
@@ -105,7 +106,7 @@ class Site:
         shipper.start()
         deadline = time.monotonic() + 30
         newest = self.journal.stats().newest_id
-        while self.books.position(self.journal.epoch) < newest:
+        while self.shipper_state.position(self.journal.epoch) < newest:
             assert time.monotonic() < deadline
             self.journal.wait(newest, 0.01)
         stop.set()
@@ -189,7 +190,7 @@ def test_a_removed_server_is_forgotten_once_its_samples_are_gone(site: Site) -> 
         site.hear(server_id, (1,))
     site.registry.remove("web-01")
     site.minute()
-    reader = SeenReader(site.config.paths.shipper, clock=site.clock)
+    reader = LastSeenReader(site.config.paths.shipper, clock=site.clock)
     assert reader.get().keys() == {"web-01", "web-02"}
     site.clock.move(site.config.retention.raw)
     site.minute()
@@ -199,16 +200,19 @@ def test_a_removed_server_is_forgotten_once_its_samples_are_gone(site: Site) -> 
 
 def test_the_pipeline_counts_what_all_processes_of_the_api_did(site: Site) -> None:
     """Per second since a minute ago; a first reading has no rate."""
-    one, other = Tally(site.config.paths.counters), Tally(site.config.paths.counters)
-    one.row(tally.REQUESTS, "ingest", "POST", "200").add(100)
-    for key in (tally.SAMPLES, tally.REJECTED):
+    one, other = (
+        SharedCounters(site.config.paths.counters),
+        SharedCounters(site.config.paths.counters),
+    )
+    one.row(shared_counters.REQUESTS, "ingest", "POST", "200").add(100)
+    for key in (shared_counters.SAMPLES, shared_counters.REJECTED):
         one.row(key)  # as the api does when it starts
     assert "requests_per_second" not in site.pipeline()
-    one.row(tally.REQUESTS, "ingest", "POST", "200").add(61)
-    other.row(tally.REQUESTS, "healthz", "GET", "200").add(61)
-    one.row(tally.SAMPLES).add(122)
-    other.row(tally.SAMPLES).add(122)
-    other.row(tally.REJECTED).add(30.5)
+    one.row(shared_counters.REQUESTS, "ingest", "POST", "200").add(61)
+    other.row(shared_counters.REQUESTS, "healthz", "GET", "200").add(61)
+    one.row(shared_counters.SAMPLES).add(122)
+    other.row(shared_counters.SAMPLES).add(122)
+    other.row(shared_counters.REJECTED).add(30.5)
     found = site.pipeline()
     assert found["requests_per_second"] == pytest.approx(2)
     assert found["samples_per_second"] == pytest.approx(4)
@@ -219,11 +223,11 @@ def test_the_pipeline_counts_what_all_processes_of_the_api_did(site: Site) -> No
 
 def test_counters_that_begin_anew_give_no_rate(site: Site) -> None:
     """Never a negative one."""
-    made = Tally(site.config.paths.counters)
-    made.row(tally.SAMPLES).add(100)
+    made = SharedCounters(site.config.paths.counters)
+    made.row(shared_counters.SAMPLES).add(100)
     site.pipeline()
     (site.config.paths.counters / "0").unlink()
-    Tally(site.config.paths.counters).row(tally.SAMPLES).add(3)
+    SharedCounters(site.config.paths.counters).row(shared_counters.SAMPLES).add(3)
     assert "samples_per_second" not in site.pipeline()
     assert site.pipeline()["samples_per_second"] == 0
 
@@ -242,7 +246,7 @@ def test_the_pipeline_says_how_shipping_goes(site: Site) -> None:
     assert found["quarantine_points"] == 0.0
     assert found["store_write_ms"] >= 0.0
     site.journal.append(BODY, "samples", site.clock.ms)
-    site.books.store_down("no route to host")
+    site.shipper_state.store_down("no route to host")
     found = site.pipeline()
     assert found["store_lag_seconds"] == MINUTE
     assert "store_write_ms" not in found

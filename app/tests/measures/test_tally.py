@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostpulse_server import tally
-from hostpulse_server.tally import Tally
+from hostpulse_server.runtime import shared_counters
+from hostpulse_server.runtime.shared_counters import SharedCounters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 COUNTING = """
 import sys
 from pathlib import Path
-from hostpulse_server.tally import Tally
-row = Tally(Path(sys.argv[1])).row("samples")
+from hostpulse_server.runtime.shared_counters import SharedCounters
+row = SharedCounters(Path(sys.argv[1])).row("samples")
 for line in sys.stdin:
     row.add(float(line))
     print("counted", flush=True)
@@ -55,7 +55,7 @@ class Worker:
 
 def samples(folder: Path) -> float:
     """Return the sum of the row ``samples``."""
-    return tally.totals(folder)["samples",][0]
+    return shared_counters.totals(folder)["samples",][0]
 
 
 def test_the_sum_over_workers_never_goes_back_when_they_are_killed_or_restarted(
@@ -93,7 +93,7 @@ class Interrupted(float):
 
 def test_threads_lose_no_count(tmp_path: Path) -> None:
     """Adding is one step for all others."""
-    made = Tally(tmp_path)
+    made = SharedCounters(tmp_path)
     row = made.row("requests", "a", "GET", "200")
 
     def count() -> None:
@@ -112,27 +112,32 @@ def test_threads_lose_no_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"x" * 100, b"\xff" * tally.SIZE, b"hostpulse tally 0".ljust(tally.SIZE, b"\0")],
+    [
+        b"",
+        b"x" * 100,
+        b"\xff" * shared_counters.SIZE,
+        b"hostpulse tally 0".ljust(shared_counters.SIZE, b"\0"),
+    ],
 )
 def test_a_file_that_is_no_table_begins_anew(tmp_path: Path, content: bytes) -> None:
     """Cut off by a power loss, foreign or of another layout: it counts from zero."""
     (tmp_path / "0").write_bytes(content)
-    assert tally.totals(tmp_path) == {}
-    Tally(tmp_path).row("samples").add(1)
-    assert tally.totals(tmp_path) == {("samples",): [1.0] + [0.0] * 15}
+    assert shared_counters.totals(tmp_path) == {}
+    SharedCounters(tmp_path).row("samples").add(1)
+    assert shared_counters.totals(tmp_path) == {("samples",): [1.0] + [0.0] * 15}
 
 
 def test_without_a_folder_a_process_counts_alone(tmp_path: Path) -> None:
     """Ingest goes on, and its own figures are still shown."""
     (tmp_path / "file").write_text("")
-    made = Tally(tmp_path / "file")
+    made = SharedCounters(tmp_path / "file")
     made.row("samples").add(2)
     assert made.totals()["samples",][0] == 2
 
 
 def test_a_full_table_and_a_long_key_cost_only_themselves(tmp_path: Path) -> None:
     """What was counted before goes on; what has no row is counted nowhere."""
-    made = Tally(tmp_path)
+    made = SharedCounters(tmp_path)
     for number in range(300):
         made.row("requests", str(number)).add(1)
     made.row("requests", "0").add(1)
@@ -145,7 +150,7 @@ def test_a_full_table_and_a_long_key_cost_only_themselves(tmp_path: Path) -> Non
 def test_the_counters_are_nobody_elses(tmp_path: Path) -> None:
     """Names of endpoints are no secret, but nobody else writes there either."""
     folder = tmp_path / "counters"
-    made = Tally(folder)
+    made = SharedCounters(folder)
     made.row("samples").add(1)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "0").stat().st_mode & 0o777 == 0o600

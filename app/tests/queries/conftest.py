@@ -16,9 +16,9 @@ from hostpulse_server.config import load
 from hostpulse_server.journal import SamplesRecord
 from hostpulse_server.journal.records import KIND
 from hostpulse_server.registry import Registry
-from hostpulse_server.shipper.books import Books
 from hostpulse_server.shipper.loop import Shipper
-from hostpulse_server.shipper.upkeep import Upkeep
+from hostpulse_server.shipper.maintenance import Maintenance
+from hostpulse_server.shipper.state import ShipperState
 from hostpulse_server.store.factory import open_store
 
 if TYPE_CHECKING:
@@ -116,13 +116,18 @@ class Site:
         record = SamplesRecord(server_id, NOW, {"version": "1", "stream": "s"}, samples)
         self.journal.append(record.encode(), KIND, NOW)
         store = open_store(self.config)
-        with closing(store), closing(Books(self.config.paths.shipper, 300_000)) as books:
-            upkeep = Upkeep(self.config.retention, store=store, books=books, clock=self.clock)
+        with (
+            closing(store),
+            closing(ShipperState(self.config.paths.shipper, 300_000)) as shipper_state,
+        ):
+            upkeep = Maintenance(
+                self.config.retention, store=store, shipper_state=shipper_state, clock=self.clock
+            )
             shipper = Shipper(
                 self.config.shipper,
                 journal=self.journal,
                 store=store,
-                books=books,
+                shipper_state=shipper_state,
                 upkeep=upkeep,
                 clock=self.clock,
                 stop=threading.Event(),

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.errors import (
     AuthenticationError,
     PermissionDeniedError,
@@ -20,13 +19,14 @@ from hostpulse_server.errors import (
 )
 from hostpulse_server.registry import ROLES, Identity, Registry
 from hostpulse_server.registry.keys import key_id_of, make_key, matches
+from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Engine
 
-    from hostpulse_server.clock import Clock
+    from hostpulse_server.runtime.clock import Clock
 
 HERE = "127.0.0.1"
 

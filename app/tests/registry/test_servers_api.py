@@ -11,8 +11,8 @@ import pytest
 from hostpulse_server import config
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
+from hostpulse_server.shipper.last_seen import LastSeen, LastSeenReader, StreamReport
 from hostpulse_server.shipper.ranges import Range
-from hostpulse_server.shipper.seen import Seen, SeenReader, StreamReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 ROOT = "/api/v1/servers"
 
 
-class Heard(SeenReader):
+class Heard(LastSeenReader):
     """What the shipper would have written; the reader of its file has tests of its own."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.known: dict[str, Seen] = {}
+        self.known: dict[str, LastSeen] = {}
 
     def hear(self, server_id: str, at_ms: int) -> None:
         """Note a sample that arrived at ``at_ms``."""
-        self.known[server_id] = Seen(server_id, at_ms, at_ms, 10_000, "0.1.0", 99.5)
+        self.known[server_id] = LastSeen(server_id, at_ms, at_ms, 10_000, "0.1.0", 99.5)
 
-    def get(self, server_ids: Iterable[str] | None = None) -> dict[str, Seen]:
+    def get(self, server_ids: Iterable[str] | None = None) -> dict[str, LastSeen]:
         """Return what was noted."""
         return {one: seen for one, seen in self.known.items() if one in set(server_ids or ())}
 
@@ -225,14 +225,14 @@ def test_a_body_over_max_body_is_refused(
     """413, whether it tells its length or comes in chunks; one just under it is read."""
     for size, status in ((2**20 + 1, 413), (2**20, 422)):
         body = json.dumps({"id": "A"}).encode().ljust(size)
-        told = {"wsgi.input_terminated": True} if is_chunked else {}
+        reported = {"wsgi.input_terminated": True} if is_chunked else {}
         answer = client.post(
             ROOT,
             input_stream=io.BytesIO(body),
             content_length=None if is_chunked else size,
             content_type="application/json; charset=utf-8",
             headers=admin,
-            environ_overrides=told,
+            environ_overrides=reported,
         )
         assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
 

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hostpulse_server import state
-from hostpulse_server.alerts.rules.backtest import PAGE_MS
 from hostpulse_server.cli import root
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.errors import HostpulseError
 from hostpulse_server.registry import Registry
+from hostpulse_server.rule_testing.backtest import PAGE_MS
+from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.store.base import StorePoint
 from hostpulse_server.store.embedded import EmbeddedStore
 

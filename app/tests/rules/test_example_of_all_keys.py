@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hostpulse_server.alerts.rules.loading import load_book
-from hostpulse_server.alerts.rules.trial import run
+from hostpulse_server.rule_testing.runner import run
+from hostpulse_server.rules.loading import load_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,5 +49,5 @@ def test_every_key_is_understood_and_its_tests_pass(tmp_path: Path) -> None:
     """Two levels with one threshold are legal: the graver one is seen."""
     path = tmp_path / "example.yml"
     path.write_text(EXAMPLE + ON_BUILD_HOSTS)
-    book = load_book([str(path)])
-    assert [run(case).is_passed for case in book.cases] == [True, True]
+    bundle = load_bundle([str(path)])
+    assert [run(case).is_passed for case in bundle.cases] == [True, True]

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_server.alerts.rules import RuleSet, load, load_texts
-from hostpulse_server.alerts.rules.merge import lay_over
-from hostpulse_server.alerts.rules.nodes import Node, parse
 from hostpulse_server.errors import RulesError
+from hostpulse_server.rules import RuleSet, load, load_texts
+from hostpulse_server.rules.merge import merge
+from hostpulse_server.rules.yaml_nodes import Node, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,10 +72,10 @@ def expected(base: Any, changes: Any) -> Any:
 def test_mappings_are_joined_key_by_key_and_all_else_is_replaced(base: Any, changes: Any) -> None:
     """At any depth, and neither side is changed by it."""
     below, above = node_of(base), node_of(changes)
-    joined = lay_over(below, above)
+    joined = merge(below, above)
     assert plain(joined) == expected(base, changes)
     assert (plain(below), plain(above)) == (base, changes)
-    assert plain(lay_over(joined, above)) == plain(joined)
+    assert plain(merge(joined, above)) == plain(joined)
 
 
 def levels_at(rules: RuleSet, server_id: str, **labels: str) -> dict[str, Any] | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hostpulse_server.alerts.rules import Comparison, Level, Liveness, load_texts
 from hostpulse_server.errors import RulesError
+from hostpulse_server.rules import Comparison, Level, LivenessLevel, load_texts
 
 RULE = """\
 rules:
@@ -178,15 +178,15 @@ def test_a_second_rule_of_one_name_in_a_file_is_a_fault() -> None:
 
 LIVENESS = {
     "": (
-        Liveness("warning", ("agent_stopped", "path_broken"), 600_000),
-        Liveness("critical", ("host_down", "silent"), 180_000),
+        LivenessLevel("warning", ("agent_stopped", "path_broken"), 600_000),
+        LivenessLevel("critical", ("host_down", "silent"), 180_000),
     ),
     "levels: {critical: {above: 180}}": (
-        Liveness("critical", ("host_down", "agent_stopped", "path_broken", "silent"), 180_000),
+        LivenessLevel("critical", ("host_down", "agent_stopped", "path_broken", "silent"), 180_000),
     ),
     "for: 5m, levels: {critical: {}, warning: {verdicts: [silent], for: 1m}}": (
-        Liveness("warning", ("silent",), 60_000),
-        Liveness("critical", ("host_down", "agent_stopped", "path_broken", "silent"), 300_000),
+        LivenessLevel("warning", ("silent",), 60_000),
+        LivenessLevel("critical", ("host_down", "agent_stopped", "path_broken", "silent"), 300_000),
     ),
 }
 

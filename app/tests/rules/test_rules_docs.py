@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hostpulse_server.alerts.rules.loading import load_book
-from hostpulse_server.alerts.rules.trial import run
 from hostpulse_server.cli import root
+from hostpulse_server.rule_testing.runner import run
+from hostpulse_server.rules.loading import load_bundle
 
 ROOT = Path(__file__).parents[3]
 PACK = ROOT / "roles/hostpulse_server/files/rules/hostpulse.yml"
@@ -41,8 +41,8 @@ def test_every_example_is_a_file() -> None:
 @pytest.mark.parametrize("name", [name for name in FILES if name not in WRONG])
 def test_an_example_is_right_and_its_tests_pass(name: str, folder: Path) -> None:
     """Laid over the rules that ship, as on a server."""
-    book = load_book([str(PACK), name])
-    cases = [case for case in book.cases if case.at.file == name]
+    bundle = load_bundle([str(PACK), name])
+    cases = [case for case in bundle.cases if case.at.file == name]
     assert cases
     for case in cases:
         outcome = run(case)
@@ -61,8 +61,8 @@ def test_commands_say_what_is_shown(console: str, folder: Path) -> None:
 
 def test_every_key_is_explained() -> None:
     """A key that the reader takes is in the document."""
-    from hostpulse_server.alerts.rules import cases, reading  # noqa: PLC0415 - the lists of keys
+    from hostpulse_server.rules.schema import cases, rule  # noqa: PLC0415 - the lists of keys
 
-    keys = {*reading._EVERY, *reading._THRESHOLD, "overrides", *cases._SERIES, "tags", "also"}
+    keys = {*rule._EVERY, *rule._THRESHOLD, "overrides", *cases._SERIES, "tags", "also"}
     missing = [key for key in keys if not re.search(rf"`(series\.)?{key}`", TEXT)]
     assert not missing

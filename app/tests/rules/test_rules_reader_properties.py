@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_server.alerts.rules.loading import read_book
-from hostpulse_server.alerts.rules.summary import render_summary
 from hostpulse_server.errors import RulesError
+from hostpulse_server.rules.loading import read_bundle
+from hostpulse_server.rules.summary import render_summary
 
 KEYS = (
     *("rules", "tests", "name", "kind", "summary", "runbook", "measurement", "field", "where"),
@@ -58,17 +58,17 @@ files = st.fixed_dictionaries(
 def read(*texts: str | bytes) -> None:
     """Read files; only a RulesError with faults that say where may come of it."""
     try:
-        book = read_book({f"{number}.yml": text for number, text in enumerate(texts)})
+        bundle = read_bundle({f"{number}.yml": text for number, text in enumerate(texts)})
     except RulesError as error:
         faults = error.faults
     else:
         faults = ()
-        for rule in book.rules.rules.values():
-            told = render_summary(
+        for rule in bundle.rules.rules.values():
+            reported = render_summary(
                 rule, value=1.0, threshold=2.0, severity="warning", server_id="web-01"
             )
-            assert told
-            book.rules.effective(rule.name, "web-01", {"core": "total"}, {"env": "prod"})
+            assert reported
+            bundle.rules.effective(rule.name, "web-01", {"core": "total"}, {"env": "prod"})
     assert all(re.match(r"\d\.yml:\d+: .", fault) for fault in faults)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_server.alerts.rules.series import MAX_SAMPLES, Missing, Step, parse_series
+from hostpulse_server.rules.series import MAX_SAMPLES, Missing, Step, parse_series
 
 steps = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(Missing)
 runs = st.lists(st.tuples(steps, st.integers(1, 9)), min_size=1, max_size=6)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_server.alerts.rules import Rule, render_summary
-from hostpulse_server.alerts.rules.summary import MAX_LENGTH, figure
+from hostpulse_server.rules import Rule, render_summary
+from hostpulse_server.rules.summary import MAX_LENGTH, figure
 
 
 def sentence(summary: str, **given_values: Any) -> str:
@@ -26,10 +26,10 @@ def test_a_summary_may_name_all_that_the_docs_list() -> None:
         "{{ value }} {{ threshold }} {{ server_id }} {{ server_name }} {{ severity }} {{ rule }} "
         "{{ measurement }} {{ field }} {{ mount }} {{ tags.mount }} {{ labels.env }} {{ labels.a }}"
     )
-    told = sentence(
+    reported = sentence(
         text, server_name="Web", tags={"mount": "/srv"}, labels={"env": "prod", "a": "c"}
     )
-    assert told == ("91.2 90 web-01 Web critical disk_usage disk used_percent /srv /srv prod b")
+    assert reported == ("91.2 90 web-01 Web critical disk_usage disk used_percent /srv /srv prod b")
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_a_sentence_is_one_line_whatever_it_is_made_of(
     summary: str, mount: str, value: float | None
 ) -> None:
     """Printable, and no longer than a message bears."""
-    told = sentence(f"{summary} {{{{ mount }}}}", tags={"mount": mount}, value=value)
-    assert told.isprintable()
-    assert 0 < len(told) <= MAX_LENGTH
+    reported = sentence(f"{summary} {{{{ mount }}}}", tags={"mount": mount}, value=value)
+    assert reported.isprintable()
+    assert 0 < len(reported) <= MAX_LENGTH
 
 
 def test_a_value_of_a_tag_is_no_template() -> None:

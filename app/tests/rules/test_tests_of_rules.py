@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hostpulse_server.alerts.rules.loading import read_book
-from hostpulse_server.alerts.rules.trial import Outcome, run
 from hostpulse_server.errors import RulesError
+from hostpulse_server.rule_testing.runner import CaseOutcome, run
+from hostpulse_server.rules.loading import read_bundle
 
 CPU = """\
 rules:
@@ -81,13 +81,13 @@ tests:
 """
 
 
-def outcome(text: str) -> Outcome:
+def outcome(text: str) -> CaseOutcome:
     """Run the one test of a file."""
-    (case,) = read_book({"a.yml": text}).cases
+    (case,) = read_bundle({"a.yml": text}).cases
     return run(case)
 
 
-def cpu(series: str, expect: str) -> Outcome:
+def cpu(series: str, expect: str) -> CaseOutcome:
     """Run one test of the rule above."""
     return outcome(f"{CPU}    {series}\n    expect: {expect}\n")
 
@@ -149,7 +149,7 @@ tests:
     expect: [{at: 10m50s, state: firing, severity: warning}, {at: 14m20s, state: resolved}]
   - {rule: live, series: {interval: 10s, values: 1x6 _x16 1x5}, expect: []}
 """
-    outcomes = [run(case) for case in read_book({"a.yml": text}).cases]
+    outcomes = [run(case) for case in read_bundle({"a.yml": text}).cases]
     assert [one.is_passed for one in outcomes] == [True] * 3, outcomes
 
 
@@ -161,9 +161,9 @@ def test_a_test_sees_the_rules_of_its_own_file_and_those_before() -> None:
         "rules:\n- name: cpu_usage\n  levels: {warning: {above: 91}}\n"
         "tests:\n- {rule: cpu_usage, series: {interval: 10s, values: 90x31}, expect: []}\n"
     )
-    book = read_book({"pack": f"{CPU}    {test}", "site": site})
-    assert [run(case).is_passed for case in book.cases] == [True, True]
-    before = read_book({"tests": site[site.index("tests:") :], "pack": f"{CPU}    {test}"})
+    bundle = read_bundle({"pack": f"{CPU}    {test}", "site": site})
+    assert [run(case).is_passed for case in bundle.cases] == [True, True]
+    before = read_bundle({"tests": site[site.index("tests:") :], "pack": f"{CPU}    {test}"})
     assert [run(case).is_passed for case in before.cases] == [False, True]
 
 
@@ -186,14 +186,14 @@ FAULTY = {
 def test_a_wrong_test_is_a_fault_of_the_file(lines: str) -> None:
     """Said by the check, before anything runs."""
     with pytest.raises(RulesError) as caught:
-        read_book({"a.yml": f"{CPU}    {lines}\n"})
+        read_bundle({"a.yml": f"{CPU}    {lines}\n"})
     assert any(FAULTY[lines] in fault for fault in caught.value.faults), caught.value.faults
 
 
 def test_a_test_of_no_rule_is_a_fault() -> None:
     """With the name that was meant."""
     with pytest.raises(RulesError) as caught:
-        read_book({"a.yml": CPU.replace("rule: cpu_usage", "rule: cpu_usag")})
+        read_bundle({"a.yml": CPU.replace("rule: cpu_usage", "rule: cpu_usag")})
     assert "tests[1].rule: there is no rule 'cpu_usag'; did you mean cpu_usage?" in str(
         caught.value
     )

@@ -14,11 +14,11 @@ from hostpulse_server.config import RetentionConfig, ShipperConfig
 from hostpulse_server.errors import StoreUnavailableError
 from hostpulse_server.journal import Journal, SamplesRecord
 from hostpulse_server.journal.records import KIND
-from hostpulse_server.shipper.books import Books
+from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.shipper.loop import Shipper
-from hostpulse_server.shipper.seen import SeenReader
-from hostpulse_server.shipper.upkeep import Upkeep
-from hostpulse_server.store.base import Aggregate, Query, Series, Store, StorePoint, Window
+from hostpulse_server.shipper.maintenance import Maintenance
+from hostpulse_server.shipper.state import ShipperState
+from hostpulse_server.store.base import Aggregate, Query, RollupWindow, Series, Store, StorePoint
 from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class FlakyStore:
         """Query."""
         return self.inner.query(query)
 
-    def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
+    def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
         """Roll up unless switched off."""
         self._check()
         self.inner.rollup(windows, window_ms)
@@ -93,30 +93,32 @@ class Bench:
         self.open.callback(journal.close)
         return journal
 
-    def books(self) -> Books:
+    def shipper_state(self) -> ShipperState:
         """Open the books."""
-        books = Books(self.directory / "shipper.db", WINDOW)
-        self.open.callback(books.close)
-        return books
+        shipper_state = ShipperState(self.directory / "shipper.db", WINDOW)
+        self.open.callback(shipper_state.close)
+        return shipper_state
 
     def shipper(self) -> Shipper:
         """Start a shipper on what is there, as a new process would."""
-        books = self.books()
+        shipper_state = self.shipper_state()
         return Shipper(
             self.config,
             journal=self.journal,
             store=self.store,
-            books=books,
-            upkeep=Upkeep(self.retention, store=self.store, books=books, clock=self.clock),
+            shipper_state=shipper_state,
+            upkeep=Maintenance(
+                self.retention, store=self.store, shipper_state=shipper_state, clock=self.clock
+            ),
             clock=self.clock,
             stop=self.stop,
             idle_seconds=self.idle_seconds,
         )
 
     @property
-    def seen(self) -> SeenReader:
+    def seen(self) -> LastSeenReader:
         """A reader with nothing cached."""
-        return SeenReader(self.directory / "shipper.db", clock=self.clock)
+        return LastSeenReader(self.directory / "shipper.db", clock=self.clock)
 
     def send(
         self,

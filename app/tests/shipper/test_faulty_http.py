@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.shipper.conftest import FlakyStore
 
-from hostpulse_server.clock import SYSTEM
+from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.shipper.loop import Shipper
-from hostpulse_server.shipper.upkeep import Upkeep
-from hostpulse_server.store.influxdb import InfluxdbStore, Settings
+from hostpulse_server.shipper.maintenance import Maintenance
+from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +103,7 @@ def shipping(bench: Bench, fake: Fake) -> Iterator[None]:
         batch_points=50, batch_seconds=0.1, max_backoff=MAX_BACKOFF, max_batch_points=200
     )
     store = InfluxdbStore(
-        Settings(
+        ClientSettings(
             f"http://127.0.0.1:{fake.server_port}",
             "o",
             "raw",
@@ -114,13 +114,15 @@ def shipping(bench: Bench, fake: Fake) -> Iterator[None]:
     )
     bench.store = FlakyStore(store)
     bench.clock.ms = SYSTEM.now_ms()
-    books = bench.books()
+    shipper_state = bench.shipper_state()
     shipper = Shipper(
         bench.config,
         journal=bench.journal,
         store=bench.store,
-        books=books,
-        upkeep=Upkeep(bench.retention, store=bench.store, books=books, clock=bench.clock),
+        shipper_state=shipper_state,
+        upkeep=Maintenance(
+            bench.retention, store=bench.store, shipper_state=shipper_state, clock=bench.clock
+        ),
         clock=SYSTEM,
         stop=bench.stop,
         idle_seconds=0.1,

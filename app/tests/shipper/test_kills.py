@@ -12,11 +12,11 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.config import load
 from hostpulse_server.journal import Journal, SamplesRecord
 from hostpulse_server.journal.records import KIND
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.store.base import Query
 from hostpulse_server.store.embedded import EmbeddedStore
 
@@ -30,7 +30,7 @@ KILLS = 3
 BACKLOG = 3000
 SHIP = (
     "import os; from hostpulse_server.config import load\n"
-    "from hostpulse_server.shipper.service import run\n"
+    "from hostpulse_server.services.shipper import run\n"
     "run(load(None, os.environ))"
 )
 
@@ -54,7 +54,7 @@ def test_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -
     }
     config = load(None, environ)
     start_ms = SYSTEM.now_ms() - 3_600_000
-    reader = SeenReader(config.paths.shipper)
+    reader = LastSeenReader(config.paths.shipper)
     sent = 0
     overtaken = 0
 
@@ -113,7 +113,7 @@ def test_books_on_a_full_disk_wait_and_then_agree_with_the_store(bench: Bench) -
     shipper = bench.shipper()
     bench.send(1, 2, 4, 5)
     bench.flush(shipper)
-    connection = shipper._books._connection
+    connection = shipper._state._connection
     connection.execute("PRAGMA max_page_count = 1")
     bench.send(3)
     for seq in range(10, 400, 2):

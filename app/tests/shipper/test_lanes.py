@@ -17,8 +17,8 @@ from hostpulse_server.errors import (
     StoreRejectedError,
 )
 from hostpulse_server.journal import Journal
-from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.shipper.last_seen import LastSeenReader
+from hostpulse_server.shipper.state import ShipperState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,10 +182,10 @@ def test_a_hole_at_the_end_of_the_backlog_ends_it(bench: Bench) -> None:
 
 
 DEATHS: dict[str, tuple[Any, str]] = {
-    "before the books": (Books, "commit"),
+    "before the books": (ShipperState, "commit"),
     "before the hint": (Journal, "hint"),
     "before a rollup": (FlakyStore, "rollup"),
-    "after a rollup": (Books, "clean"),
+    "after a rollup": (ShipperState, "clean"),
 }
 steps = st.lists(
     st.sampled_from(["arrive", "pile", "turn", "wait", "down", "up", "crash", *DEATHS]), max_size=60
@@ -258,7 +258,7 @@ def drain_quietly(bench: Bench, shipper: Shipper) -> None:
     for _ in range(400):
         shipper.turn()
         bench.clock.ms += 6000
-        status = SeenReader(bench.directory / "shipper.db").status()
+        status = LastSeenReader(bench.directory / "shipper.db").status()
         position = 0 if status is None else status.position
         if not bench.journal.read(position, 1, 1):
             return

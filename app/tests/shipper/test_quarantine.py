@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.errors import (
-    BooksUnavailableError,
     JournalUnavailableError,
     QuarantineError,
+    ShipperStateUnavailableError,
     StoreRejectedError,
 )
 from hostpulse_server.shipper import quarantine
-from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.cursor import Cursor
-from hostpulse_server.shipper.quarantine import PUSHED_OUT, Quarantine, SetAside
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.shipper.cursor import JournalCursor
+from hostpulse_server.shipper.last_seen import LastSeenReader
+from hostpulse_server.shipper.quarantine import PUSHED_OUT, Quarantine, QuarantinedEntry
+from hostpulse_server.shipper.state import ShipperState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,7 +114,7 @@ class TestRows:
     def test_a_file_that_cannot_be_used_says_what_to_do(self, tmp_path: Path) -> None:
         """Of another release, or none at all."""
         (tmp_path / "shipper.db").touch()
-        with pytest.raises(BooksUnavailableError, match="must have been started once"):
+        with pytest.raises(ShipperStateUnavailableError, match="must have been started once"):
             Quarantine(tmp_path / "shipper.db").rows()
 
 
@@ -192,10 +192,12 @@ class TestRetry:
         """A release that can read it counts its samples for the stream."""
         bench.send(1)
         (entry,) = bench.journal.read(0, 1, 1)
-        item = SetAside(entry.id, entry.kind, entry.received_ms, "undecodable", "", entry.body)
+        item = QuarantinedEntry(
+            entry.id, entry.kind, entry.received_ms, "undecodable", "", entry.body
+        )
         shipper = bench.shipper()
-        with closing(Books(bench.directory / "shipper.db", 300_000)) as books:
-            books.commit(bench.journal.epoch, Cursor(1), [], [item], at_ms=T0)
+        with closing(ShipperState(bench.directory / "shipper.db", 300_000)) as shipper_state:
+            shipper_state.commit(bench.journal.epoch, JournalCursor(1), [], [item], at_ms=T0)
         shipper = bench.shipper()
         assert here(bench).retry(here(bench).rows(), bench.journal, bench.clock) == 1
         bench.flush(shipper)
@@ -224,10 +226,10 @@ class TestFirstRelease:
 
     def test_it_is_taken_over_in_place(self, path: Path) -> None:
         """Position, ledger and dirty windows stay; what was set aside is in the quarantine."""
-        with closing(Books(path, 300_000)) as books:
-            assert books.cursor("e1") == Cursor(42)
-            assert len(books.dirty(2 * T0, 10)) == 1
-        reader = SeenReader(path)
+        with closing(ShipperState(path, 300_000)) as shipper_state:
+            assert shipper_state.cursor("e1") == JournalCursor(42)
+            assert len(shipper_state.dirty(2 * T0, 10)) == 1
+        reader = LastSeenReader(path)
         assert reader.ledger("web-01")[0].stored == 9
         status = reader.status()
         assert status is not None
@@ -245,7 +247,7 @@ class TestFirstRelease:
     def test_it_is_taken_over_once(self, path: Path) -> None:
         """And again after the first release ran in between (a rollback), which made its table."""
         for _ in range(2):
-            Books(path, 300_000).close()
+            ShipperState(path, 300_000).close()
         assert len(Quarantine(path).rows()) == 3
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(
@@ -256,9 +258,9 @@ class TestFirstRelease:
                 "INSERT INTO set_aside (entry, kind, received_ms, reason, body) "
                 "VALUES (50, 'samples', 1, '[\"undecodable\", \"x\"]', x'')"
             )
-        Books(path, 300_000).close()
+        ShipperState(path, 300_000).close()
         assert len(Quarantine(path).rows()) == 4
 
     def test_a_reader_waits_for_the_shipper_to_take_it_over(self, path: Path) -> None:
         """The api of this release starts first: it knows nothing yet and does not fail."""
-        assert SeenReader(path).status() is None
+        assert LastSeenReader(path).status() is None

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.shipper.conftest import Bench, FlakyStore
 
-from hostpulse_server.clock import SYSTEM
+from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.shipper.quarantine import Quarantine
 from hostpulse_server.store.base import Query
-from hostpulse_server.store.influxdb import InfluxdbStore, Settings
+from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
 
 if TYPE_CHECKING:
     from engines.influxdb.local import Influxd
@@ -31,7 +31,7 @@ class Production(Bench):
         made = influxd.bucket(self.bucket, retention_seconds)
         self.token = influxd.token(read=[made], write=[made])
         store = InfluxdbStore(
-            Settings(influxd.url, "hostpulse", self.bucket, self.bucket, lambda: self.token)
+            ClientSettings(influxd.url, "hostpulse", self.bucket, self.bucket, lambda: self.token)
         )
         self.open.callback(store.close)
         self.store = FlakyStore(store)

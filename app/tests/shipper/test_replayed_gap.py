@@ -8,7 +8,7 @@ import pytest
 from app.tests.shipper.conftest import Bench, FlakyStore
 
 from hostpulse_server.store.base import Aggregate, Query
-from hostpulse_server.store.influxdb import InfluxdbStore, Settings
+from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
 
 if TYPE_CHECKING:
     from engines.influxdb.local import Influxd
@@ -60,7 +60,7 @@ def gap(request: pytest.FixtureRequest, bench: Bench) -> Bench:
         ids = [influxd.bucket(f"{name}_raw"), influxd.bucket(f"{name}_rollup")]
         token = influxd.token(read=ids, write=ids)
         store = InfluxdbStore(
-            Settings(influxd.url, "hostpulse", f"{name}_raw", f"{name}_rollup", lambda: token)
+            ClientSettings(influxd.url, "hostpulse", f"{name}_raw", f"{name}_rollup", lambda: token)
         )
         bench.open.callback(store.close)
         bench.store = FlakyStore(store)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.config import load
-from hostpulse_server.errors import AlreadyRunningError, BooksUnavailableError, ConfigError
+from hostpulse_server.errors import AlreadyRunningError, ConfigError, ShipperStateUnavailableError
 from hostpulse_server.journal.records import KIND, REFUSED, SamplesRecord
-from hostpulse_server.lock import only_one
-from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.seen import SeenReader
-from hostpulse_server.shipper.service import ship
+from hostpulse_server.runtime.single_instance import only_one
+from hostpulse_server.services.shipper import ship
+from hostpulse_server.shipper.last_seen import LastSeenReader
+from hostpulse_server.shipper.state import ShipperState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def test_systemd_hears_ready_watchdog_and_stopping(tmp_path: Path) -> None:
         code = (
             "import os, sys; from pathlib import Path\n"
             "from hostpulse_server.config import load\n"
-            "from hostpulse_server.shipper.service import run\n"
+            "from hostpulse_server.services.shipper import run\n"
             "run(load(Path(sys.argv[1]), os.environ))"
         )
         with subprocess.Popen([sys.executable, "-c", code, str(config)], env=environ) as process:
@@ -82,8 +82,8 @@ def test_systemd_hears_ready_watchdog_and_stopping(tmp_path: Path) -> None:
 def test_books_that_are_no_database_say_what_to_check(tmp_path: Path) -> None:
     """The file is named."""
     (tmp_path / "shipper.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(BooksUnavailableError, match=r"shipper\.db does not work"):
-        Books(tmp_path / "shipper.db", 300_000)
+    with pytest.raises(ShipperStateUnavailableError, match=r"shipper\.db does not work"):
+        ShipperState(tmp_path / "shipper.db", 300_000)
 
 
 def test_a_stop_asked_for_before_the_start_ends_at_once(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_is_for_the_alert_engine_alone_is_passed_over(bench: Bench) -> None
     bench.send(1)
     bench.flush(bench.shipper())
     assert len(bench.stored()["web-01"]) == 1
-    status = SeenReader(bench.directory / "shipper.db").status()
+    status = LastSeenReader(bench.directory / "shipper.db").status()
     assert status is not None
     assert (status.set_aside, status.quarantine_points) == ({}, 0)
 

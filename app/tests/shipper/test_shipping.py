@@ -10,9 +10,9 @@ import pytest
 
 from hostpulse_server.errors import StoreRejectedError
 from hostpulse_server.journal.records import KIND
-from hostpulse_server.shipper.books import Books
-from hostpulse_server.shipper.records import INTERNAL, encode_internal
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.shipper.deliveries import INTERNAL, encode_internal
+from hostpulse_server.shipper.last_seen import LastSeenReader
+from hostpulse_server.shipper.state import ShipperState
 from hostpulse_server.store.base import StorePoint
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class TestBooks:
 
     def test_a_reader_without_a_file_knows_nothing(self, tmp_path: Path) -> None:
         """Before the shipper's first start everything is empty."""
-        reader = SeenReader(tmp_path / "shipper.db")
+        reader = LastSeenReader(tmp_path / "shipper.db")
         assert reader.get() == reader.get(["web-01"]) == {}
         assert reader.ledger("web-01") == []
         assert reader.raw_from_ms() is None
@@ -207,17 +207,17 @@ class TestCrashes:
         """The store takes the same values once more; ledger and store agree afterwards."""
         bench.send(1, 2, 3)
         shipper = bench.shipper()
-        commit = Books.commit
+        commit = ShipperState.commit
 
         def crash(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        Books.commit = crash  # type: ignore[method-assign] # the process dies here
+        ShipperState.commit = crash  # type: ignore[method-assign] # the process dies here
         try:
             with pytest.raises(KeyboardInterrupt):
                 bench.flush(shipper)
         finally:
-            Books.commit = commit  # type: ignore[method-assign] # back again
+            ShipperState.commit = commit  # type: ignore[method-assign] # back again
         assert len(bench.stored()["web-01"]) == 3
         assert bench.seen.get() == {}
         bench.flush(bench.shipper())

@@ -12,15 +12,15 @@ from hostpulse_server.errors import (
     StoreMisconfiguredError,
     StoreUnavailableError,
 )
-from hostpulse_server.shipper.suspects import RESTS_SECONDS
-from hostpulse_server.shipper.upkeep import Upkeep
+from hostpulse_server.shipper.failing_windows import RESTS_SECONDS
+from hostpulse_server.shipper.maintenance import Maintenance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.tests.shipper.conftest import Bench
 
-    from hostpulse_server.store.base import Store, Window
+    from hostpulse_server.store.base import RollupWindow, Store
 
 MINUTE = 60_000
 SERVERS = [f"web-{number:02}" for number in range(20)]
@@ -35,7 +35,7 @@ class Sick(FlakyStore):
         self.bad: set[str] = {BAD}
         self.error: StoreUnavailableError = StoreFailedError("panic: a block is corrupt")
 
-    def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
+    def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
         """Roll up, or fail for all windows together."""
         if self.bad & {window.server_id for window in windows}:
             raise self.error
@@ -49,7 +49,7 @@ def store(bench: Bench) -> Sick:
     return sick
 
 
-def keep_up(bench: Bench, upkeep: Upkeep, turns: int = 12) -> int:
+def keep_up(bench: Bench, upkeep: Maintenance, turns: int = 12) -> int:
     """Let it turn, a second between; return how many of them failed."""
     failures = 0
     for _ in range(turns):
@@ -61,13 +61,15 @@ def keep_up(bench: Bench, upkeep: Upkeep, turns: int = 12) -> int:
     return failures
 
 
-def start(bench: Bench) -> Upkeep:
+def start(bench: Bench) -> Maintenance:
     """Ship a window of each server, let it end, and return what rolls it up."""
     for server in SERVERS:
         bench.send(1, 2, server=server)
     bench.flush(bench.shipper())
     bench.clock.ms += 10 * MINUTE
-    return Upkeep(bench.retention, store=bench.store, books=bench.books(), clock=bench.clock)
+    return Maintenance(
+        bench.retention, store=bench.store, shipper_state=bench.shipper_state(), clock=bench.clock
+    )
 
 
 def rolled(bench: Bench) -> set[str]:

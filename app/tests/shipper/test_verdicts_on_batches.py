@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostpulse_server.backoff import Backoff
 from hostpulse_server.errors import (
     HostpulseError,
     StoreFailedError,
@@ -19,8 +20,14 @@ from hostpulse_server.errors import (
     StoreUnavailableError,
 )
 from hostpulse_server.journal import Entry
-from hostpulse_server.shipper.backoff import Backoff
-from hostpulse_server.shipper.sending import REFUSED, REPEATS, STUMBLED, TOO_LARGE, Batch, Sourced
+from hostpulse_server.shipper.sending import (
+    FAILS_ALONE,
+    REFUSED,
+    REPEATS,
+    TOO_LARGE,
+    AttributedPoint,
+    WriteBatch,
+)
 from hostpulse_server.store.base import StorePoint
 
 if TYPE_CHECKING:
@@ -47,13 +54,13 @@ class Engine:
         self.kept.update(numbers)
 
 
-def batch_of(count: int, size: int = 5000) -> Batch:
+def batch_of(count: int, size: int = 5000) -> WriteBatch:
     """Return a batch of points whose times are 0, 1, 2 and so on."""
     points = [StorePoint("web-01", "cpu", (), number, {"a": 1.0}) for number in range(count)]
-    return Batch([Sourced(point, ENTRY) for point in points], size)
+    return WriteBatch([AttributedPoint(point, ENTRY) for point in points], size)
 
 
-def send(batch: Batch, engine: Engine, tries: int = 50) -> bool:
+def send(batch: WriteBatch, engine: Engine, tries: int = 50) -> bool:
     """Send again and again, as the loop does after each wait; return whether it came to an end."""
     for _ in range(tries):
         try:
@@ -64,7 +71,7 @@ def send(batch: Batch, engine: Engine, tries: int = 50) -> bool:
     return False
 
 
-def given_up(batch: Batch) -> dict[int, str]:
+def given_up(batch: WriteBatch) -> dict[int, str]:
     """Return time → reason of the points given up."""
     return {json.loads(item.body)["time"]: item.reason for item in batch.aside}
 
@@ -103,7 +110,7 @@ def test_points_that_a_sound_store_stumbles_over_are_found(bad: set[int]) -> Non
     engine = Engine(lambda numbers: StoreFailedError("500: panic") if bad & set(numbers) else None)
     batch = batch_of(100)
     assert send(batch, engine, tries=500)
-    assert given_up(batch) == dict.fromkeys(bad, STUMBLED)
+    assert given_up(batch) == dict.fromkeys(bad, FAILS_ALONE)
     assert engine.kept == set(range(100)) - bad
 
 
@@ -136,7 +143,7 @@ def test_a_failure_is_believed_from_the_third_on() -> None:
         assert not send(batch, engine, tries=1)
         assert (engine.writes, engine.kept) == (attempt, set())
     assert send(batch, engine, tries=1)
-    assert given_up(batch) == {3: STUMBLED}
+    assert given_up(batch) == {3: FAILS_ALONE}
 
 
 def test_failures_that_differ_are_no_repetition() -> None:
@@ -160,7 +167,7 @@ def test_failures_that_differ_in_a_number_only_are_one() -> None:
 
     batch = batch_of(10)
     assert send(batch, Engine(fault), tries=100)
-    assert given_up(batch) == {3: STUMBLED}
+    assert given_up(batch) == {3: FAILS_ALONE}
 
 
 @pytest.mark.parametrize("alone", [1, 2])

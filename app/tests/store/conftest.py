@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.store.embedded import EmbeddedStore
-from hostpulse_server.store.influxdb import InfluxdbStore, Settings
+from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,12 +30,12 @@ def embedded(request: pytest.FixtureRequest) -> Store:
     return EmbeddedStore(directory / "store.db")
 
 
-def settings_of(influxd: Influxd) -> Settings:
+def settings_of(influxd: Influxd) -> ClientSettings:
     """Make two empty buckets and return how to reach them, as the shipper may."""
     name = f"store_{next(_NUMBERS)}"
     raw, rollup = influxd.bucket(f"{name}_raw"), influxd.bucket(f"{name}_rollup")
     token = influxd.token(read=[raw, rollup], write=[raw, rollup])
-    return Settings(
+    return ClientSettings(
         url=influxd.url,
         org="hostpulse",
         bucket_raw=f"{name}_raw",

@@ -10,7 +10,7 @@ from app.tests.store.conftest import settings_of
 from engines.influxdb.local import Influxd
 
 from hostpulse_server.errors import StoreFailedError
-from hostpulse_server.store.base import Query, StorePoint, Window
+from hostpulse_server.store.base import Query, RollupWindow, StorePoint
 from hostpulse_server.store.influxdb import InfluxdbStore
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_a_measurement_that_cannot_be_read_costs_no_other(tmp_path: Path) -> Non
             _break(influxd, store, settings.bucket_raw)
             for server in SERVERS:
                 with pytest.raises(StoreFailedError, match="measurement 'ill'"):
-                    store.rollup([Window(server, T0)], WINDOW)
+                    store.rollup([RollupWindow(server, T0)], WINDOW)
             for name in ("before", "later"):
                 query = Query(None, name, (), (), T0, T0 + WINDOW, WINDOW, "max", 2 * T0)
                 found = [(one.server_id, list(one.points)) for one in store.query(query)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.errors import StoreUnavailableError
-from hostpulse_server.store.base import Query, StorePoint, Window
+from hostpulse_server.store.base import Query, RollupWindow, StorePoint
 from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class TestExpiry:
         """The border may be kept up to a portion of the layout, never undercut."""
         old = T0 - 2 * DAY
         store.write([point(1.0, old), point(2.0)])
-        store.rollup([Window("web-01", old), Window("web-01", T0)], WINDOW)
+        store.rollup([RollupWindow("web-01", old), RollupWindow("web-01", T0)], WINDOW)
         while store.expire(T0, T0 - T0 % DAY):
             pass
         assert values(store) == [(T0, 2.0)]
@@ -180,9 +180,9 @@ class TestExpiry:
     def test_rollups_survive_the_raw_values(self, store: EmbeddedStore) -> None:
         """What expired raw is still there as rollup, and rolling up nothing does not erase it."""
         store.write([point(10.0)])
-        store.rollup([Window("web-01", T0)], WINDOW)
+        store.rollup([RollupWindow("web-01", T0)], WINDOW)
         while store.expire(T0 + DAY, 0):
             pass
-        store.rollup([Window("web-01", T0)], WINDOW)
+        store.rollup([RollupWindow("web-01", T0)], WINDOW)
         assert values(store) == []
         assert values(store, raw_from=2 * T0) == [(T0, 10.0)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from app.tests.store.conftest import settings_of
 
-from hostpulse_server.store.base import Aggregate, Query, StorePoint, Window
+from hostpulse_server.store.base import Aggregate, Query, RollupWindow, StorePoint
 from hostpulse_server.store.influxdb import InfluxdbStore
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_numbers_are_answered_without_the_texts_beside_them(
 
 def test_rollups_of_all_servers_are_made_past_a_text(store: InfluxdbStore) -> None:
     """The server with the text, its neighbours, and what is of no server."""
-    store.rollup([Window(server, T0) for server in SERVERS], WINDOW)
+    store.rollup([RollupWindow(server, T0) for server in SERVERS], WINDOW)
     for aggregate in get_args(Aggregate):
         query = Query(None, "cpu", (), (), T0, T0 + WINDOW, WINDOW, aggregate, 2 * T0)
         found = [(one.server_id, one.field, list(one.points)) for one in store.query(query)]
@@ -72,6 +72,6 @@ def test_a_text_among_the_rollups_stops_no_query(influxd: Influxd) -> None:
     influxd.write(settings.bucket_rollup, f'cpu,server_id=a odd_max="text" {T0}')
     with closing(InfluxdbStore(settings)) as store:
         store.write([StorePoint("a", "cpu", (), T0, {"idle": 5.0})])
-        store.rollup([Window("a", T0)], WINDOW)
+        store.rollup([RollupWindow("a", T0)], WINDOW)
         query = Query(None, "cpu", (), (), T0, T0 + WINDOW, WINDOW, "max", 2 * T0)
         assert [list(one.points) for one in store.query(query)] == [[(T0, 5.0)]]

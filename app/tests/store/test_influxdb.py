@@ -18,9 +18,9 @@ from hostpulse_server.errors import (
     StoreTooLargeError,
     StoreUnavailableError,
 )
-from hostpulse_server.store.base import Query, StorePoint, Window
-from hostpulse_server.store.influxdb import InfluxdbStore, Settings
-from hostpulse_server.store.influxdb.examine import examine
+from hostpulse_server.store.base import Query, RollupWindow, StorePoint
+from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
+from hostpulse_server.store.influxdb.self_check import examine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,13 +43,13 @@ def values(store: InfluxdbStore, raw_from: int = 0) -> list[tuple[int, float]]:
 
 
 @pytest.fixture
-def settings(influxd: Influxd) -> Settings:
+def settings(influxd: Influxd) -> ClientSettings:
     """Give two empty buckets and a token for all of them."""
     return settings_of(influxd)
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[InfluxdbStore]:
+def store(settings: ClientSettings) -> Iterator[InfluxdbStore]:
     """Give an empty store."""
     with closing(InfluxdbStore(settings)) as made:
         yield made
@@ -59,7 +59,7 @@ class TestAnswers:
     """What a real InfluxDB answers becomes the error that says what to do."""
 
     def test_a_field_of_another_type_is_rejected_and_its_neighbours_are_kept(
-        self, influxd: Influxd, settings: Settings, store: InfluxdbStore
+        self, influxd: Influxd, settings: ClientSettings, store: InfluxdbStore
     ) -> None:
         """Somebody else wrote a text under our name: 422 partial write."""
         influxd.write(settings.bucket_raw, f'cpu,server_id=web-01 b="text" {T0}')
@@ -68,7 +68,7 @@ class TestAnswers:
         assert values(store) == [(T0, 1.0)]
 
     def test_a_point_older_than_the_bucket_keeps_is_rejected(
-        self, influxd: Influxd, settings: Settings
+        self, influxd: Influxd, settings: ClientSettings
     ) -> None:
         """The others of its batch are kept."""
         influxd.bucket("kept_a_day", DAY)
@@ -90,19 +90,21 @@ class TestAnswers:
         ],
     )
     def test_a_wrong_setting_is_named(
-        self, settings: Settings, change: dict[str, str], words: str
+        self, settings: ClientSettings, change: dict[str, str], words: str
     ) -> None:
         """Writing, reading and rolling up each say which setting it is."""
         with closing(InfluxdbStore(dataclasses.replace(settings, **change))) as store:  # type: ignore[arg-type] # by name
             for use in (
                 lambda: store.write([point(1.0)]),
                 lambda: values(store),
-                lambda: store.rollup([Window("web-01", T0)], WINDOW),
+                lambda: store.rollup([RollupWindow("web-01", T0)], WINDOW),
             ):
                 with pytest.raises(StoreMisconfiguredError, match=words):
                     use()
 
-    def test_a_token_without_the_right_is_named(self, influxd: Influxd, settings: Settings) -> None:
+    def test_a_token_without_the_right_is_named(
+        self, influxd: Influxd, settings: ClientSettings
+    ) -> None:
         """One that may only read cannot write, and the message says where it came from."""
         buckets = influxd.call("GET", f"/api/v2/buckets?name={settings.bucket_raw}")["buckets"]
         token = influxd.token(read=[buckets[0]["id"]])
@@ -113,7 +115,9 @@ class TestAnswers:
         ):
             store.write([point(1.0)])
 
-    def test_a_token_that_is_replaced_works_without_a_restart(self, settings: Settings) -> None:
+    def test_a_token_that_is_replaced_works_without_a_restart(
+        self, settings: ClientSettings
+    ) -> None:
         """After a refusal the file is read again."""
         tokens = ["ended", settings.token()]
         turning = dataclasses.replace(settings, token=lambda: tokens.pop(0))
@@ -123,7 +127,7 @@ class TestAnswers:
             store.write([point(1.0)])
             assert values(store) == [(T0, 1.0)]
 
-    def test_a_token_file_that_is_missing_holds_and_says_so(self, settings: Settings) -> None:
+    def test_a_token_file_that_is_missing_holds_and_says_so(self, settings: ClientSettings) -> None:
         """The store waits as for any other fault of the configuration."""
 
         def missing() -> str:
@@ -136,7 +140,7 @@ class TestAnswers:
             store.write([point(1.0)])
 
     def test_rollups_too_large_for_one_request_are_halved(
-        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+        self, settings: ClientSettings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The single point that is still too large is told about."""
         store = InfluxdbStore(settings)
@@ -152,7 +156,7 @@ class TestAnswers:
         store._write_rollups([point(1.0, T0 + index) for index in range(7)])
         assert sum(taken) == 7
 
-    def test_only_the_writer_writes(self, settings: Settings) -> None:
+    def test_only_the_writer_writes(self, settings: ClientSettings) -> None:
         """The api's store is for reading."""
         store = InfluxdbStore(settings, read_only=True)
         with pytest.raises(StoreUnavailableError, match="reading only"):
@@ -186,7 +190,9 @@ class TestAbsence:
             b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: 999999\r\n\r\n#default",
         ],
     )
-    def test_an_engine_that_hangs_ends_in_a_time_out(self, settings: Settings, said: bytes) -> None:
+    def test_an_engine_that_hangs_ends_in_a_time_out(
+        self, settings: ClientSettings, said: bytes
+    ) -> None:
         """Neither a write nor a query waits for ever, before the answer or in the middle of it."""
         with listening(said) as port:
             slow = dataclasses.replace(settings, url=f"http://127.0.0.1:{port}", seconds=0.3)
@@ -199,7 +205,7 @@ class TestAbsence:
                     with pytest.raises(StoreUnavailableError, match="took more than"):
                         store.write([point(1.0)])
 
-    def test_an_answer_that_trickles_ends_at_the_deadline(self, settings: Settings) -> None:
+    def test_an_answer_that_trickles_ends_at_the_deadline(self, settings: ClientSettings) -> None:
         """The time-out is for the whole answer, not for each byte of it."""
         with listening(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n", b"\r\n") as port:
             slow = dataclasses.replace(settings, url=f"http://127.0.0.1:{port}", seconds=0.5)
@@ -211,7 +217,9 @@ class TestAbsence:
                 values(store)
             assert time.monotonic() - started < 20  # the import of the client is in it
 
-    def test_something_else_at_the_address_is_told_from_influxdb(self, settings: Settings) -> None:
+    def test_something_else_at_the_address_is_told_from_influxdb(
+        self, settings: ClientSettings
+    ) -> None:
         """A web server's 404 is no missing bucket, its 400 no bad point."""
         page = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>"
         with listening(page) as port:
@@ -227,26 +235,26 @@ class TestRollups:
     """What only InfluxDB's rollups have."""
 
     def test_rolling_up_nothing_erases_nothing(
-        self, influxd: Influxd, settings: Settings, store: InfluxdbStore
+        self, influxd: Influxd, settings: ClientSettings, store: InfluxdbStore
     ) -> None:
         """Raw values are gone, their rollup stays whatever is rolled up anew."""
         store.write([point(10.0)])
-        store.rollup([Window("web-01", T0)], WINDOW)
+        store.rollup([RollupWindow("web-01", T0)], WINDOW)
         influxd.call(
             "POST",
             f"/api/v2/delete?org=hostpulse&bucket={settings.bucket_raw}",
             {"start": "2020-01-01T00:00:00Z", "stop": "2030-01-01T00:00:00Z"},
         )
-        store.rollup([Window("web-01", T0)], WINDOW)
+        store.rollup([RollupWindow("web-01", T0)], WINDOW)
         assert values(store) == []
         assert values(store, raw_from=2 * T0) == [(T0, 10.0)]
 
     def test_a_rollup_made_again_is_the_same_value_for_value(
-        self, influxd: Influxd, settings: Settings, store: InfluxdbStore
+        self, influxd: Influxd, settings: ClientSettings, store: InfluxdbStore
     ) -> None:
         """Whether its windows are read one by one or in a row, with others or alone."""
         servers = ("a", "b")
-        windows = [Window(server, T0 + i * WINDOW) for server in servers for i in range(6)]
+        windows = [RollupWindow(server, T0 + i * WINDOW) for server in servers for i in range(6)]
         store.write(
             [
                 point((index * 37 % 101) / 7, T0 + index * 10_000)._replace(server_id=server)
@@ -271,30 +279,38 @@ class TestExamination:
     """``doctor`` finds what is wrong before the shipper does."""
 
     @pytest.fixture
-    def whole(self, influxd: Influxd, request: pytest.FixtureRequest) -> tuple[Settings, Settings]:
+    def whole(
+        self, influxd: Influxd, request: pytest.FixtureRequest
+    ) -> tuple[ClientSettings, ClientSettings]:
         """Give buckets and tokens as the playbook makes them."""
         name = f"examined_{abs(hash(request.node.name))}"
         raw = influxd.bucket(f"{name}_raw", 7 * DAY)
         rollup = influxd.bucket(f"{name}_rollup", 30 * DAY)
         writing = influxd.token(read=[raw], write=[raw, rollup])
         reading = influxd.token(read=[raw, rollup])
-        settings = Settings(
+        settings = ClientSettings(
             influxd.url, "hostpulse", f"{name}_raw", f"{name}_rollup", lambda: writing, "w_token"
         )
         return settings, dataclasses.replace(settings, token=lambda: reading, token_file="q_token")
 
-    def test_what_is_right_is_told_in_one_line(self, whole: tuple[Settings, Settings]) -> None:
+    def test_what_is_right_is_told_in_one_line(
+        self, whole: tuple[ClientSettings, ClientSettings]
+    ) -> None:
         """Address, buckets and how long they keep."""
         text = examine(*whole, 7 * DAY, 30 * DAY)
         assert "_raw 7 d" in text
         assert "_rollup 30 d" in text
 
-    def test_another_retention_is_a_fault(self, whole: tuple[Settings, Settings]) -> None:
+    def test_another_retention_is_a_fault(
+        self, whole: tuple[ClientSettings, ClientSettings]
+    ) -> None:
         """Both sides are named."""
         with pytest.raises(StoreMisconfiguredError, match=r"7 d, \[retention\] says 8 d"):
             examine(*whole, 8 * DAY, 30 * DAY)
 
-    def test_a_token_for_reading_does_not_write(self, whole: tuple[Settings, Settings]) -> None:
+    def test_a_token_for_reading_does_not_write(
+        self, whole: tuple[ClientSettings, ClientSettings]
+    ) -> None:
         """Tokens that were mixed up are found."""
         writer, reader = whole
         with pytest.raises(StoreMisconfiguredError, match="q_token may not write"):

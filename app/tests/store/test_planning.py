@@ -11,11 +11,18 @@ from hostpulse_server.store.planning import (
     COMFORTABLE_POINTS,
     MAX_POINTS,
     Horizon,
-    Plan,
+    QueryPlan,
     as_duration,
     plan,
 )
-from hostpulse_server.store.rollup import Part, ceil_to, floor_to, join, touched, window_count
+from hostpulse_server.store.rollup import (
+    PartialWindow,
+    ceil_to,
+    floor_to,
+    join,
+    touched,
+    window_count,
+)
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -44,13 +51,13 @@ def test_the_default_step_gives_at_most_a_thousand_points(span: int, step: int) 
 
 def test_short_ranges_are_raw() -> None:
     """Steps under the rollup window are answered from raw values alone."""
-    assert plan(NOW - HOUR, NOW, None, 10_000, HORIZON) == Plan(10_000, 0, "raw")
+    assert plan(NOW - HOUR, NOW, None, 10_000, HORIZON) == QueryPlan(10_000, 0, "raw")
 
 
 def test_from_the_rollup_window_on_rollups_serve_and_raw_the_rest() -> None:
     """The window that is not rolled up yet comes from raw values."""
     found = plan(NOW - DAY, NOW, WINDOW, 10_000, HORIZON)
-    assert found == Plan(WINDOW, NOW - WINDOW, "mixed")
+    assert found == QueryPlan(WINDOW, NOW - WINDOW, "mixed")
 
 
 def test_what_is_rolled_up_whole_is_rollup() -> None:
@@ -75,7 +82,7 @@ def test_a_dirty_window_older_than_raw_retention_does_not_ask_for_expired_values
 def test_a_start_outside_raw_retention_is_answered_by_rollups() -> None:
     """A finer step is raised to the rollup window."""
     found = plan(NOW - 10 * DAY, NOW - 9 * DAY, 60_000, 10_000, HORIZON)
-    assert found == Plan(WINDOW, NOW - WINDOW, "rollup")
+    assert found == QueryPlan(WINDOW, NOW - WINDOW, "rollup")
 
 
 def test_a_step_between_rollup_windows_is_rounded_up() -> None:
@@ -149,7 +156,9 @@ def test_every_time_lies_in_a_touched_window_and_every_window_has_one(
 def test_joined_means_are_the_mean_of_all(values: list[float], data: st.DataObject) -> None:
     """Wherever a window is divided, joining by count gives the whole's mean."""
     cut = data.draw(st.integers(1, len(values) - 1))
-    parts = [Part(len(some), sum(some) / len(some)) for some in (values[:cut], values[cut:])]
+    parts = [
+        PartialWindow(len(some), sum(some) / len(some)) for some in (values[:cut], values[cut:])
+    ]
     joined = join("mean", *parts)
     assert joined.weight == len(values)
     assert joined.value == pytest.approx(sum(values) / len(values), rel=1e-6, abs=1e-3)

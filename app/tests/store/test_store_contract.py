@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hostpulse_server.errors import StoreRejectedError
-from hostpulse_server.store.base import Aggregate, Query, StorePoint, Tags, Window
+from hostpulse_server.store.base import Aggregate, Query, RollupWindow, StorePoint, Tags
 from hostpulse_server.wire.points import RESERVED, check_point
 
 if TYPE_CHECKING:
@@ -147,7 +147,9 @@ class TestRollups:
         rng = random.Random(4)  # noqa: S311 - repeatable test data
         times = sorted(rng.sample(range(HOUR), 200))
         store.write([cpu(rng.uniform(0, 100), T0 + time_ms) for time_ms in times])
-        store.rollup([Window("web-01", T0 + start) for start in range(0, HOUR, WINDOW)], WINDOW)
+        store.rollup(
+            [RollupWindow("web-01", T0 + start) for start in range(0, HOUR, WINDOW)], WINDOW
+        )
         raw = only(ask(store, step=3 * WINDOW, aggregate=aggregate))
         rolled = only(ask(store, step=3 * WINDOW, aggregate=aggregate, raw_from=T0 + HOUR))
         assert [start for start, _ in rolled] == [start for start, _ in raw]
@@ -158,7 +160,7 @@ class TestRollups:
         """The border may lie inside a window: means join by count, last is the later."""
         values = [float(value % 7) for value in range(90)]
         store.write([cpu(value, T0 + 10_000 * index) for index, value in enumerate(values)])
-        store.rollup([Window("web-01", T0), Window("web-01", T0 + WINDOW)], WINDOW)
+        store.rollup([RollupWindow("web-01", T0), RollupWindow("web-01", T0 + WINDOW)], WINDOW)
         step = 3 * WINDOW
         mixed = only(ask(store, step=step, aggregate=aggregate, raw_from=T0 + WINDOW))
         raw = only(ask(store, step=step, aggregate=aggregate))
@@ -167,7 +169,7 @@ class TestRollups:
 
     def test_a_late_sample_repairs_its_rollup(self, store: Store) -> None:
         """Rolling up anew takes in what came late and what was overwritten."""
-        window = [Window("web-01", T0)]
+        window = [RollupWindow("web-01", T0)]
         store.write([cpu(10.0, T0), cpu(30.0, T0 + 20_000)])
         store.rollup(window, WINDOW)
         store.write([cpu(80.0, T0 + 10_000), cpu(0.0, T0)])
@@ -180,7 +182,7 @@ class TestRollups:
     def test_a_rollup_is_of_its_server_and_window_only(self, store: Store) -> None:
         """Neighbours in time and other servers stay out."""
         store.write([cpu(1.0, T0 - 1), cpu(2.0, T0), cpu(4.0, T0 + WINDOW), cpu(8.0, T0, "b")])
-        store.rollup([Window("web-01", T0)], WINDOW)
+        store.rollup([RollupWindow("web-01", T0)], WINDOW)
         answer = ask(store, start=T0 - HOUR, step=WINDOW, raw_from=T0 + HOUR)
         assert answer == {("web-01", (("core", "total"),), "usage_percent"): [(T0, 2.0)]}
 
@@ -188,7 +190,7 @@ class TestRollups:
         """``pipeline``: raw values and rollups answer alike, asked for by name or among all."""
         store.write([StorePoint("", "pipeline", (), T0 + i, {"lag": i}) for i in (1, 2)])
         store.write([cpu(1.0, T0), cpu(2.0, T0, "b")])
-        store.rollup([Window("", T0), Window("b", T0)], WINDOW)
+        store.rollup([RollupWindow("", T0), RollupWindow("b", T0)], WINDOW)
         for raw_from in (0, T0 + HOUR):
             for asked in (None, ("",), ("", "web-01")):
                 answer = ask(
@@ -203,7 +205,7 @@ class TestRollups:
         start = T0 + 7 * window_ms - (T0 + 7 * window_ms) % window_ms
         times = range(start, start + window_ms, 10_000)
         store.write([cpu(float(index), time_ms) for index, time_ms in enumerate(times)])
-        store.rollup([Window("web-01", start)], window_ms)
+        store.rollup([RollupWindow("web-01", start)], window_ms)
         for aggregate, value in (("last", len(times) - 1), ("mean", (len(times) - 1) / 2)):
             answer = ask(
                 store,

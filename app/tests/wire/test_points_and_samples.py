@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hostpulse_server.wire import reject_by_clock
 from hostpulse_server.wire.points import check_point, check_points
-from hostpulse_server.wire.samples import Verdict, check_samples
+from hostpulse_server.wire.samples import SampleVerdict, check_samples
 
 GOOD: dict[str, Any] = {"measurement": "cpu", "tags": {"core": "total"}, "fields": {"usage": 1.5}}
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True).filter(
@@ -186,6 +186,6 @@ def test_clocks_that_are_off_cost_the_sample() -> None:
     reasons = {(entry.seq, entry.point): entry.reason for entry in judged.rejected}
     assert reasons[1, None] == reasons[3, None] == "clock"
     assert {key for key in reasons if key[0] in {0, 2}} == {(0, 1), (2, 1)}
-    untouched = Verdict([sample(time=now)])
+    untouched = SampleVerdict([sample(time=now)])
     assert reject_by_clock(untouched, now, day) is untouched
     json.dumps([entry.document() for entry in judged.rejected])

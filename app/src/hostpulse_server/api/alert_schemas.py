@@ -6,10 +6,10 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
-from hostpulse_server.alerts.acting import MAX_COMMENT
-from hostpulse_server.alerts.model import SEVERITIES
 from hostpulse_server.api.query_parameters import MAX_TIME_MS, ahead_ms, time_ms
 from hostpulse_server.api.services import services
+from hostpulse_server.operator.actions import MAX_COMMENT
+from hostpulse_server.values.alert import SEVERITIES
 
 MAX_PAGE = 1000
 NUMBER_PATTERN = r"^[0-9]{1,9}$(?!\n)"
@@ -21,7 +21,7 @@ def _printable(text: str) -> None:
         raise ValidationError("must not hold control characters")
 
 
-class Moment(fields.Field[int]):
+class MomentField(fields.Field[int]):
     """A time: epoch milliseconds, RFC 3339, ``now``, or a duration from now."""
 
     default_error_messages = {"invalid": "must be a time"}  # noqa: RUF012 - as marshmallow has it
@@ -99,8 +99,10 @@ class AlertsQuery(_AlertFilters):
 class HistoryQuery(_AlertFilters):
     """Which alerts that fired."""
 
-    start = Moment(metadata={"type": "string", "description": "those that fired then or later on"})
-    end = Moment(metadata={"type": "string", "description": "those that had fired by then"})
+    start = MomentField(
+        metadata={"type": "string", "description": "those that fired then or later on"}
+    )
+    end = MomentField(metadata={"type": "string", "description": "those that had fired by then"})
     cursor = fields.String(
         validate=validate.Regexp(PLACE_PATTERN, error="is not a cursor of this list"),
         metadata={"description": "`next` of the page before"},
@@ -141,7 +143,7 @@ class AckBody(_Body):
     """An acknowledgement."""
 
     comment = fields.String(load_default="", validate=validate.Length(max=MAX_COMMENT))
-    until = Moment(
+    until = MomentField(
         is_ahead=True,
         load_default=None,
         allow_none=True,
@@ -164,14 +166,14 @@ class SilenceBody(_Body):
             "→ glob; all must match"
         },
     )
-    start = Moment(
+    start = MomentField(
         is_ahead=True,
         metadata={
             "oneOf": [{"type": "integer"}, {"type": "string"}],
             "description": f"{_UNTIL}; by default now",
         },
     )
-    end = Moment(
+    end = MomentField(
         is_ahead=True,
         required=True,
         metadata={
@@ -191,7 +193,7 @@ class AcknowledgementView(Schema):
     comment = fields.String()
 
 
-class ToldView(Schema):
+class NotifiedView(Schema):
     """A message that the channel confirmed."""
 
     channel = fields.String()
@@ -207,7 +209,7 @@ class EvidenceView(Schema):
     facts = fields.Dict(keys=fields.String(), values=fields.String())
 
 
-class AlertView(Schema):
+class AlertSchema(Schema):
     """An alert; times are epoch milliseconds, null is not yet or not at all."""
 
     id = fields.Integer()
@@ -232,7 +234,7 @@ class AlertView(Schema):
         allow_none=True, metadata={"description": "from fired to resolved, or to now"}
     )
     acknowledged = fields.Nested(AcknowledgementView, allow_none=True)
-    told = fields.List(fields.Nested(ToldView))
+    told = fields.List(fields.Nested(NotifiedView))
     silenced_by = fields.List(
         fields.Integer(), metadata={"description": "silences that match it now"}
     )
@@ -241,7 +243,7 @@ class AlertView(Schema):
 class AlertPage(Schema):
     """One page of alerts."""
 
-    alerts = fields.List(fields.Nested(AlertView))
+    alerts = fields.List(fields.Nested(AlertSchema))
     next = fields.String(allow_none=True, metadata={"description": "cursor of the next page"})
 
 
@@ -253,7 +255,7 @@ class EventView(Schema):
     details = fields.Dict()
 
 
-class AlertDetail(AlertView):
+class AlertDetail(AlertSchema):
     """An alert with what befell it, the oldest first."""
 
     events = fields.List(fields.Nested(EventView))

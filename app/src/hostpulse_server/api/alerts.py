@@ -8,19 +8,19 @@ from flask import g
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from hostpulse_server.alerts import acting, history, views
 from hostpulse_server.api.alert_schemas import (
     AckBody,
     AlertDetail,
     AlertPage,
+    AlertSchema,
     AlertsQuery,
-    AlertView,
     HistoryQuery,
 )
 from hostpulse_server.api.auth import require
 from hostpulse_server.api.servers import takes_json
 from hostpulse_server.api.services import services
 from hostpulse_server.errors import InvalidItemError
+from hostpulse_server.operator import actions, history, serializers
 from hostpulse_server.state import reading, writing
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def list_alerts(query: dict[str, Any]) -> dict[str, Any]:
     service, limit = services(), query["limit"]
     with reading(service.registry.engine) as session:
         rows = history.active(session, _wanted(query), after=int(query["cursor"]), limit=limit + 1)
-        page = views.alerts_json(session, rows[:limit], service.clock.now_ms())
+        page = serializers.alerts_json(session, rows[:limit], service.clock.now_ms())
     return {"alerts": page, "next": str(page[-1]["id"]) if len(rows) > limit else None}
 
 
@@ -71,15 +71,15 @@ def list_history(query: dict[str, Any]) -> dict[str, Any]:
             limit=limit + 1,
             start_ms=start_ms,
             end_ms=end_ms,
-            before=history.Place(*map(int, place.split("-"))) if place else None,
+            before=history.PageCursor(*map(int, place.split("-"))) if place else None,
         )
-        page = views.alerts_json(session, rows[:limit], service.clock.now_ms())
+        page = serializers.alerts_json(session, rows[:limit], service.clock.now_ms())
     last = f"{page[-1]['fired']}-{page[-1]['id']}" if len(rows) > limit else None
     return {"alerts": page, "next": last}
 
 
-def _wanted(query: Mapping[str, Any]) -> history.Wanted:
-    return history.Wanted(
+def _wanted(query: Mapping[str, Any]) -> history.AlertFilter:
+    return history.AlertFilter(
         state=query.get("state", ""),
         rule=query["rule"],
         server_id=query["server_id"],
@@ -93,8 +93,8 @@ def _wanted(query: Mapping[str, Any]) -> history.Wanted:
 def get_alert(alert_id: int) -> dict[str, Any]:
     """Show one alert and what befell it."""
     with reading(services().registry.engine) as session:
-        row = acting.any_alert(session, alert_id)
-        befell = [views.event_json(event) for event in history.events(session, alert_id)]
+        row = actions.any_alert(session, alert_id)
+        befell = [serializers.event_json(event) for event in history.events(session, alert_id)]
         return {**_shown(session, row), "events": befell}
 
 
@@ -102,15 +102,15 @@ def get_alert(alert_id: int) -> dict[str, Any]:
 @require("operator")
 @takes_json
 @blueprint.arguments(AckBody)
-@blueprint.response(200, AlertView)
+@blueprint.response(200, AlertSchema)
 def acknowledge(body: dict[str, Any], alert_id: int) -> dict[str, Any]:
     """Acknowledge an alert: it is not repeated until then; anew replaces."""
     service = services()
     with writing(service.registry.engine) as session:
-        row = acting.acknowledge(
+        row = actions.acknowledge(
             session,
             alert_id,
-            acting.Act(caller(), service.clock.now_ms(), body["comment"]),
+            actions.Act(caller(), service.clock.now_ms(), body["comment"]),
             body["until"],
         )
         return _shown(session, row)
@@ -123,7 +123,7 @@ def take_back(alert_id: int) -> None:
     """Take an alert's acknowledgement back."""
     service = services()
     with writing(service.registry.engine) as session:
-        acting.take_back(session, alert_id, acting.Act(caller(), service.clock.now_ms()))
+        actions.unacknowledge(session, alert_id, actions.Act(caller(), service.clock.now_ms()))
 
 
 def caller() -> str:
@@ -132,4 +132,4 @@ def caller() -> str:
 
 
 def _shown(session: Session, row: AlertRow) -> dict[str, Any]:
-    return views.alerts_json(session, [row], services().clock.now_ms())[0]
+    return serializers.alerts_json(session, [row], services().clock.now_ms())[0]

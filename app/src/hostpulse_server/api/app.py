@@ -8,13 +8,13 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hostpulse_server.api import (
-    act,
+    action_page,
     alerts,
     cors,
+    health,
     ingest,
     limits,
     openapi,
-    plumbing,
     problems,
     queries,
     servers,
@@ -22,10 +22,10 @@ from hostpulse_server.api import (
     telemetry,
 )
 from hostpulse_server.api.services import EXTENSION, Services
-from hostpulse_server.clock import SYSTEM, Clock
 from hostpulse_server.journal import Journal, open_journal
 from hostpulse_server.registry import Registry
-from hostpulse_server.shipper.seen import SeenReader
+from hostpulse_server.runtime.clock import SYSTEM, Clock
+from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.state import open_engine
 from hostpulse_server.store.factory import open_store
 
@@ -39,7 +39,7 @@ def create_app(  # each part can be replaced
     *,
     registry: Registry | None = None,
     journal: Journal | None = None,
-    seen: SeenReader | None = None,
+    seen: LastSeenReader | None = None,
     store: Store | None = None,
     clock: Clock = SYSTEM,
 ) -> Flask:
@@ -51,12 +51,12 @@ def create_app(  # each part can be replaced
         config=config,
         registry=registry or Registry(open_engine(config.state.url), clock),
         journal=journal or open_journal(config, clock),
-        seen=seen or SeenReader(config.paths.shipper, clock=clock),
+        seen=seen or LastSeenReader(config.paths.shipper, clock=clock),
         store=store or open_store(config, read_only=True),
         clock=clock,
     )
     app = Flask("hostpulse_server", static_folder=None)
-    app.static_folder = str(plumbing.STATIC)
+    app.static_folder = str(health.STATIC)
     app.add_url_rule("/static/<path:filename>", "static", app.send_static_file)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
     app.extensions[EXTENSION] = parts
@@ -66,8 +66,8 @@ def create_app(  # each part can be replaced
     api = openapi.make(app)
     for module in (ingest, queries, servers, alerts, silences):
         api.register_blueprint(module.blueprint)
-    app.register_blueprint(plumbing.blueprint)
-    app.register_blueprint(act.blueprint)
+    app.register_blueprint(health.blueprint)
+    app.register_blueprint(action_page.blueprint)
     problems.register(app)
     hops = config.api.trusted_proxies
     if hops:

@@ -10,7 +10,7 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError, fields
 
 from hostpulse_server import wire
-from hostpulse_server.api import limits, refusals, telemetry
+from hostpulse_server.api import limits, rejection_log, telemetry
 from hostpulse_server.api.auth import identify
 from hostpulse_server.api.services import services
 from hostpulse_server.errors import (
@@ -74,7 +74,7 @@ def post_metrics() -> Response:
     try:
         return _take()
     except (HostpulseError, ValidationError) as error:
-        refusals.note_error(error)
+        rejection_log.note_error(error)
         raise
 
 
@@ -125,7 +125,7 @@ def _answer(
         )
     elif verdict.rejected:
         # nothing of it says to anybody that this host is there
-        refusals.note(
+        rejection_log.note(
             envelope.server_id, f"all its samples are rejected: {verdict.rejected[0].reason}"
         )
     counted = cast("telemetry.Telemetry", current_app.extensions[telemetry.EXTENSION])

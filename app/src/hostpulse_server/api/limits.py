@@ -14,8 +14,8 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from limits import RateLimitItem, parse
 
-from hostpulse_server.api.counters import SCHEME
 from hostpulse_server.api.problems import ProblemError, retry_after
+from hostpulse_server.api.rate_limit_storage import SCHEME
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -11,7 +11,8 @@ from flask import Flask, Response, g
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from hostpulse_server import errors, pointers
+from hostpulse_server import errors
+from hostpulse_server.values import json_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,7 @@ _STATUS: dict[type[errors.HostpulseError], int] = {
     errors.JournalUnavailableError: 503,
     errors.StateUnavailableError: 503,
     errors.StoreUnavailableError: 503,
-    errors.BooksUnavailableError: 503,
+    errors.ShipperStateUnavailableError: 503,
     errors.StateUnavailableError: 503,
 }
 
@@ -122,7 +123,7 @@ def _http(error: HTTPException) -> Response:
     }
     data = getattr(error, "data", None)  # flask-smorest puts the messages of a schema here
     messages = data.get("messages") if isinstance(data, dict) else None
-    found = pointers.flattened(_without_location(messages)) if messages else None
+    found = json_pointer.flattened(_without_location(messages)) if messages else None
     detail = "Some values are wrong." if found else str(error.description or "")
     return problem(status, detail, found, headers)
 
@@ -145,7 +146,9 @@ def register(app: Flask) -> None:
     app.register_error_handler(errors.HostpulseError, _known)
     app.register_error_handler(
         ValidationError,
-        lambda error: problem(422, "Some values are wrong.", pointers.flattened(error.messages)),
+        lambda error: problem(
+            422, "Some values are wrong.", json_pointer.flattened(error.messages)
+        ),
     )
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)

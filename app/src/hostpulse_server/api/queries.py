@@ -14,7 +14,7 @@ from hostpulse_server.api.problems import ProblemError
 from hostpulse_server.api.query_parameters import Parameters, ParametersError, parse
 from hostpulse_server.api.services import Services, services
 from hostpulse_server.store.base import Query
-from hostpulse_server.store.planning import Horizon, Plan, plan
+from hostpulse_server.store.planning import Horizon, QueryPlan, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,7 +120,7 @@ def _servers(parts: Services, wanted: Parameters) -> tuple[str, ...] | None:
 
 def _plan(
     parts: Services, wanted: Parameters, server_ids: tuple[str, ...] | None, now_ms: int
-) -> Plan:
+) -> QueryPlan:
     retention = parts.config.retention
     intervals = [seen.interval_ms for seen in parts.seen.get(server_ids).values()]
     return plan(
@@ -136,7 +136,7 @@ def _plan(
     )
 
 
-def _answer(decided: Plan, found: Iterable[Series]) -> Response:
+def _answer(decided: QueryPlan, found: Iterable[Series]) -> Response:
     document = {
         "resolution": decided.resolution,
         "step_ms": decided.step_ms,

@@ -18,7 +18,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.problems import CONTENT_TYPE
 from hostpulse_server.api.services import EXTENSION
-from hostpulse_server.notify import Notifier
+from hostpulse_server.runtime.sd_notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from hostpulse_server.registry.identity import ROLES
 from hostpulse_server.registry.schemas import SERVER_ID_PATTERN
-from hostpulse_server.registry.status import STATUSES
+from hostpulse_server.values.server_status import STATUSES
 
 MAX_PAGE = 1000
 
@@ -22,7 +22,7 @@ class ListQuery(Schema):
     )
 
 
-class ServerView(Schema):
+class ServerSchema(Schema):
     """A server; times are epoch milliseconds, null is not known yet."""
 
     id = fields.String()
@@ -46,7 +46,7 @@ class ServerView(Schema):
 class ServerPage(Schema):
     """One page, in the order of ids."""
 
-    servers = fields.List(fields.Nested(ServerView))
+    servers = fields.List(fields.Nested(ServerSchema))
     next = fields.String(allow_none=True, metadata={"description": "cursor of the next page"})
 
 
@@ -63,7 +63,7 @@ class LedgerStream(Schema):
     )
 
 
-class KeyView(Schema):
+class KeySchema(Schema):
     """A key without its text."""
 
     id = fields.String()
@@ -73,14 +73,14 @@ class KeyView(Schema):
     revoked = fields.Integer(allow_none=True)
 
 
-class ServerDetail(ServerView):
+class ServerDetail(ServerSchema):
     """A server with its live keys and its completeness ledger."""
 
-    keys = fields.List(fields.Nested(KeyView))
+    keys = fields.List(fields.Nested(KeySchema))
     ledger = fields.List(fields.Nested(LedgerStream))
 
 
-class NewServerView(ServerView):
+class NewServerView(ServerSchema):
     """A server just added; ``key`` is shown this once."""
 
     key = fields.String(allow_none=True, metadata={"description": "null if `keys` was given"})

@@ -17,12 +17,12 @@ from hostpulse_server.api.server_schemas import (
     NewServerView,
     ServerDetail,
     ServerPage,
-    ServerView,
+    ServerSchema,
 )
 from hostpulse_server.api.services import services
 from hostpulse_server.errors import InvalidItemError, UnsupportedMediaError
+from hostpulse_server.operator.server_views import server_json
 from hostpulse_server.registry.schemas import ServerItem, ServerPatch
-from hostpulse_server.registry.views import server_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -124,7 +124,7 @@ def get_server(server_id: str) -> dict[str, Any]:
 @require("admin")
 @takes_json
 @blueprint.arguments(ServerPatch)
-@blueprint.response(200, ServerView)
+@blueprint.response(200, ServerSchema)
 def patch_server(changes: dict[str, Any], server_id: str) -> dict[str, Any]:
     """Change name, address, labels, allow_from or disabled; what is left out stays."""
     return _shown(services().registry.patch(server_id, changes))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 
 if TYPE_CHECKING:
-    from hostpulse_server.clock import Clock
     from hostpulse_server.config import ServerConfig
     from hostpulse_server.journal import Journal
     from hostpulse_server.registry import Registry
-    from hostpulse_server.shipper.seen import SeenReader
+    from hostpulse_server.runtime.clock import Clock
+    from hostpulse_server.shipper.last_seen import LastSeenReader
     from hostpulse_server.store.base import Store
 
 EXTENSION = "hostpulse"
@@ -25,7 +25,7 @@ class Services:
     config: ServerConfig
     registry: Registry
     journal: Journal
-    seen: SeenReader
+    seen: LastSeenReader
     store: Store
     clock: Clock
 

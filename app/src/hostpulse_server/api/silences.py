@@ -8,8 +8,6 @@ from flask import url_for
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from hostpulse_server.alerts import acting, history, views
-from hostpulse_server.alerts.reach import reach_json
 from hostpulse_server.api.alert_schemas import (
     SilenceBody,
     SilenceMade,
@@ -21,6 +19,8 @@ from hostpulse_server.api.alerts import caller
 from hostpulse_server.api.auth import require
 from hostpulse_server.api.servers import takes_json
 from hostpulse_server.api.services import services
+from hostpulse_server.operator import actions, history, serializers
+from hostpulse_server.operator.silence_preview import reach_json
 from hostpulse_server.state import reading, writing
 
 blueprint = Blueprint(
@@ -49,7 +49,7 @@ def list_silences(query: dict[str, Any]) -> dict[str, Any]:
             after=int(query["cursor"]),
             limit=limit + 1,
         )
-        page = [views.silence_json(row, now_ms) for row in rows[:limit]]
+        page = [serializers.silence_json(row, now_ms) for row in rows[:limit]]
     return {"silences": page, "next": str(page[-1]["id"]) if len(rows) > limit else None}
 
 
@@ -63,14 +63,14 @@ def add_silence(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, st
     service = services()
     now_ms = service.clock.now_ms()
     with writing(service.registry.engine) as session:
-        row = acting.silence(
+        row = actions.silence(
             session,
             body["matchers"],
             body.get("start", now_ms),
             body["end"],
-            acting.Act(caller(), now_ms, body["comment"]),
+            actions.Act(caller(), now_ms, body["comment"]),
         )
-        shown = views.silence_json(row, now_ms)
+        shown = serializers.silence_json(row, now_ms)
     with reading(service.registry.engine) as session:
         shown |= reach_json(session, body["matchers"], service.config.alerts.rules)
     return shown, 201, {"Location": url_for("silences.get_silence", silence_id=shown["id"])}
@@ -83,8 +83,8 @@ def get_silence(silence_id: int) -> dict[str, Any]:
     """Show one silence."""
     service = services()
     with reading(service.registry.engine) as session:
-        row = acting.any_silence(session, silence_id)
-        return views.silence_json(row, service.clock.now_ms())
+        row = actions.any_silence(session, silence_id)
+        return serializers.silence_json(row, service.clock.now_ms())
 
 
 @blueprint.route(_ONE, methods=["DELETE"])
@@ -94,4 +94,4 @@ def remove_silence(silence_id: int) -> None:
     """End a silence now; its record stays."""
     service = services()
     with writing(service.registry.engine) as session:
-        acting.end_silence(session, silence_id, acting.Act(caller(), service.clock.now_ms()))
+        actions.end_silence(session, silence_id, actions.Act(caller(), service.clock.now_ms()))

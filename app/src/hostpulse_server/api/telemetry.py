@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 
-from hostpulse_server import logs, tally
-from hostpulse_server.api import figures
+from hostpulse_server.api import prometheus_metrics
+from hostpulse_server.runtime import logs, shared_counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from hostpulse_server.api.services import Services
-    from hostpulse_server.tally import Row
+    from hostpulse_server.runtime.shared_counters import CounterRow
 
 EXTENSION = "hostpulse_telemetry"
 SLOW_SECONDS = 1.0
@@ -51,12 +51,12 @@ class Telemetry:
     """Counts what this process does, beside the other processes of the api."""
 
     def __init__(self, services: Services) -> None:
-        self.tally = tally.Tally(services.config.paths.counters)
-        self.samples = self.tally.row(tally.SAMPLES)
-        self.rejected = self.tally.row(tally.REJECTED)
+        self.tally = shared_counters.SharedCounters(services.config.paths.counters)
+        self.samples = self.tally.row(shared_counters.SAMPLES)
+        self.rejected = self.tally.row(shared_counters.REJECTED)
 
 
-class Frame:
+class RequestContextMiddleware:
     """The outermost layer: every answer, whoever makes it, gets an id and the headers."""
 
     def __init__(self, inner: WSGIApplication) -> None:
@@ -86,7 +86,7 @@ def register(app: Flask, services: Services) -> Telemetry:
     telemetry = Telemetry(services)
     app.extensions[EXTENSION] = telemetry
     log_all = services.config.api.access_log == "all"
-    rows: dict[tuple[str, str, int], tuple[Row, Row]] = {}
+    rows: dict[tuple[str, str, int], tuple[CounterRow, CounterRow]] = {}
 
     def finish(response: Response) -> Response:
         current = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # a proxy looks it up each time
@@ -97,17 +97,17 @@ def register(app: Flask, services: Services) -> Telemetry:
         found = rows.get(of)
         if found is None:
             found = rows[of] = (
-                telemetry.tally.row(tally.REQUESTS, *map(str, of)),
-                telemetry.tally.row(tally.SECONDS, of[0]),
+                telemetry.tally.row(shared_counters.REQUESTS, *map(str, of)),
+                telemetry.tally.row(shared_counters.SECONDS, of[0]),
             )
         found[0].add(1)
-        found[1].observe(took, figures.bucket(took), figures.TOTAL)
+        found[1].observe(took, prometheus_metrics.bucket(took), prometheus_metrics.TOTAL)
         if log_all or status >= _FAILED or took >= SLOW_SECONDS:
             _write_line(status, took)
         return response
 
     app.after_request(finish)
-    app.wsgi_app = Frame(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
+    app.wsgi_app = RequestContextMiddleware(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
     return telemetry
 
 

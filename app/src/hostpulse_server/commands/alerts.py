@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostpulse_server.alerts import wording
-from hostpulse_server.commands.options import config_option, json_option, print_json
-from hostpulse_server.commands.people import (
-    Moment,
+from hostpulse_server import formatting
+from hostpulse_server.commands.alert_options import (
+    MomentOption,
     comment_option,
     now,
     open_state,
@@ -17,6 +16,7 @@ from hostpulse_server.commands.people import (
     print_lines,
     who,
 )
+from hostpulse_server.commands.options import config_option, json_option, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,13 +41,13 @@ def alerts() -> None:
 @click.pass_context
 def list_alerts(ctx: click.Context, *, state: str | None, as_json: bool) -> None:
     """List what fires or is about to, the most serious first."""
-    from hostpulse_server.alerts import history, views  # noqa: PLC0415 - keeps ``--help`` fast
-    from hostpulse_server.alerts.model import SEVERITIES  # noqa: PLC0415 - as above
+    from hostpulse_server.operator import history, serializers  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import reading  # noqa: PLC0415 - as above
+    from hostpulse_server.values.alert import SEVERITIES  # noqa: PLC0415 - as above
 
     with open_state(ctx) as (engine, zone), reading(engine) as session:
-        rows = history.active(session, history.Wanted(state=state or ""), after=0, limit=_ALL)
-        found = views.alerts_json(session, rows, now(ctx))
+        rows = history.active(session, history.AlertFilter(state=state or ""), after=0, limit=_ALL)
+        found = serializers.alerts_json(session, rows, now(ctx))
     found.sort(key=lambda one: -SEVERITIES.index(one["severity"]))
     if as_json:
         print_json(found)
@@ -60,7 +60,7 @@ def list_alerts(ctx: click.Context, *, state: str | None, as_json: bool) -> None
             one["state"],
             one["server_id"] or "-",
             one["rule"],
-            wording.moment(one["started"], zone),
+            formatting.moment(one["started"], zone),
             _attention(one),
             one["summary"],
         )
@@ -81,8 +81,8 @@ def _attention(alert: Mapping[str, Any]) -> str:
 @alerts.command("history")
 @click.option("--server", "server_id", metavar="ID", default="", help="Only of this server.")
 @click.option("--rule", metavar="NAME", default="", help="Only of this rule.")
-@click.option("--start", type=Moment(), help="Firing then or later on, such as -7d.")
-@click.option("--end", type=Moment(), help="Had fired by then.")
+@click.option("--start", type=MomentOption(), help="Firing then or later on, such as -7d.")
+@click.option("--end", type=MomentOption(), help="Had fired by then.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @config_option
 @json_option
@@ -98,15 +98,15 @@ def list_history(
     **of: str,
 ) -> None:
     """List alerts that fired, the newest first: how long, who was told, who acknowledged."""
-    from hostpulse_server.alerts import history, views  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.operator import history, serializers  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import reading  # noqa: PLC0415 - as above
 
     if start is not None and end is not None and start >= end:
         raise click.BadParameter("must be before --end", param_hint="--start")
-    wanted = history.Wanted(**of)
+    wanted = history.AlertFilter(**of)
     with open_state(ctx) as (engine, zone), reading(engine) as session:
         rows = history.fired(session, wanted, limit=limit, start_ms=start, end_ms=end)
-        found = views.alerts_json(session, rows, now(ctx))
+        found = serializers.alerts_json(session, rows, now(ctx))
     if as_json:
         print_json(found)
         return
@@ -124,12 +124,12 @@ def list_history(
     table = [
         (
             str(one["id"]),
-            wording.moment(one["fired"], zone),
-            wording.duration(one["duration_ms"]) + ("" if one["resolved"] else " so far"),
+            formatting.moment(one["fired"], zone),
+            formatting.duration(one["duration_ms"]) + ("" if one["resolved"] else " so far"),
             one["severity"],
             one["server_id"] or "-",
             one["rule"],
-            ", ".join(dict.fromkeys(told["channel"] for told in one["told"])) or "-",
+            ", ".join(dict.fromkeys(reported["channel"] for reported in one["told"])) or "-",
             one["acknowledged"]["by"] if one["acknowledged"] else "-",
             one["summary"],
         )
@@ -145,13 +145,15 @@ def list_history(
 @click.pass_context
 def show(ctx: click.Context, *, alert_id: int, as_json: bool) -> None:
     """Show one alert and what befell it."""
-    from hostpulse_server.alerts import acting, history, views  # noqa: PLC0415 - as above
+    from hostpulse_server.operator import actions, history, serializers  # noqa: PLC0415 - as above
     from hostpulse_server.state import reading  # noqa: PLC0415 - as above
 
     with open_state(ctx) as (engine, zone), reading(engine) as session:
-        row = acting.any_alert(session, alert_id)
-        (one,) = views.alerts_json(session, [row], now(ctx))
-        one["events"] = [views.event_json(event) for event in history.events(session, alert_id)]
+        row = actions.any_alert(session, alert_id)
+        (one,) = serializers.alerts_json(session, [row], now(ctx))
+        one["events"] = [
+            serializers.event_json(event) for event in history.events(session, alert_id)
+        ]
     if as_json:
         print_json(one)
         return
@@ -159,14 +161,14 @@ def show(ctx: click.Context, *, alert_id: int, as_json: bool) -> None:
     for event in one["events"]:
         details = _details(event["details"], zone)
         text = f"{event['kind']}: {details}" if details else event["kind"]
-        print_lines([(wording.moment(event["at"], zone), text)])
+        print_lines([(formatting.moment(event["at"], zone), text)])
 
 
 def _details(details: Mapping[str, Any], zone: tzinfo) -> str:
     """Return what goes with an event, without what is empty and with times that people read."""
     shown = {name: value for name, value in details.items() if value not in ("", None)}
     if "until" in shown:
-        shown["until"] = wording.moment(shown["until"], zone)
+        shown["until"] = formatting.moment(shown["until"], zone)
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
@@ -174,12 +176,12 @@ def _described(one: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
     taken = one["acknowledged"]
     value, threshold = one["value"], one["threshold"]
     figures = (
-        "" if value is None else f"{one['measurement']} {one['field']} {wording.number(value)}"
+        "" if value is None else f"{one['measurement']} {one['field']} {formatting.number(value)}"
     )
     if figures and threshold is not None:
-        figures += f", threshold {wording.number(threshold)}"
-    lasted = "" if one["duration_ms"] is None else f" for {wording.duration(one['duration_ms'])}"
-    until = f" until {wording.moment(taken['until'], zone)} {taken['comment']}" if taken else ""
+        figures += f", threshold {formatting.number(threshold)}"
+    lasted = "" if one["duration_ms"] is None else f" for {formatting.duration(one['duration_ms'])}"
+    until = f" until {formatting.moment(taken['until'], zone)} {taken['comment']}" if taken else ""
     return [
         ("alert", f"{one['id']} {one['severity']} {one['state']}{lasted}"),
         ("summary", one["summary"]),
@@ -188,7 +190,7 @@ def _described(one: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
         ("tags", _pairs(one["tags"])),
         ("labels", _pairs(one["labels"])),
         ("figures", figures),
-        ("began", wording.moment(one["started"], zone)),
+        ("began", formatting.moment(one["started"], zone)),
         ("ended", one["reason"] or ""),
         ("evidence", "; ".join(one["evidence"].get("lines", ()))),
         ("runbook", one["runbook"]),
@@ -204,18 +206,20 @@ def _pairs(values: Mapping[str, str]) -> str:
 @alerts.command()
 @click.argument("alert_id", metavar="ID", type=int)
 @comment_option
-@click.option("--until", type=Moment(is_ahead=True), help="Until when, such as 4h.  [default: 24h]")
+@click.option(
+    "--until", type=MomentOption(is_ahead=True), help="Until when, such as 4h.  [default: 24h]"
+)
 @config_option
 @click.pass_context
 def ack(ctx: click.Context, *, alert_id: int, comment: str, until: int | None) -> None:
     """Acknowledge an alert: no more reminders until then, at most 30 days."""
-    from hostpulse_server.alerts import acting  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.operator import actions  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import writing  # noqa: PLC0415 - as above
 
-    act = acting.Act(who(), now(ctx), comment)
+    act = actions.Act(who(), now(ctx), comment)
     with open_state(ctx) as (engine, zone), writing(engine) as session:
-        row = acting.acknowledge(session, alert_id, act, until)
-        text = wording.moment(row.acknowledged_until_ms or 0, zone)
+        row = actions.acknowledge(session, alert_id, act, until)
+        text = formatting.moment(row.acknowledged_until_ms or 0, zone)
     click.echo(f"acknowledged alert {alert_id} until {text}")
 
 
@@ -225,9 +229,9 @@ def ack(ctx: click.Context, *, alert_id: int, comment: str, until: int | None) -
 @click.pass_context
 def unack(ctx: click.Context, *, alert_id: int) -> None:
     """Take an alert's acknowledgement back."""
-    from hostpulse_server.alerts import acting  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.operator import actions  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import writing  # noqa: PLC0415 - as above
 
     with open_state(ctx) as (engine, _), writing(engine) as session:
-        acting.take_back(session, alert_id, acting.Act(who(), now(ctx)))
+        actions.unacknowledge(session, alert_id, actions.Act(who(), now(ctx)))
     click.echo(f"alert {alert_id} is not acknowledged")

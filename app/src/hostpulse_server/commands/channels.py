@@ -6,8 +6,8 @@ import secrets
 
 import click
 
+from hostpulse_server.commands.alert_options import now, who
 from hostpulse_server.commands.options import config_option, load_config
-from hostpulse_server.commands.people import now, who
 
 
 @click.group()
@@ -25,8 +25,8 @@ def test(ctx: click.Context, *, name: str) -> None:
 
     At once and past the outbox, so that it says what is wrong with a channel while messages wait.
     """
-    from hostpulse_server.channels import ChannelError, Notification  # noqa: PLC0415 - keeps ``--help`` fast
-    from hostpulse_server.channels.factory import open_channel  # noqa: PLC0415 - as above
+    from hostpulse_server.notifications.channels import ChannelError, Notification  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.notifications.channels.factory import open_channel  # noqa: PLC0415 - as above
 
     config = load_config(ctx)
     channel = open_channel(name, config)

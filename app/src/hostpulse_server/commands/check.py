@@ -12,7 +12,7 @@ from hostpulse_server.commands.options import config_option, load_config
 @click.pass_context
 def check(ctx: click.Context) -> None:
     """Read the configuration and name every fault in it; touches nothing else."""
-    from hostpulse_server.channels.factory import look_at  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.notifications.channels.factory import look_at  # noqa: PLC0415 - keeps ``--help`` fast
 
     config = load_config(ctx)
     look_at(config)

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostpulse_server import logs, signals
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.commands.options import config_option, config_path, open_registry, secret_sink
 from hostpulse_server.errors import ConfigError, HostpulseError
+from hostpulse_server.runtime import logs, signals
+from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,8 +196,8 @@ class _Server:
 
 def _work(config: ServerConfig, server: _Server, stop: threading.Event) -> None:
     """Run api, shipper and alert engine until ``stop`` is set or one gives up, which is raised."""
-    from hostpulse_server.alerts.service import alert  # noqa: PLC0415 - keeps ``--help`` fast
-    from hostpulse_server.shipper.service import ship  # noqa: PLC0415 - as above
+    from hostpulse_server.services.alert_engine import alert  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.services.shipper import ship  # noqa: PLC0415 - as above
 
     failures: list[HostpulseError] = []
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.commands.options import config_option, json_option, load_config, print_json
 from hostpulse_server.errors import HostpulseError
+from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hostpulse_server.alerts.engine.status import Status
     from hostpulse_server.config import ServerConfig
-    from hostpulse_server.shipper.seen import ShipperStatus
+    from hostpulse_server.engine.status import EngineStatus
+    from hostpulse_server.shipper.last_seen import ShipperStatus
 
 LAG_LIMIT_SECONDS: Final = 60.0
 ALIVE_LIMIT_SECONDS: Final = 30.0
@@ -30,7 +30,7 @@ class _Fault(Exception):  # noqa: N818 - a finding, not an error of this program
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CheckResult:
     """One line of the report."""
 
     name: str
@@ -55,12 +55,12 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
         ctx.exit(1)
 
 
-def examine(ctx: click.Context) -> list[Part]:
+def examine(ctx: click.Context) -> list[CheckResult]:
     """Return all parts; only the configuration's when it cannot be read."""
     try:
         config = load_config(ctx)
     except HostpulseError as error:
-        return [Part("configuration", is_ok=False, text=str(error))]
+        return [CheckResult("configuration", is_ok=False, text=str(error))]
     checks: tuple[tuple[str, Callable[[ServerConfig], str]], ...] = (
         ("configuration", lambda config: str(config.source)),
         ("data dir", _data_dir),
@@ -76,13 +76,15 @@ def examine(ctx: click.Context) -> list[Part]:
     return [_examine(name, check, config) for name, check in checks]
 
 
-def _examine(name: str, check: Callable[[ServerConfig], str], config: ServerConfig) -> Part:
+def _examine(name: str, check: Callable[[ServerConfig], str], config: ServerConfig) -> CheckResult:
     try:
-        return Part(name, is_ok=True, text=check(config))
+        return CheckResult(name, is_ok=True, text=check(config))
     except (_Fault, HostpulseError) as error:
-        return Part(name, is_ok=False, text=str(error))
+        return CheckResult(name, is_ok=False, text=str(error))
     except OSError as error:
-        return Part(name, is_ok=False, text=f"{error.filename or ''} {error.strerror}".strip())
+        return CheckResult(
+            name, is_ok=False, text=f"{error.filename or ''} {error.strerror}".strip()
+        )
 
 
 def _data_dir(config: ServerConfig) -> str:
@@ -129,9 +131,9 @@ def _state(config: ServerConfig) -> str:
 
 def _shipper(config: ServerConfig) -> ShipperStatus | None:
     """Return how shipping goes, ``None`` if nothing was shipped yet."""
-    from hostpulse_server.shipper.seen import SeenReader  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.shipper.last_seen import LastSeenReader  # noqa: PLC0415 - keeps ``--help`` fast
 
-    return SeenReader(config.paths.shipper).status()
+    return LastSeenReader(config.paths.shipper).status()
 
 
 def _store(config: ServerConfig) -> str:
@@ -147,7 +149,7 @@ def _store(config: ServerConfig) -> str:
 def _influxdb(config: ServerConfig) -> str:
     # keeps ``--help`` fast
     from hostpulse_server.store.factory import influxdb_settings  # noqa: PLC0415
-    from hostpulse_server.store.influxdb.examine import examine  # noqa: PLC0415
+    from hostpulse_server.store.influxdb.self_check import examine  # noqa: PLC0415
 
     return examine(
         influxdb_settings(config, read_only=False),
@@ -171,13 +173,13 @@ def _lag(config: ServerConfig) -> str:
 
 
 def _api(config: ServerConfig) -> str:
-    from hostpulse_server.readiness import ask  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.runtime.readiness import ask  # noqa: PLC0415 - keeps ``--help`` fast
 
     return ask(config)
 
 
 def _rules(config: ServerConfig) -> str:
-    from hostpulse_server.alerts.rules import load  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.rules import load  # noqa: PLC0415 - keeps ``--help`` fast
 
     rules = load(config.alerts.rules)
     status = _engine_status(config)
@@ -208,7 +210,7 @@ def _alerts(config: ServerConfig) -> str:
 
 
 def _notifications(config: ServerConfig) -> str:
-    from hostpulse_server.channels.factory import open_channels  # noqa: PLC0415 - as above
+    from hostpulse_server.notifications.channels.factory import open_channels  # noqa: PLC0415 - as above
 
     open_channels(config)
     status = _engine_status(config)
@@ -220,13 +222,13 @@ def _notifications(config: ServerConfig) -> str:
     return text
 
 
-def _engine_status(config: ServerConfig) -> Status | None:
+def _engine_status(config: ServerConfig) -> EngineStatus | None:
     from hostpulse_server import state  # noqa: PLC0415 - keeps ``--help`` fast
-    from hostpulse_server.alerts.engine.status import StatusReader  # noqa: PLC0415 - as above
+    from hostpulse_server.engine.status import EngineStatusReader  # noqa: PLC0415 - as above
 
     engine = state.open_engine(config.state.url)
     try:
         state.require_current(engine)
-        return StatusReader(engine).get(SYSTEM.now_ms())
+        return EngineStatusReader(engine).get(SYSTEM.now_ms())
     finally:
         engine.dispose()

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.commands.options import (
     config_option,
     json_option,
     load_config,
     print_table,
 )
+from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hostpulse_server.shipper.quarantine import Quarantine, Row
+    from hostpulse_server.shipper.quarantine import Quarantine, QuarantineRow
 
 DEFAULT_LIMIT = 100
 
@@ -115,7 +115,7 @@ def _chosen(ids: tuple[int, ...], *, everything: bool) -> Sequence[int] | None:
     return None if everything else ids
 
 
-def _document(row: Row) -> dict[str, Any]:
+def _document(row: QuarantineRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "at_ms": row.at_ms,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostpulse_server.alerts.model import SEVERITIES
 from hostpulse_server.commands.options import (
     config_option,
     json_option,
@@ -15,12 +14,13 @@ from hostpulse_server.commands.options import (
     print_json,
 )
 from hostpulse_server.errors import RulesError
+from hostpulse_server.values.alert import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hostpulse_server.alerts.dispatch.routes import Routing
     from hostpulse_server.config import ServerConfig
+    from hostpulse_server.notifications.routing import Routing
 
 
 @click.group()
@@ -40,8 +40,8 @@ def test(
     ctx: click.Context, *, server_id: str, rule_name: str, severity: str, as_json: bool
 ) -> None:
     """Say which channels an alert would go to, and why."""
-    from hostpulse_server.alerts.dispatch.routes import route  # noqa: PLC0415 - keeps ``--help`` fast
-    from hostpulse_server.alerts.properties import properties  # noqa: PLC0415 - as above
+    from hostpulse_server.notifications.routing import route  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.values.matchers import properties  # noqa: PLC0415 - as above
 
     config = load_config(ctx)
     labels, notes = _labels(config, server_id, rule_name)
@@ -64,8 +64,8 @@ def _labels(
     config: ServerConfig, server_id: str, rule_name: str
 ) -> tuple[dict[str, str], list[str]]:
     """Return the labels that an alert would have, and what makes one doubt them."""
-    from hostpulse_server.alerts.rules import load  # noqa: PLC0415 - as above
-    from hostpulse_server.alerts.rules.model import fits  # noqa: PLC0415 - as above
+    from hostpulse_server.rules import load  # noqa: PLC0415 - as above
+    from hostpulse_server.rules.model import fits  # noqa: PLC0415 - as above
 
     notes = []
     with open_registry(config, create=False) as registry:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.commands.options import (
     config_option,
     json_option,
@@ -18,15 +17,16 @@ from hostpulse_server.commands.options import (
     print_table,
 )
 from hostpulse_server.errors import RulesError
+from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hostpulse_server.alerts.rules.backtest import Host
-    from hostpulse_server.alerts.rules.loading import Book
-    from hostpulse_server.alerts.rules.report import Report
-    from hostpulse_server.alerts.rules.trial import Outcome
     from hostpulse_server.config import ServerConfig
+    from hostpulse_server.rule_testing.backtest import BacktestHost
+    from hostpulse_server.rule_testing.report import Report
+    from hostpulse_server.rule_testing.runner import CaseOutcome
+    from hostpulse_server.rules.loading import RuleBundle
 
 _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True)
 
@@ -48,30 +48,30 @@ def rules() -> None:
 @click.pass_context
 def check(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
     """Say whether rules files are right, or all that is wrong with them."""
-    from hostpulse_server.alerts.rules.advice import (  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.rules.lint import (  # noqa: PLC0415 - keeps ``--help`` fast
         untested,
         warnings,
     )
 
-    book = _book(ctx, files, as_json=as_json)
-    found = warnings(book)
+    bundle = _bundle(ctx, files, as_json=as_json)
+    found = warnings(bundle)
     if as_json:
         print_json(
             {
                 "ok": True,
                 "faults": [],
-                "files": list(book.files),
-                "rules": len(book.rules.rules),
-                "tests": len(book.cases),
-                "untested": untested(book),
+                "files": list(bundle.files),
+                "rules": len(bundle.rules.rules),
+                "tests": len(bundle.cases),
+                "untested": untested(bundle),
                 "warnings": found,
             }
         )
         return
     for text in found:
         click.echo(f"warning: {text}")
-    counts = f"{_many(len(book.rules.rules), 'rule')}, {_many(len(book.cases), 'test')}"
-    click.echo(f"ok: {counts} in {_many(len(book.files), 'file')}")
+    counts = f"{_many(len(bundle.rules.rules), 'rule')}, {_many(len(bundle.cases), 'test')}"
+    click.echo(f"ok: {counts} in {_many(len(bundle.files), 'file')}")
 
 
 @rules.command()
@@ -84,9 +84,9 @@ def test(ctx: click.Context, *, files: tuple[str, ...], as_json: bool) -> None:
 
     A test sees the rules as its own file and those before it make them.
     """
-    from hostpulse_server.alerts.rules.trial import run  # noqa: PLC0415 - as above
+    from hostpulse_server.rule_testing.runner import run  # noqa: PLC0415 - as above
 
-    outcomes = [run(case) for case in _book(ctx, files, as_json=as_json).cases]
+    outcomes = [run(case) for case in _bundle(ctx, files, as_json=as_json).cases]
     failed = sum(not outcome.is_passed for outcome in outcomes)
     if as_json:
         print_json({"failed": failed, "tests": [_outcome_json(outcome) for outcome in outcomes]})
@@ -126,11 +126,11 @@ def backtest(  # noqa: PLR0913 - the options of a command
     """
     config = load_config(ctx)
     span = _span(config, start, end)
-    books = [_book(ctx, one, as_json=as_json) for one in (files, against) if one]
+    bundles = [_bundle(ctx, one, as_json=as_json) for one in (files, against) if one]
     for name in names:
-        if not any(name in book.rules.rules for book in books):
+        if not any(name in bundle.rules.rules for bundle in bundles):
             raise click.BadParameter(f"there is no rule {name!r} in these files")
-    report = _replayed(config, books, names, servers, span)
+    report = _replayed(config, bundles, names, servers, span)
     if as_json:
         print_json(report.as_json())
     else:
@@ -139,17 +139,17 @@ def backtest(  # noqa: PLR0913 - the options of a command
 
 def _replayed(
     config: ServerConfig,
-    books: Sequence[Book],
+    bundles: Sequence[RuleBundle],
     names: Sequence[str],
     servers: Sequence[str],
     span: tuple[int, int],
 ) -> Report:
-    from hostpulse_server.alerts.rules import backtest as work  # noqa: PLC0415 - as above
-    from hostpulse_server.alerts.rules.report import Report, Side  # noqa: PLC0415 - as above
+    from hostpulse_server.rule_testing import backtest as work  # noqa: PLC0415 - as above
+    from hostpulse_server.rule_testing.report import Report, Side  # noqa: PLC0415 - as above
     from hostpulse_server.store.factory import open_store  # noqa: PLC0415 - as above
 
     hosts = _hosts(config)
-    chosen = [work.of_thresholds(book.rules, names) for book in books]
+    chosen = [work.of_thresholds(bundle.rules, names) for bundle in bundles]
     runs = [work.Backtest(one, hosts) for one in chosen]
     for server_id in servers:
         if server_id not in hosts:
@@ -162,23 +162,23 @@ def _replayed(
         ) as each,
     ):
         wanted = [rule for one in chosen for rule in one.rules.values()]
-        work.run(work.History(store, wanted, *span), runs, each)
+        work.run(work.SampleHistory(store, wanted, *span), runs, each)
     sides = (
-        Side(book.files, tuple(one.rules), tuple(done.spells))
-        for book, one, done in zip(books, chosen, runs, strict=True)
+        Side(bundle.files, tuple(one.rules), tuple(done.spells))
+        for bundle, one, done in zip(bundles, chosen, runs, strict=True)
     )
     return Report(*span, len(server_ids), tuple(sides))
 
 
-def _hosts(config: ServerConfig) -> dict[str, Host]:
-    from hostpulse_server.alerts.rules.backtest import (  # noqa: PLC0415 - as above
+def _hosts(config: ServerConfig) -> dict[str, BacktestHost]:
+    from hostpulse_server.rule_testing.backtest import (  # noqa: PLC0415 - as above
         DEFAULT_INTERVAL_MS,
-        Host,
+        BacktestHost,
     )
 
     with open_registry(config, create=False) as registry:
         return {
-            server.id: Host(server.labels, server.interval_ms or DEFAULT_INTERVAL_MS)
+            server.id: BacktestHost(server.labels, server.interval_ms or DEFAULT_INTERVAL_MS)
             for server in registry.servers()
         }
 
@@ -202,17 +202,14 @@ def _span(config: ServerConfig, start: str, end: str) -> tuple[int, int]:
     return found
 
 
-def _book(ctx: click.Context, files: Sequence[str], *, as_json: bool) -> Book:
+def _bundle(ctx: click.Context, files: Sequence[str], *, as_json: bool) -> RuleBundle:
     """Return what the files say; if that is wrong, print all faults and end with status 1."""
-    from hostpulse_server.alerts.rules.loading import (  # noqa: PLC0415 - as above
-        files_of,
-        load_book,
-    )
+    from hostpulse_server.rules.loading import files_of, load_bundle  # noqa: PLC0415 - as above
 
     if not files_of(files):
         raise click.BadParameter(f"no file matches {' or '.join(files)}", param_hint="FILE")
     try:
-        return load_book(files)
+        return load_bundle(files)
     except RulesError as error:
         if as_json:
             print_json({"ok": False, "faults": list(error.faults)})
@@ -221,7 +218,7 @@ def _book(ctx: click.Context, files: Sequence[str], *, as_json: bool) -> Book:
         ctx.exit(1)
 
 
-def _print_outcome(outcome: Outcome) -> None:
+def _print_outcome(outcome: CaseOutcome) -> None:
     case = outcome.case
     name = f" ({case.name})" if case.name else ""
     click.echo(f"{'ok  ' if outcome.is_passed else 'FAIL'}  {case.at} {case.rule.name}{name}")
@@ -232,7 +229,7 @@ def _print_outcome(outcome: Outcome) -> None:
             click.echo(f"      {mark} {expected:<{max(width, 8)}}  {found}")
 
 
-def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_json(outcome: CaseOutcome) -> dict[str, Any]:
     case = outcome.case
     return {
         "file": case.at.file,
@@ -246,7 +243,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _print_report(report: Report) -> None:
-    from hostpulse_server.alerts.rules.report import HEAD  # noqa: PLC0415 - as above
+    from hostpulse_server.rule_testing.report import HEAD  # noqa: PLC0415 - as above
 
     for sentence, rows in report.sections():
         click.echo(sentence)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from hostpulse_server.clock import SYSTEM
 from hostpulse_server.commands.keys import key_file_option
 from hostpulse_server.commands.options import (
     config_option,
@@ -20,6 +19,7 @@ from hostpulse_server.commands.options import (
     secret_sink,
 )
 from hostpulse_server.errors import InvalidItemError
+from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,11 +127,11 @@ def add(ctx: click.Context, /, *, server_id: str, key_file: Path | None, **setti
 @click.pass_context
 def list_servers(ctx: click.Context, *, as_json: bool) -> None:
     """List servers with status and when each was last heard of."""
-    from hostpulse_server.registry.views import server_json  # noqa: PLC0415 - fast ``--help``
-    from hostpulse_server.shipper.seen import SeenReader  # noqa: PLC0415 - as above
+    from hostpulse_server.operator.server_views import server_json  # noqa: PLC0415 - fast ``--help``
+    from hostpulse_server.shipper.last_seen import LastSeenReader  # noqa: PLC0415 - as above
 
     config = load_config(ctx)
-    seen = SeenReader(config.paths.shipper).get()
+    seen = LastSeenReader(config.paths.shipper).get()
     now_ms = SYSTEM.now_ms()
     with open_registry(config) as registry:
         shown = [server_json(server, seen.get(server.id), now_ms) for server in registry.servers()]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hostpulse_server import logs
 from hostpulse_server.commands.options import config_option, load_config
+from hostpulse_server.runtime import logs
 
 
 @click.command()
@@ -31,7 +31,7 @@ def api(ctx: click.Context) -> None:
 @click.pass_context
 def ship(ctx: click.Context) -> None:
     """Move samples from the journal to the store (service)."""
-    from hostpulse_server.shipper.service import run  # noqa: PLC0415  # ``api`` needs no shipper
+    from hostpulse_server.services.shipper import run  # noqa: PLC0415  # ``api`` needs no shipper
 
     config = load_config(ctx)
     logs.setup()
@@ -43,7 +43,7 @@ def ship(ctx: click.Context) -> None:
 @click.pass_context
 def alert(ctx: click.Context) -> None:
     """Apply the rules to samples and tell people (service)."""
-    from hostpulse_server.alerts.service import run  # noqa: PLC0415  # the others need no rules
+    from hostpulse_server.services.alert_engine import run  # noqa: PLC0415  # the others need no rules
 
     config = load_config(ctx)
     logs.setup()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
-from hostpulse_server.alerts import wording
-from hostpulse_server.commands.options import (
-    config_option,
-    json_option,
-    load_config,
-    print_json,
-)
-from hostpulse_server.commands.people import (
-    Moment,
+from hostpulse_server import formatting
+from hostpulse_server.commands.alert_options import (
+    MomentOption,
     comment_option,
     now,
     open_state,
     print_fitting,
     who,
+)
+from hostpulse_server.commands.options import (
+    config_option,
+    json_option,
+    load_config,
+    print_json,
 )
 
 
@@ -37,13 +37,13 @@ def silences() -> None:
 @click.pass_context
 def list_silences(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
     """List silences in force and to come."""
-    from hostpulse_server.alerts import history, views  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.operator import history, serializers  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import reading  # noqa: PLC0415 - as above
 
     now_ms = now(ctx)
     with open_state(ctx) as (engine, zone), reading(engine) as session:
         rows = history.silences(session, now_ms, expired=expired)
-        found = [views.silence_json(row, now_ms) for row in rows]
+        found = [serializers.silence_json(row, now_ms) for row in rows]
     if as_json:
         print_json(found)
         return
@@ -51,8 +51,8 @@ def list_silences(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
         (
             str(one["id"]),
             one["state"],
-            wording.moment(one["start"], zone),
-            wording.moment(one["end"], zone),
+            formatting.moment(one["start"], zone),
+            formatting.moment(one["end"], zone),
             one["by"],
             " ".join(f"{name}={glob}" for name, glob in sorted(one["matchers"].items())),
             one["comment"] or "-",
@@ -64,7 +64,9 @@ def list_silences(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
 
 @silences.command()
 @click.argument("matchers", metavar="NAME=GLOB...", nargs=-1, required=True)
-@click.option("--for", "end", type=Moment(is_ahead=True), required=True, help="How long: 2h, 7d.")
+@click.option(
+    "--for", "end", type=MomentOption(is_ahead=True), required=True, help="How long: 2h, 7d."
+)
 @comment_option
 @config_option
 @json_option
@@ -76,8 +78,8 @@ def add(
 
     NAME is rule, severity, server_id, a tag's or a label's name, or label.NAME.
     """
-    from hostpulse_server.alerts import acting, views  # noqa: PLC0415 - keeps ``--help`` fast
-    from hostpulse_server.alerts.reach import reach_json  # noqa: PLC0415 - as above
+    from hostpulse_server.operator import actions, serializers  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.operator.silence_preview import reach_json  # noqa: PLC0415 - as above
     from hostpulse_server.state import reading, writing  # noqa: PLC0415 - as above
 
     given: dict[str, str] = {}
@@ -89,8 +91,8 @@ def add(
     now_ms = now(ctx)
     with open_state(ctx) as (engine, zone):
         with writing(engine) as session:
-            row = acting.silence(session, given, now_ms, end, acting.Act(who(), now_ms, comment))
-            shown = views.silence_json(row, now_ms)
+            row = actions.silence(session, given, now_ms, end, actions.Act(who(), now_ms, comment))
+            shown = serializers.silence_json(row, now_ms)
         with reading(engine) as session:
             shown |= reach_json(session, given, load_config(ctx).alerts.rules)
     if as_json:
@@ -100,7 +102,9 @@ def add(
         click.echo(f"note: {note}", err=True)
     count = shown["firing"]
     alerts = f"{count or 'no'} firing alert{'' if count == 1 else 's'}"
-    click.echo(f"silence {shown['id']} until {wording.moment(end, zone)}; it matches {alerts} now")
+    click.echo(
+        f"silence {shown['id']} until {formatting.moment(end, zone)}; it matches {alerts} now"
+    )
 
 
 @silences.command()
@@ -109,9 +113,9 @@ def add(
 @click.pass_context
 def remove(ctx: click.Context, *, silence_id: int) -> None:
     """End a silence now; its record stays."""
-    from hostpulse_server.alerts import acting  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.operator import actions  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import writing  # noqa: PLC0415 - as above
 
     with open_state(ctx) as (engine, _), writing(engine) as session:
-        acting.end_silence(session, silence_id, acting.Act(who(), now(ctx)))
+        actions.end_silence(session, silence_id, actions.Act(who(), now(ctx)))
     click.echo(f"silence {silence_id} is over")

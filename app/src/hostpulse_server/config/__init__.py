@@ -26,7 +26,7 @@ from hostpulse_server.config.model import (
     StoreConfig,
     WebhookChannel,
 )
-from hostpulse_server.config.reader import Reader
+from hostpulse_server.config.reader import ConfigReader
 from hostpulse_server.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> ServerConfig:
     Raises ConfigError that lists every fault, one a line, with file and key.
     """
     document = _document(path)
-    reader = Reader()
+    reader = ConfigReader()
     overrides.apply(document, environ, reader)
     config = _build(document, reader, path, environ)
     checks.apply(config, reader)
@@ -86,7 +86,7 @@ def _document(path: Path | None) -> dict[str, Any]:
 
 
 def _build(
-    document: Mapping[str, Any], reader: Reader, path: Path | None, environ: Mapping[str, str]
+    document: Mapping[str, Any], reader: ConfigReader, path: Path | None, environ: Mapping[str, str]
 ) -> ServerConfig:
     reader.unknown(document, _TABLES | {"data_dir", "channels", "routes"}, "")
     tables = {name: reader.table(document, name, name) for name in _TABLES}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostpulse_server.config.model import ServerConfig
-    from hostpulse_server.config.reader import Reader
+    from hostpulse_server.config.reader import ConfigReader
 
 
 class _Check(NamedTuple):
@@ -81,7 +81,7 @@ _CHECKS = (
 )
 
 
-def apply(config: ServerConfig, reader: Reader) -> None:
+def apply(config: ServerConfig, reader: ConfigReader) -> None:
     """Note every fault, leaving out what looks at a value that could not be read."""
     for check in _CHECKS:
         if reader.is_read(*check.keys) and check.is_wrong(config):

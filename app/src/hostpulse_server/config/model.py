@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hostpulse_server.config.values import Kind
+    from hostpulse_server.config.values import Converter
 
 
-def key(kind: Kind, default: Any) -> Any:
+def key(kind: Converter, default: Any) -> Any:
     """Declare a key of a section with its kind and default."""
     return field(default=default, metadata={"kind": kind})
 
 
-def required(kind: Kind, name: str | None = None) -> Any:
+def required(kind: Converter, name: str | None = None) -> Any:
     """Declare a key that has no default; ``name`` when the file calls it otherwise."""
     return field(metadata={"kind": kind, "key": name} if name else {"kind": kind})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.config import model
-from hostpulse_server.config.reader import CHANNEL_KINDS, Reader, keys_of
+from hostpulse_server.config.reader import CHANNEL_KINDS, ConfigReader, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ SECTIONS: dict[tuple[str, ...], type[Any]] = {
 }
 
 
-def apply(document: dict[str, Any], environ: Mapping[str, str], reader: Reader) -> None:
+def apply(document: dict[str, Any], environ: Mapping[str, str], reader: ConfigReader) -> None:
     """Change ``document`` by every variable that names a key.
 
     A variable of a section of ours whose key does not exist is a fault; others under the prefix

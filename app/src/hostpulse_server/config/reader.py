@@ -6,7 +6,6 @@ import dataclasses
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from hostpulse_server.alerts.model import SEVERITIES
 from hostpulse_server.config.model import (
     Channel,
     EmailChannel,
@@ -14,7 +13,8 @@ from hostpulse_server.config.model import (
     SlackChannel,
     WebhookChannel,
 )
-from hostpulse_server.config.values import Kind, ValueFault
+from hostpulse_server.config.values import Converter, ValueFault
+from hostpulse_server.values.alert import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def keys_of(section: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     }
 
 
-class Reader:
+class ConfigReader:
     """Reads sections and remembers ``faults`` as ``key: what is wrong``."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Reader:
                 filled[item.name] = None
         return section(**filled)
 
-    def value(self, kind: Kind, value: Any, where: str) -> Any:
+    def value(self, kind: Converter, value: Any, where: str) -> Any:
         """Read one value; a fault and ``None`` when it is wrong."""
         try:
             return kind.read(value)

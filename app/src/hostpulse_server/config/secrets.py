@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from hostpulse_server import redact
 from hostpulse_server.errors import ConfigError
+from hostpulse_server.runtime import redact
 
 
 def find(name: str, credentials_dir: Path | None, source: Path | None) -> Path:

@@ -20,7 +20,7 @@ class ValueFault(ValueError):  # noqa: N818  # never leaves this package; Config
 
 
 @dataclass(frozen=True)
-class Kind:
+class Converter:
     """How one kind of value is read: ``read`` from TOML, ``text`` from an environment variable."""
 
     read: Callable[[Any], Any]
@@ -85,7 +85,7 @@ def size(value: Any) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
-def integer(low: int, high: int) -> Kind:
+def integer(low: int, high: int) -> Converter:
     """Make a kind for whole numbers from ``low`` to ``high``."""
 
     def read(value: Any) -> int:
@@ -93,10 +93,10 @@ def integer(low: int, high: int) -> Kind:
             raise ValueFault(f"must be a whole number from {low} to {high}")
         return value
 
-    return Kind(read, _number_text)
+    return Converter(read, _number_text)
 
 
-def number(low: float, high: float) -> Kind:
+def number(low: float, high: float) -> Converter:
     """Make a kind for numbers from ``low`` to ``high``, read as float."""
 
     def read(value: Any) -> float:
@@ -108,10 +108,10 @@ def number(low: float, high: float) -> Kind:
             raise ValueFault(f"must be a number from {low:g} to {high:g}")
         return float(value)
 
-    return Kind(read, _number_text)
+    return Converter(read, _number_text)
 
 
-def choice(*allowed: str) -> Kind:
+def choice(*allowed: str) -> Converter:
     """Make a kind for one of ``allowed``."""
 
     def read(value: Any) -> str:
@@ -119,10 +119,10 @@ def choice(*allowed: str) -> Kind:
             raise ValueFault("must be one of " + ", ".join(f'"{item}"' for item in allowed))
         return str(value)
 
-    return Kind(read)
+    return Converter(read)
 
 
-def matching(pattern: str, wanted: str) -> Kind:
+def matching(pattern: str, wanted: str) -> Converter:
     """Make a kind for texts that match ``pattern`` whole; ``wanted`` completes "must be …"."""
 
     def read(value: Any) -> str:
@@ -130,10 +130,10 @@ def matching(pattern: str, wanted: str) -> Kind:
             raise ValueFault(f"must be {wanted}")
         return str(value)
 
-    return Kind(read)
+    return Converter(read)
 
 
-def positive(inner: Callable[[Any], float]) -> Kind:
+def positive(inner: Callable[[Any], float]) -> Converter:
     """Make a kind from a duration or size reader that refuses zero."""
 
     def read(value: Any) -> float:
@@ -142,15 +142,15 @@ def positive(inner: Callable[[Any], float]) -> Kind:
             raise ValueFault("must be more than zero")
         return result
 
-    return Kind(read)
+    return Converter(read)
 
 
-TEXT = Kind(_string)
-BOOLEAN = Kind(_boolean, _boolean_text)
-TEXTS = Kind(_strings, _strings_text)
-FILES = Kind(_files, _strings_text)
-DURATION = Kind(seconds)
-SIZE = Kind(size)
+TEXT = Converter(_string)
+BOOLEAN = Converter(_boolean, _boolean_text)
+TEXTS = Converter(_strings, _strings_text)
+FILES = Converter(_files, _strings_text)
+DURATION = Converter(seconds)
+SIZE = Converter(size)
 LONG = positive(seconds)
 URL = matching(r"https?://[^\s]+", "an http:// or https:// address")
 OPTIONAL_URL = matching(r"(?:https?://[^\s]+)?", 'an http:// or https:// address, or ""')

@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hostpulse_server.journal import database, trimming
-from hostpulse_server.journal.wakeup import Ear
-from hostpulse_server.journal.writer import Bounds, Writer
+from hostpulse_server.journal import database, retention
+from hostpulse_server.journal.wakeup import WakeupReceiver
+from hostpulse_server.journal.writer import Bounds, JournalWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hostpulse_server.clock import Clock
+    from hostpulse_server.runtime.clock import Clock
 
 # a datagram may be lost between two processes; then this is how long a consumer sleeps on
 LISTEN_SECONDS = 1.0
@@ -55,8 +55,8 @@ class Journal:
         self._clock = clock
         self._lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
-        self._writer: Writer | None = None
-        self._ears: list[Ear] = []
+        self._writer: JournalWriter | None = None
+        self._ears: list[WakeupReceiver] = []
         self._closed = False
 
     @classmethod
@@ -127,7 +127,7 @@ class Journal:
         """Delete what no consumer needs, or may hold; return the number of entries deleted."""
         with self._lock:
             try:
-                return trimming.trim(self._connect(), self._clock.now_ms())
+                return retention.trim(self._connect(), self._clock.now_ms())
             except sqlite3.Error as error:
                 raise database.unavailable(self._path, error) from error
 
@@ -179,12 +179,12 @@ class Journal:
             while self._ears:
                 self._ears.pop().close()
 
-    def _start_writer(self) -> Writer:
+    def _start_writer(self) -> JournalWriter:
         with self._lock:
             if self._closed:
                 raise database.unavailable(self._path, RuntimeError("it is closed"))
             if self._writer is None:
-                self._writer = Writer(self._path, self._bounds, self._clock)
+                self._writer = JournalWriter(self._path, self._bounds, self._clock)
             return self._writer
 
     def _connect(self) -> sqlite3.Connection:
@@ -215,13 +215,13 @@ class Journal:
             row = self._one("SELECT seq FROM sqlite_sequence WHERE name = 'entry'")
         return int(row[0] or 0) if row else 0
 
-    def _borrow_ear(self) -> Ear:
+    def _borrow_ear(self) -> WakeupReceiver:
         with self._lock:
             if self._ears:
                 return self._ears.pop()
-        return Ear(self._path)
+        return WakeupReceiver(self._path)
 
-    def _return_ear(self, ear: Ear) -> None:
+    def _return_ear(self, ear: WakeupReceiver) -> None:
         with self._lock:
             if not self._closed:
                 self._ears.append(ear)

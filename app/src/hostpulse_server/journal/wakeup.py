@@ -31,7 +31,7 @@ class _Directory:
         os.close(self.fd)
 
 
-class Bell:
+class WakeupSender:
     """Rings for every consumer; used by one thread."""
 
     def __init__(self, journal: Path) -> None:
@@ -56,7 +56,7 @@ class Bell:
         self._directory.close()
 
 
-class Ear:
+class WakeupReceiver:
     """One consumer's socket; used by one thread at a time."""
 
     def __init__(self, journal: Path) -> None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import HostpulseError, JournalFullError, JournalUnavailableError
 from hostpulse_server.journal import database
-from hostpulse_server.journal.wakeup import Bell
+from hostpulse_server.journal.wakeup import WakeupSender
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hostpulse_server.clock import Clock
+    from hostpulse_server.runtime.clock import Clock
 
 MAX_GROUP = 256
 MEASURE_SECONDS = 0.2
@@ -30,7 +30,7 @@ _ROW = "(?, ?, ?, ?)"
 
 
 @dataclass
-class Ticket:
+class PendingAppend:
     """One append on its way; ``done`` is locked until ``id`` or ``error`` is set."""
 
     kind: str
@@ -50,21 +50,21 @@ class Bounds:
     min_free_bytes: int
 
 
-class Writer:
+class JournalWriter:
     """The thread that owns the writing connection."""
 
     def __init__(self, path: Path, bounds: Bounds, clock: Clock) -> None:
         self._path = path
         self._bounds = bounds
         self._clock = clock
-        self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[PendingAppend | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._used = 0
         self._free = 0
         self._measured = float("-inf")
         self._closed = False
         self._gate = threading.Lock()
-        self._bell = Bell(path)
+        self._bell = WakeupSender(path)
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -73,7 +73,7 @@ class Writer:
         if not packed and len(body) >= PACK_FROM:
             # here, where it runs beside other requests, and not in the one thread all wait for
             body, packed = zlib.compress(body, 1), True
-        ticket = Ticket(kind, received_ms, body, packed)
+        ticket = PendingAppend(kind, received_ms, body, packed)
         ticket.done.acquire()
         with self._gate:
             if self._closed:
@@ -102,8 +102,8 @@ class Writer:
         self._disconnect()
         self._bell.close()
 
-    def _take(self) -> tuple[list[Ticket], bool]:
-        group: list[Ticket] = []
+    def _take(self) -> tuple[list[PendingAppend], bool]:
+        group: list[PendingAppend] = []
         ticket = self._queue.get()
         while ticket is not None:
             group.append(ticket)
@@ -115,7 +115,7 @@ class Writer:
                 return group, True
         return group, False
 
-    def _settle(self, group: list[Ticket]) -> None:
+    def _settle(self, group: list[PendingAppend]) -> None:
         error: HostpulseError | None = None
         try:
             self._write(group)
@@ -134,7 +134,7 @@ class Writer:
         if error is None:
             self._bell.ring()
 
-    def _write(self, group: list[Ticket]) -> None:
+    def _write(self, group: list[PendingAppend]) -> None:
         connection = self._connect()
         self._refuse_past_bounds(connection, sum(len(ticket.body) for ticket in group))
         values: list[object] = []

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from hostpulse_server.registry.identity import ROLES, Identity, Role
 from hostpulse_server.registry.keys import NewKey
-from hostpulse_server.registry.model import ApplyResult, Change, Key, Server
+from hostpulse_server.registry.model import ApplyResult, ItemChange, Key, Server
 from hostpulse_server.registry.registry import Added, Registry
-from hostpulse_server.registry.status import STATUSES, Status, status_of
+from hostpulse_server.values.server_status import STATUSES, Status, status_of
 
 __all__ = [
     "ROLES",
     "STATUSES",
     "Added",
     "ApplyResult",
-    "Change",
     "Identity",
+    "ItemChange",
     "Key",
     "NewKey",
     "Registry",

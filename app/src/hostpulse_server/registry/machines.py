@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from hostpulse_server.clock import Clock
     from hostpulse_server.registry.snapshot import Snapshot
+    from hostpulse_server.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def bind(
         )
 
 
-class FactsKeeper:
+class FactsRecorder:
     """Writes what agents say about their hosts, only when it differs from what is stored.
 
     Safe for threads: the worst a race does is to write the same row twice.

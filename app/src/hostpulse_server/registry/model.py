@@ -54,7 +54,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ItemChange:
     """What apply did, or would do, to one server; settings before and after, hashes left out."""
 
     server_id: str
@@ -67,7 +67,7 @@ class Change:
 class ApplyResult:
     """All servers that apply looked at, in the order of their ids."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[ItemChange, ...]
 
     def ids(self, action: Action) -> list[str]:
         """Return the ids that this action befell."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.errors import RegistryError
-from hostpulse_server.registry.model import ApplyResult, Change
+from hostpulse_server.registry.model import ApplyResult, ItemChange
 from hostpulse_server.registry.schemas import MAX_LIVE_KEYS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Plan:
+class RegistryPlan:
     """All writes, and the same told to people."""
 
     steps: list[Step]
@@ -79,7 +79,7 @@ def make_plan(
     keys: Sequence[KeyState],
     *,
     purge: bool,
-) -> Plan:
+) -> RegistryPlan:
     """Compare checked items with what is stored; raises RegistryError naming the item.
 
     A setting that an item leaves out stays as it is. Keys it lists are added; others of the server
@@ -92,7 +92,7 @@ def make_plan(
         )
     index = KeyIndex(keys)
     steps: list[Step] = []
-    changes: list[Change] = []
+    changes: list[ItemChange] = []
     for item in items:
         step, change = _compare(item, servers.get(item["id"]), index, purge=purge)
         changes.append(change)
@@ -101,9 +101,9 @@ def make_plan(
     removed = sorted(servers.keys() - {item["id"] for item in items}) if purge else []
     for server_id in removed:
         before = _shown(servers[server_id].settings, index.live(server_id))
-        changes.append(Change(server_id, "removed", before, None))
+        changes.append(ItemChange(server_id, "removed", before, None))
     changes.sort(key=lambda change: change.server_id)
-    return Plan(steps, removed, ApplyResult(tuple(changes)))
+    return RegistryPlan(steps, removed, ApplyResult(tuple(changes)))
 
 
 def defaults(server_id: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _compare(
     keys: KeyIndex,
     *,
     purge: bool,
-) -> tuple[Step, Change]:
+) -> tuple[Step, ItemChange]:
     server_id = item["id"]
     given = {name: item[name] for name in SETTINGS if name in item}
     before = dict(stored.settings) if stored else {}
@@ -133,10 +133,10 @@ def _compare(
     live_after = [key for key in live if key not in step.revoke_keys]
     live_after += [key_id for key_id, _ in step.add_keys]
     if stored is None:
-        return step, Change(server_id, "added", None, _shown(after, live_after))
+        return step, ItemChange(server_id, "added", None, _shown(after, live_after))
     same = not (step.settings or step.add_keys or step.revoke_keys)
     action: Action = "unchanged" if same else "changed"
-    return step, Change(server_id, action, _shown(before, live), _shown(after, live_after))
+    return step, ItemChange(server_id, action, _shown(before, live), _shown(after, live_after))
 
 
 def _new_keys(server_id: str, wanted: Mapping[str, str], keys: KeyIndex) -> list[tuple[str, str]]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from hostpulse_server.clock import SYSTEM, Clock
 from hostpulse_server.errors import RegistryError, UnknownKeyError
-from hostpulse_server.registry import machines, rows, tracing
+from hostpulse_server.registry import machines, refusal_attribution, rows
 from hostpulse_server.registry.keys import NewKey, make_key
 from hostpulse_server.registry.model import ApplyResult, Key, Server
 from hostpulse_server.registry.plan import make_plan
@@ -20,6 +19,7 @@ from hostpulse_server.registry.schemas import (
     load_patch,
 )
 from hostpulse_server.registry.snapshot import SnapshotCache, revision_of
+from hostpulse_server.runtime.clock import SYSTEM, Clock
 from hostpulse_server.state import ping, reading, writing
 from hostpulse_server.state.models import KeyRow, ServerRow
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from hostpulse_server.registry.identity import Identity, Role
-    from hostpulse_server.registry.tracing import Trace
+    from hostpulse_server.registry.refusal_attribution import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Registry:
         self._engine = engine
         self._clock = clock
         self._snapshots = SnapshotCache(engine, clock)
-        self._facts = machines.FactsKeeper(engine, clock)
+        self._facts = machines.FactsRecorder(engine, clock)
 
     @property
     def database(self) -> Engine:
@@ -106,7 +106,7 @@ class Registry:
     def trace(self, key_text: str | None, address: str) -> Trace | None:
         """Return whose request that was whose key or address was refused, if that is known."""
         with reading(self._engine) as session:
-            return tracing.trace(session, key_text, address)
+            return refusal_attribution.trace(session, key_text, address)
 
     def check(self) -> None:
         """Return if the state database answers; raise StateUnavailableError otherwise."""

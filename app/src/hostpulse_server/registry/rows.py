@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hostpulse_server.errors import UnknownKeyError, UnknownServerError
 from hostpulse_server.registry.model import Key, Server
-from hostpulse_server.registry.plan import SETTINGS, KeyState, Plan, ServerState
+from hostpulse_server.registry.plan import SETTINGS, KeyState, RegistryPlan, ServerState
 from hostpulse_server.state.models import FactsRow, KeyRow, RegistryRevision, ServerRow
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def stored(session: Session) -> tuple[dict[str, ServerState], list[KeyState]]:
     return servers, keys
 
 
-def execute(session: Session, plan: Plan, now_ms: int) -> None:
+def execute(session: Session, plan: RegistryPlan, now_ms: int) -> None:
     """Write a plan."""
     for step in plan.steps:
         if step.is_new:

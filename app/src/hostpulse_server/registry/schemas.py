@@ -8,9 +8,9 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from hostpulse_server import pointers
 from hostpulse_server.errors import InvalidItemError
 from hostpulse_server.registry.keys import KEY_ID_PATTERN, SHA256_PATTERN
+from hostpulse_server.values import json_pointer
 from hostpulse_server.wire.points import check_tag_value
 
 # $(?!\n) is the very end in Python and in the dialect of OpenAPI; \Z is not known there.
@@ -41,7 +41,7 @@ def _address(text: str) -> None:
         raise ValidationError("must be one host name or IP address, without spaces")
 
 
-class Labels(fields.Dict):
+class LabelsField(fields.Dict):
     """Label name → value; faults are told for each label."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -128,7 +128,7 @@ class ServerSettings(_Strict):
         validate=[validate.Length(1, 253), _plain, _address],
         metadata={"description": "where people reach the host; information only"},
     )
-    labels = Labels(
+    labels = LabelsField(
         metadata={"description": "name → value; replaces all labels"},
     )
     allow_from = fields.List(
@@ -197,7 +197,7 @@ def _load(schema: Schema, data: Any, pointer: str = "") -> dict[str, Any]:
         loaded: dict[str, Any] = schema.load(data)
     except ValidationError as error:
         name = data.get("id") if isinstance(data, dict) else None
-        faults = pointers.flattened(error.messages, pointer)
+        faults = json_pointer.flattened(error.messages, pointer)
         if pointer and isinstance(name, str):
             faults = {
                 at: [f"{name!r:.80}: {text}" for text in texts] for at, texts in faults.items()

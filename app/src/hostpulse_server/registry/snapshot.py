@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-    from hostpulse_server.clock import Clock
+    from hostpulse_server.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class ServerView:
+class ServerSnapshot:
     """What a request needs to know about a server."""
 
     labels: Mapping[str, str]
@@ -52,13 +52,13 @@ class ServerView:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyView:
+class KeySnapshot:
     """What a request needs to know about a live key."""
 
     number: int
     digest: bytes
     identity: Identity
-    server: ServerView | None
+    server: ServerSnapshot | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Snapshot:
     """The registry at one revision."""
 
     revision: int
-    servers: Mapping[str, ServerView]
-    keys: Mapping[str, KeyView]
+    servers: Mapping[str, ServerSnapshot]
+    keys: Mapping[str, KeySnapshot]
 
     def authenticate(self, key_text: str | None, address: str) -> Identity:
         """Return who holds the key; raise AuthenticationError or PermissionDeniedError."""
@@ -82,7 +82,7 @@ class Snapshot:
         return key.identity
 
 
-def _admit(identity: Identity, server: ServerView, address: str) -> None:
+def _admit(identity: Identity, server: ServerSnapshot, address: str) -> None:
     if server.disabled:
         raise PermissionDeniedError(f"server {identity.server_id} is disabled")
     if server.networks and not _inside(address, server.networks):
@@ -113,7 +113,7 @@ def load(session: Session) -> Snapshot:
         ServerRow.machine_key,
     )
     servers = {
-        server_id: ServerView(
+        server_id: ServerSnapshot(
             labels, disabled, tuple(map(ipaddress.ip_network, allow_from)), machine, machine_key
         )
         for server_id, labels, disabled, allow_from, machine, machine_key in session.execute(
@@ -124,7 +124,7 @@ def load(session: Session) -> Snapshot:
         KeyRow.revoked_ms.is_(None)
     )
     keys = {
-        key_id: KeyView(
+        key_id: KeySnapshot(
             number,
             bytes.fromhex(sha256),
             Identity(key_id, cast("Role", role), server_id),

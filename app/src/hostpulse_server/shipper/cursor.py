@@ -24,14 +24,14 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class JournalCursor:
     """``position``, and the spans above it in order; a consumer may lose what is below both."""
 
     position: int = 0
     ahead: tuple[Span, ...] = ()
 
     @classmethod
-    def of(cls, position: int, spans: Sequence[tuple[int, int]]) -> Cursor:
+    def of(cls, position: int, spans: Sequence[tuple[int, int]]) -> JournalCursor:
         """Return the cursor that a position and spans kept in any order make."""
         return cls(0, tuple(Span(*one) for one in sorted(spans))).moved(position)
 
@@ -40,20 +40,20 @@ class Cursor:
         """Where the backlog ends, ``None`` if nothing has gone ahead of it."""
         return self.ahead[0].after if self.ahead else None
 
-    def moved(self, position: int) -> Cursor:
+    def moved(self, position: int) -> JournalCursor:
         """Return the cursor once all up to ``position`` is dealt with; spans it reaches join it."""
         ahead = list(self.ahead)
         while ahead and ahead[0].after <= position:
             position = max(position, ahead.pop(0).last)
-        return Cursor(position, tuple(ahead))
+        return JournalCursor(position, tuple(ahead))
 
-    def overtaking(self, newest: int) -> Cursor | None:
+    def overtaking(self, newest: int) -> JournalCursor | None:
         """Return the cursor with a span from ``newest`` on, ``None`` if there are too many."""
         kept = [span for span in self.ahead if span.last > span.after]
         if len(kept) >= MAX_SPANS:
             return None
-        return Cursor(self.position, (*kept, Span(newest, newest)))
+        return JournalCursor(self.position, (*kept, Span(newest, newest)))
 
-    def advanced(self, last: int) -> Cursor:
+    def advanced(self, last: int) -> JournalCursor:
         """Return the cursor with its last span grown up to ``last``."""
-        return Cursor(self.position, (*self.ahead[:-1], self.ahead[-1]._replace(last=last)))
+        return JournalCursor(self.position, (*self.ahead[:-1], self.ahead[-1]._replace(last=last)))

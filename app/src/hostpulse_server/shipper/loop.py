@@ -15,25 +15,25 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from hostpulse_server.backoff import Backoff
 from hostpulse_server.errors import (
-    BooksUnavailableError,
     JournalUnavailableError,
+    ShipperStateUnavailableError,
     StoreUnavailableError,
 )
-from hostpulse_server.shipper.backoff import Backoff
-from hostpulse_server.shipper.lane import READ_BYTES, READ_ENTRIES, Lane
-from hostpulse_server.shipper.records import Origin, UndecodableError, decode
+from hostpulse_server.shipper.deliveries import Origin, UndecodableError, decode
+from hostpulse_server.shipper.stream import READ_BYTES, READ_ENTRIES, Stream
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
-    from hostpulse_server.clock import Clock
     from hostpulse_server.config import ShipperConfig
     from hostpulse_server.journal import Entry, Journal
-    from hostpulse_server.shipper.books import Books
-    from hostpulse_server.shipper.quarantine import SetAside
-    from hostpulse_server.shipper.upkeep import Upkeep
+    from hostpulse_server.runtime.clock import Clock
+    from hostpulse_server.shipper.maintenance import Maintenance
+    from hostpulse_server.shipper.quarantine import QuarantinedEntry
+    from hostpulse_server.shipper.state import ShipperState
     from hostpulse_server.store.base import Store
 
 CONSUMER = "shipper"
@@ -46,7 +46,7 @@ SLICE_SECONDS = 1.0
 TRIM_SECONDS = 5.0
 # what a turn does, each with a patience of its own
 LIVE, BACKLOG, UPKEEP, REST = _PARTS = ("live", "backlog", "upkeep", "rest")
-_WAITING = (StoreUnavailableError, BooksUnavailableError, JournalUnavailableError)
+_WAITING = (StoreUnavailableError, ShipperStateUnavailableError, JournalUnavailableError)
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ class Shipper:
         *,
         journal: Journal,
         store: Store,
-        books: Books,
-        upkeep: Upkeep,
+        shipper_state: ShipperState,
+        upkeep: Maintenance,
         clock: Clock,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
@@ -77,17 +77,17 @@ class Shipper:
         self._config = config
         self._journal = journal
         self._store = store
-        self._books = books
+        self._state = shipper_state
         self._upkeep = upkeep
         self._clock = clock
         self._stop = stop
         self._beat = beat
         self._idle_seconds = idle_seconds
-        self._cursor = books.cursor(journal.epoch)
-        self._backlog = Lane(self._cursor.position, config, clock)
-        self._live: Lane | None = None
+        self._cursor = shipper_state.cursor(journal.epoch)
+        self._backlog = Stream(self._cursor.position, config, clock)
+        self._live: Stream | None = None
         if self._cursor.ahead:
-            self._live = Lane(self._cursor.ahead[-1].last, config, clock)
+            self._live = Stream(self._cursor.ahead[-1].last, config, clock)
         self._backoffs = {part: Backoff(config.max_backoff) for part in _PARTS}
         self._troubles: dict[str, _Trouble] = {}
         self._noted = ""
@@ -162,15 +162,15 @@ class Shipper:
         is_behind = self._live is None and self._is_behind(BACKLOG, self._backlog)
         if is_behind and self._overtake(self._backlog) and is_failing:
             # with other points in the batch it shows whether the store or the batch is at fault
-            self._backlog.recall()
+            self._backlog.rewind()
             self._backlog.read(self._journal, self._cursor.until)
         return self._send(self._backlog)
 
-    def _is_behind(self, part: str, lane: Lane) -> bool:
+    def _is_behind(self, part: str, lane: Stream) -> bool:
         is_stuck = lane.more or lane.is_sending or self._backoffs[part].failing
         return is_stuck and lane.is_late()
 
-    def _overtake(self, lane: Lane) -> bool:
+    def _overtake(self, lane: Stream) -> bool:
         """Let what arrives from now on pass ``lane``; return whether there is anything to pass."""
         newest = self._journal.stats().newest_id
         cursor = self._cursor.overtaking(newest) if newest > lane.read_to else None
@@ -179,10 +179,10 @@ class Shipper:
         if self._live is None:
             log.info("entries up to %d are behind, newer ones overtake them", newest)
         self._cursor = cursor
-        self._live = Lane(newest, self._config, self._clock)
+        self._live = Stream(newest, self._config, self._clock)
         return True
 
-    def _send(self, lane: Lane) -> bool:
+    def _send(self, lane: Stream) -> bool:
         """Write a batch that is due, for a slice of time; return whether that finished it."""
         if not lane.is_due(self._cursor.until if lane is self._backlog else None):
             return False
@@ -194,13 +194,13 @@ class Shipper:
         self._settle(lane)
         return True
 
-    def _settle(self, lane: Lane) -> None:
+    def _settle(self, lane: Stream) -> None:
         """Enter a batch that the store has in the books, then let go of it."""
         is_backlog = lane is self._backlog
         step = self._cursor.moved if is_backlog else self._cursor.advanced
         cursor = step(lane.read_to)
         store_error = self._store_error(but=BACKLOG if is_backlog else LIVE)
-        self._books.commit(
+        self._state.commit(
             self._journal.epoch,
             cursor,
             lane.deliveries,
@@ -249,7 +249,7 @@ class Shipper:
             self._journal.wait(front.read_to, seconds)
         return True
 
-    def _patience(self, part: str, lane: Lane) -> float:
+    def _patience(self, part: str, lane: Stream) -> float:
         held = self._backoffs[part].until - self._clock.monotonic()
         return held if held > 0 else lane.patience()
 
@@ -265,8 +265,8 @@ class Shipper:
         """Write down why the store is down, or that it is back, when that has changed."""
         store_error = self._store_error()
         if store_error != self._noted:
-            with suppress(BooksUnavailableError):
-                self._books.store_down(store_error)
+            with suppress(ShipperStateUnavailableError):
+                self._state.store_down(store_error)
                 self._noted = store_error
 
     def _store_error(self, but: str = "") -> str:
@@ -282,16 +282,16 @@ class Shipper:
             return
         self._looked = now
         self._looked_to = max(self._looked_to, self._cursor.position)
-        with suppress(BooksUnavailableError, JournalUnavailableError):
+        with suppress(ShipperStateUnavailableError, JournalUnavailableError):
             for _ in range(LOOK_AHEAD_READS):
                 entries = self._journal.read(self._looked_to, READ_ENTRIES, READ_BYTES)
                 if not entries:
                     return
-                self._books.see(_origins(entries))
+                self._state.see(_origins(entries))
                 self._looked_to = entries[-1].id
 
 
-def _report(aside: Sequence[SetAside]) -> None:
+def _report(aside: Sequence[QuarantinedEntry]) -> None:
     """Log what went into the quarantine, a line for each reason."""
     for reason, count in Counter(item.reason for item in aside).items():
         first = next(item for item in aside if item.reason == reason)

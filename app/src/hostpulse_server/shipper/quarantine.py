@@ -13,17 +13,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hostpulse_server.errors import BooksUnavailableError, QuarantineError
+from hostpulse_server.errors import QuarantineError, ShipperStateUnavailableError
 from hostpulse_server.shipper import sql
-from hostpulse_server.shipper.records import INTERNAL, point_document
+from hostpulse_server.shipper.deliveries import INTERNAL, point_document
 from hostpulse_server.store.base import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from hostpulse_server.clock import Clock
     from hostpulse_server.journal import Journal
+    from hostpulse_server.runtime.clock import Clock
 
 POINT = "point"
 MAX_ROWS = 10_000
@@ -35,7 +35,7 @@ RETRY_POINTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class QuarantinedEntry:
     """What is given up so that the rest can go on.
 
     A ``kind`` of POINT has one point in ``body``, as an ``internal`` entry has it; any other is the
@@ -54,7 +54,7 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QuarantineRow:
     """A row of the quarantine; ``packed`` is empty where the body was too large to be kept."""
 
     id: int
@@ -81,7 +81,7 @@ class Row:
         return document
 
 
-def insert(connection: sqlite3.Connection, items: Sequence[SetAside], at_ms: int) -> None:
+def insert(connection: sqlite3.Connection, items: Sequence[QuarantinedEntry], at_ms: int) -> None:
     """Add ``items`` and count them; what goes past the bounds is pushed out, oldest first."""
     for item in items:
         connection.execute(sql.COUNT, (item.reason, 1))
@@ -143,7 +143,9 @@ class Quarantine:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def rows(self, limit: int | None = None, ids: Sequence[int] | None = None) -> list[Row]:
+    def rows(
+        self, limit: int | None = None, ids: Sequence[int] | None = None
+    ) -> list[QuarantineRow]:
         """Return rows, newest first: all or those of ``ids``, at most ``limit``.
 
         Raises QuarantineError, which names the ids that are not there.
@@ -157,7 +159,7 @@ class Quarantine:
                     sql.ROWS, (chosen, -1 if limit is None else limit)
                 ).fetchall()
             )
-        rows = [Row(*row) for row in found]
+        rows = [QuarantineRow(*row) for row in found]
         if ids is not None:
             absent = sorted(set(ids) - {row.id for row in rows})
             if absent:
@@ -166,7 +168,7 @@ class Quarantine:
                 )
         return rows
 
-    def retry(self, rows: Iterable[Row], journal: Journal, clock: Clock) -> int:
+    def retry(self, rows: Iterable[QuarantineRow], journal: Journal, clock: Clock) -> int:
         """Hand ``rows`` to the shipper again through the journal; return how many.
 
         A row leaves the quarantine once it is in the journal: what a crash between the two leaves
@@ -211,7 +213,7 @@ class Quarantine:
             ) as connection:
                 yield connection
         except sqlite3.Error as error:
-            raise BooksUnavailableError(
+            raise ShipperStateUnavailableError(
                 f"the quarantine in {self._path} cannot be used: {error}; run this as root or the "
                 "user of hostpulse-shipper, which must have been started once in this release"
             ) from error

@@ -21,8 +21,8 @@ from hostpulse_server.errors import (
     StoreTooLargeError,
     StoreUnavailableError,
 )
-from hostpulse_server.shipper.quarantine import POINT, SetAside
-from hostpulse_server.shipper.records import point_document
+from hostpulse_server.shipper.deliveries import point_document
+from hostpulse_server.shipper.quarantine import POINT, QuarantinedEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,30 +38,30 @@ PROBES = 3
 
 REFUSED = "refused by the store"
 TOO_LARGE = "too large for the store"
-STUMBLED = "the store fails over it"
+FAILS_ALONE = "the store fails over it"
 
 
-class Sourced(NamedTuple):
+class AttributedPoint(NamedTuple):
     """A point and the entry it came in."""
 
     point: StorePoint
     entry: Entry
 
 
-class Batch:
+class WriteBatch:
     """Points on their way; what was taken or given up so far is remembered between calls.
 
     ``is_whole``: that is nothing yet, so a batch made anew would be no worse.
     """
 
-    def __init__(self, points: Sequence[Sourced], size: int) -> None:
+    def __init__(self, points: Sequence[AttributedPoint], size: int) -> None:
         parts = [points[start : start + size] for start in range(0, len(points), size)]
         self._parts = parts[::-1]  # the last is the next to go
         self.is_whole = True
         self._failure = ""
         self._repeats = 0
-        self._taken: Sourced | None = None
-        self.aside: list[SetAside] = []
+        self._taken: AttributedPoint | None = None
+        self.aside: list[QuarantinedEntry] = []
 
     def send(self, store: Store, pause: Callable[[], bool]) -> bool:
         """Write until all is taken or given up (True), or until ``pause`` says so (False).
@@ -89,16 +89,16 @@ class Batch:
         except StoreRejectedError as error:
             self._divide(REFUSED, error)
         except StoreFailedError as error:
-            self._doubt(store, error)
+            self._isolate_failure(store, error)
         else:
             self._taken = part[0]
             self._next_part()
 
-    def _next_part(self) -> Sequence[Sourced]:
+    def _next_part(self) -> Sequence[AttributedPoint]:
         self.is_whole = False
         return self._parts.pop()
 
-    def _doubt(self, store: Store, error: StoreFailedError) -> None:
+    def _isolate_failure(self, store: Store, error: StoreFailedError) -> None:
         """Find out whether the store is sick, which raises ``error``, or this part is at fault."""
         failure = _CHANGING.sub("#", str(error))
         if failure != self._failure:
@@ -110,10 +110,12 @@ class Batch:
         taken = self._taken or self._probe(store, part)
         if taken is None:
             raise error
-        if len(part) > 1 or self._stumbles(store, part, taken):
-            self._divide(STUMBLED, error)
+        if len(part) > 1 or self._fails_alone(store, part, taken):
+            self._divide(FAILS_ALONE, error)
 
-    def _stumbles(self, store: Store, part: Sequence[Sourced], taken: Sourced) -> bool:
+    def _fails_alone(
+        self, store: Store, part: Sequence[AttributedPoint], taken: AttributedPoint
+    ) -> bool:
         """Tell whether the store fails over one point while it takes another before and after."""
         try:
             _write(store, [taken])
@@ -126,7 +128,7 @@ class Batch:
             self._taken = None  # either has got another answer: begin anew
         return False
 
-    def _probe(self, store: Store, part: Sequence[Sourced]) -> Sourced | None:
+    def _probe(self, store: Store, part: Sequence[AttributedPoint]) -> AttributedPoint | None:
         """Return a point of ``part`` that the store takes by itself, ``None`` if it takes none."""
         for one in random.sample(part, min(PROBES, len(part) - 1)):
             try:
@@ -146,13 +148,13 @@ class Batch:
             self.aside.append(_given_up(part[0], reason, str(error)))
 
 
-def _write(store: Store, part: Sequence[Sourced]) -> None:
+def _write(store: Store, part: Sequence[AttributedPoint]) -> None:
     store.write([one.point for one in part])
 
 
-def _given_up(one: Sourced, reason: str, detail: str) -> SetAside:
+def _given_up(one: AttributedPoint, reason: str, detail: str) -> QuarantinedEntry:
     point, entry = one
-    return SetAside(
+    return QuarantinedEntry(
         entry=entry.id,
         kind=POINT,
         received_ms=entry.received_ms,

@@ -128,7 +128,7 @@ class AlertGroupRow(Base):
     """Alerts that a channel hears of together: an incident, from its first alert to its last end.
 
     ``key`` is the JSON of the values of ``alerts.group_by``. ``wanted_ms`` is since when there is
-    something to tell, ``told_ms`` when it was told last, ``messages`` how many there were.
+    something to tell, ``notified_ms`` when it was told last, ``messages`` how many there were.
     """
 
     __tablename__ = "alert_groups"
@@ -150,12 +150,12 @@ class AlertGroupRow(Base):
     key: Mapped[str] = mapped_column(String(1024))
     opened_ms: Mapped[int] = mapped_column(BigInteger)
     wanted_ms: Mapped[int | None] = mapped_column(BigInteger)
-    told_ms: Mapped[int | None] = mapped_column(BigInteger)
+    notified_ms: Mapped[int | None] = mapped_column("told_ms", BigInteger)
     messages: Mapped[int] = mapped_column(Integer)
     closed_ms: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class AlertTellingRow(Base):
+class NotificationLogRow(Base):
     """What a channel was last told about an alert: its severity, or ``over`` once it had ended."""
 
     __tablename__ = "alert_tellings"
@@ -170,7 +170,7 @@ class AlertTellingRow(Base):
     )
     severity: Mapped[str] = mapped_column(String(16))
     over: Mapped[bool]
-    told_ms: Mapped[int] = mapped_column(BigInteger)
+    notified_ms: Mapped[int] = mapped_column("told_ms", BigInteger)
 
 
 class OutboxRow(Base):

@@ -31,7 +31,7 @@ class StorePoint(NamedTuple):
     fields: Mapping[str, float]
 
 
-class Window(NamedTuple):
+class RollupWindow(NamedTuple):
     """One server's rollup window, named by its start."""
 
     server_id: str
@@ -104,7 +104,7 @@ class Store(Protocol):
         """Return the series that match, ordered by server, tags and field."""
         ...
 
-    def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
+    def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
         """Make the rollups of ``windows`` anew from the raw values that are there."""
         ...
 

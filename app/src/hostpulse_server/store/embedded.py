@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import StoreRejectedError, StoreUnavailableError
 from hostpulse_server.store import sql
-from hostpulse_server.store.base import Budget, Query, Series, StorePoint, Tags, Window
-from hostpulse_server.store.rollup import Part, ceil_to, floor_to, join
+from hostpulse_server.store.base import Budget, Query, RollupWindow, Series, StorePoint, Tags
+from hostpulse_server.store.rollup import PartialWindow, ceil_to, floor_to, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,12 +69,12 @@ class EmbeddedStore:
         """Return the series that match; aggregation happens inside SQLite."""
         with self._reading() as connection:
             series = _matching_series(connection, query)
-            parts: dict[int, dict[int, Part]] = {identity: {} for identity in series}
+            parts: dict[int, dict[int, PartialWindow]] = {identity: {} for identity in series}
             budget = Budget()
             for row in _windows(connection, query, list(series)):
                 budget.spend(1)
                 windows = parts[row[0]]
-                part = Part(row[2], row[3])
+                part = PartialWindow(row[2], row[3])
                 known = windows.get(row[1])
                 windows[row[1]] = join(query.aggregate, known, part) if known else part
         return [
@@ -83,7 +83,7 @@ class EmbeddedStore:
             if parts[identity]
         ]
 
-    def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
+    def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
         """Make the rollups of ``windows`` anew; one without raw values keeps what it has."""
         with self._transaction() as connection:
             for server_id, start_ms in windows:
@@ -263,7 +263,7 @@ def _windows(
         )
 
 
-def _ordered(windows: dict[int, Part]) -> list[tuple[int, float]]:
+def _ordered(windows: dict[int, PartialWindow]) -> list[tuple[int, float]]:
     """Return the points in time order, without means that overflowed (JSON has no infinity)."""
     return [
         (start, part.value) for start, part in sorted(windows.items()) if math.isfinite(part.value)

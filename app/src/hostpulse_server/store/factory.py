@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hostpulse_server.store.embedded import EmbeddedStore
-from hostpulse_server.store.influxdb import InfluxdbStore, Settings
+from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
 
 if TYPE_CHECKING:
     from hostpulse_server.config import ServerConfig
@@ -23,11 +23,11 @@ def open_store(config: ServerConfig, *, read_only: bool = False) -> Store:
     return InfluxdbStore(influxdb_settings(config, read_only=read_only), read_only=read_only)
 
 
-def influxdb_settings(config: ServerConfig, *, read_only: bool) -> Settings:
+def influxdb_settings(config: ServerConfig, *, read_only: bool) -> ClientSettings:
     """Return where InfluxDB is, with the token for reading or the one for writing."""
     influxdb = config.store.influxdb
     token_file = influxdb.query_token_file if read_only else influxdb.write_token_file
-    return Settings(
+    return ClientSettings(
         url=influxdb.url,
         org=influxdb.org,
         bucket_raw=influxdb.bucket_raw,

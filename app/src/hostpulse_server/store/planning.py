@@ -34,7 +34,7 @@ class Horizon:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QueryPlan:
     """The step to answer with, where raw values take over from rollups, and what that makes."""
 
     step_ms: int
@@ -44,7 +44,7 @@ class Plan:
 
 def plan(
     start_ms: int, end_ms: int, step_ms: int | None, interval_ms: int, horizon: Horizon
-) -> Plan:
+) -> QueryPlan:
     """Decide how to answer for ``[start_ms, end_ms)``, ``step_ms`` being ``None`` to choose one.
 
     Rollups serve from a step of their window on, and for what raw values no longer reach; the step
@@ -67,7 +67,7 @@ def plan(
             f"{fits}",
         )
     if not _by_rollups(step_ms, start_ms, horizon):
-        return Plan(step_ms, 0, "raw")
+        return QueryPlan(step_ms, 0, "raw")
     return _with_rollups(floor_to(start_ms, step_ms), ceil_to(end_ms, step_ms), step_ms, horizon)
 
 
@@ -79,13 +79,13 @@ def as_duration(milliseconds: int) -> str:
     return f"{milliseconds}ms"
 
 
-def _with_rollups(start_ms: int, end_ms: int, step_ms: int, horizon: Horizon) -> Plan:
+def _with_rollups(start_ms: int, end_ms: int, step_ms: int, horizon: Horizon) -> QueryPlan:
     border = ceil_to(end_ms, horizon.window_ms)
     if horizon.oldest_dirty_ms is not None:
         border = max(horizon.oldest_dirty_ms, floor_to(horizon.raw_since_ms, horizon.window_ms))
     if border <= start_ms:
-        return Plan(step_ms, border, "raw")
-    return Plan(step_ms, border, "rollup" if border >= end_ms else "mixed")
+        return QueryPlan(step_ms, border, "raw")
+    return QueryPlan(step_ms, border, "rollup" if border >= end_ms else "mixed")
 
 
 def _by_rollups(step_ms: int, start_ms: int, horizon: Horizon) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hostpulse_server.store.base import Aggregate
 
 
-class Part(NamedTuple):
+class PartialWindow(NamedTuple):
     """What one source knows of one window: ``weight`` is a count, for ``last`` the time in ms."""
 
     weight: float
@@ -41,13 +41,13 @@ def touched(times_ms: Iterable[int], window_ms: int) -> set[int]:
     return {floor_to(time_ms, window_ms) for time_ms in times_ms}
 
 
-def join(aggregate: Aggregate, first: Part, second: Part) -> Part:
+def join(aggregate: Aggregate, first: PartialWindow, second: PartialWindow) -> PartialWindow:
     """Return what both parts together say of their common window."""
     if aggregate == "mean":
         weight = first.weight + second.weight
         share = second.weight / weight
-        return Part(weight, first.value * (1 - share) + second.value * share)
+        return PartialWindow(weight, first.value * (1 - share) + second.value * share)
     if aggregate == "last":
         return max(first, second, key=lambda part: part.weight)
     pick = min if aggregate == "min" else max
-    return Part(first.weight + second.weight, pick(first.value, second.value))
+    return PartialWindow(first.weight + second.weight, pick(first.value, second.value))

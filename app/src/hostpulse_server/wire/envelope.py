@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from hostpulse_server.wire.samples import Verdict, check_samples
+from hostpulse_server.wire.samples import SampleVerdict, check_samples
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -63,7 +63,7 @@ _SAMPLE = {
 }
 
 
-class Points(fields.Field[Verdict]):
+class Points(fields.Field[SampleVerdict]):
     """All points of all samples, judged in one pass: nested schemas cost 17 times as much.
 
     Loads to a Verdict: a bad point or sample costs itself and never the request.
@@ -71,7 +71,7 @@ class Points(fields.Field[Verdict]):
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> Verdict:
+    ) -> SampleVerdict:
         del attr, data, kwargs
         if not isinstance(value, list):
             raise ValidationError("Not a list.")
@@ -151,7 +151,7 @@ class Envelope:
     agent: dict[str, Any]
     facts: dict[str, Any] | None
     events: list[dict[str, Any]]
-    verdict: Verdict
+    verdict: SampleVerdict
 
 
 _schema = EnvelopeSchema()

@@ -24,7 +24,7 @@ _NUMBERS = frozenset({int, float})
 _REMEMBERED = 20_000
 
 
-class Fault(NamedTuple):
+class PointFault(NamedTuple):
     """Why a point is refused; ``field`` names the field or tag, where it is one."""
 
     field: str | None
@@ -49,7 +49,7 @@ class _Known:
 _known = _Known()
 
 
-def check_points(points: list[Any]) -> tuple[list[Any], list[tuple[int, Fault]]]:
+def check_points(points: list[Any]) -> tuple[list[Any], list[tuple[int, PointFault]]]:
     """Return the points to keep (the same list if all are) and (index, fault) of the others."""
     faults = []
     for index, point in enumerate(points):
@@ -87,16 +87,16 @@ def _surely_good(point: Any) -> bool:
         return False
 
 
-def check_point(point: Any) -> Fault | None:
+def check_point(point: Any) -> PointFault | None:
     """Return the first thing wrong with a point, ``None`` if it is good."""
     if not isinstance(point, dict):
-        return Fault(None, "not an object")
+        return PointFault(None, "not an object")
     unknown = sorted(point.keys() - _KEYS)
     if unknown:
-        return Fault(None, f"unknown key {unknown[0][:64]!r}")
+        return PointFault(None, f"unknown key {unknown[0][:64]!r}")
     measurement = point.get("measurement")
     if not isinstance(measurement, str) or not NAME.fullmatch(measurement):
-        return Fault(None, "measurement is not a name")
+        return PointFault(None, "measurement is not a name")
     fields, tags = point.get("fields"), point.get("tags", {})
     fault = _check_fields(fields) or _check_tags(tags)
     if fault is None:
@@ -105,27 +105,27 @@ def check_point(point: Any) -> Fault | None:
     return fault
 
 
-def _check_fields(fields: Any) -> Fault | None:
+def _check_fields(fields: Any) -> PointFault | None:
     if not isinstance(fields, dict) or not fields:
-        return Fault(None, "fields is not an object with at least one field")
+        return PointFault(None, "fields is not an object with at least one field")
     if len(fields) > MAX_FIELDS:
-        return Fault(None, f"more than {MAX_FIELDS} fields")
+        return PointFault(None, f"more than {MAX_FIELDS} fields")
     for name, value in fields.items():
         reason = _check_name(name) or _check_number(value)
         if reason is not None:
-            return Fault(name[:64], reason)
+            return PointFault(name[:64], reason)
     return None
 
 
-def _check_tags(tags: Any) -> Fault | None:
+def _check_tags(tags: Any) -> PointFault | None:
     if not isinstance(tags, dict):
-        return Fault(None, "tags is not an object")
+        return PointFault(None, "tags is not an object")
     if len(tags) > MAX_TAGS:
-        return Fault(None, f"more than {MAX_TAGS} tags")
+        return PointFault(None, f"more than {MAX_TAGS} tags")
     for name, value in tags.items():
         reason = _check_name(name) or check_tag_value(value)
         if reason is not None:
-            return Fault(name[:64], reason)
+            return PointFault(name[:64], reason)
     return None
 
 

@@ -43,16 +43,16 @@ class Rejection:
 
 
 @dataclass
-class Verdict:
+class SampleVerdict:
     """``kept`` samples, some perhaps with fewer points than sent, and what was rejected."""
 
     kept: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
 
 
-def check_samples(samples: list[Any]) -> Verdict:
+def check_samples(samples: list[Any]) -> SampleVerdict:
     """Judge every sample and point by itself; times are not compared with any clock here."""
-    verdict = Verdict()
+    verdict = SampleVerdict()
     for index, sample in enumerate(samples):
         reason = _fault_of(sample)
         if reason is not None:
@@ -73,13 +73,13 @@ def check_samples(samples: list[Any]) -> Verdict:
     return verdict
 
 
-def reject_by_clock(verdict: Verdict, now_ms: int, raw_retention_ms: int) -> Verdict:
+def reject_by_clock(verdict: SampleVerdict, now_ms: int, raw_retention_ms: int) -> SampleVerdict:
     """Take out samples over 5 min in the future or older than raw values are kept."""
     oldest, newest = now_ms - raw_retention_ms, now_ms + FUTURE_MS
     wrong = {s["seq"] for s in verdict.kept if not oldest <= s["time"] <= newest}
     if not wrong:
         return verdict
-    return Verdict(
+    return SampleVerdict(
         [sample for sample in verdict.kept if oldest <= sample["time"] <= newest],
         # the sample's own entry stands for those of its points
         [entry for entry in verdict.rejected if entry.seq not in wrong]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostpulse_server.store.influxdb.client import Settings
+from hostpulse_server.store.influxdb.client import ClientSettings
 from hostpulse_server.store.influxdb.store import InfluxdbStore
 
-__all__ = ["InfluxdbStore", "Settings"]
+__all__ = ["ClientSettings", "InfluxdbStore"]

@@ -18,8 +18,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.errors import ConfigError, StoreMisconfiguredError, StoreUnavailableError
-from hostpulse_server.store.influxdb import verdicts
-from hostpulse_server.store.influxdb.verdicts import Answer, Place
+from hostpulse_server.store.influxdb import write_errors
+from hostpulse_server.store.influxdb.write_errors import ErrorPosition, WriteResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -34,7 +34,7 @@ _GZIP_WINDOW = 31  # zlib's for a gzip header
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClientSettings:
     """Where an InfluxDB is; ``token`` reads the token, ``token_file`` is what messages call it.
 
     An answer may take ``seconds``, a query's to its last row.
@@ -53,7 +53,7 @@ class Settings:
 class Client:
     """Threads may share it. Methods raise as ``verdicts`` says."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ClientSettings) -> None:
         # seconds on a busy host: now, when a process starts, not while somebody waits for an answer
         importlib.import_module("influxdb_client")
         self._settings = settings
@@ -62,7 +62,7 @@ class Client:
 
     def write(self, bucket: str, lines: bytes) -> None:
         """Write line protocol with times in ms, in one request."""
-        with self._speaking(bucket, verdicts.of_write) as api:
+        with self._speaking(bucket, write_errors.of_write) as api:
             from influxdb_client import WriteService  # noqa: PLC0415 - see the module's text
 
             WriteService(api.api_client).post_write(
@@ -82,7 +82,7 @@ class Client:
         Values go into the query only as ``params``, which the engine gets as typed literals.
         """
         deadline = time.monotonic() + self._settings.seconds
-        with self._speaking(bucket, verdicts.of_query) as api:
+        with self._speaking(bucket, write_errors.of_query) as api:
             from influxdb_client import Dialect  # noqa: PLC0415 - see the module's text
 
             dialect = Dialect(header=True, annotations=["datatype"])
@@ -97,7 +97,7 @@ class Client:
 
         A token sees the buckets that it may read.
         """
-        with self._speaking(bucket, verdicts.of_query) as api:
+        with self._speaking(bucket, write_errors.of_query) as api:
             found = api.buckets_api().find_bucket_by_name(bucket)
         if found is None:
             return None
@@ -127,11 +127,11 @@ class Client:
 
     @contextlib.contextmanager
     def _speaking(
-        self, bucket: str, judge: Callable[[Answer, Place], Exception | None]
+        self, bucket: str, judge: Callable[[WriteResponse, ErrorPosition], Exception | None]
     ) -> Iterator[InfluxDBClient]:
         """Yield the client; turn what it raises into errors of ours."""
         settings = self._settings
-        place = Place(settings.url, settings.org, bucket, settings.token_file)
+        place = ErrorPosition(settings.url, settings.org, bucket, settings.token_file)
         api = self._open()
         from influxdb_client.rest import ApiException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError  # noqa: PLC0415
@@ -141,20 +141,20 @@ class Client:
         except ApiException as error:
             if not error.status:  # the client's own sign for a failed handshake
                 self.close()
-                raise verdicts.of_silence(error, place, certificate=True) from error
+                raise write_errors.of_silence(error, place, certificate=True) from error
             if error.status in (401, 403, 404):
                 self.close()  # the token's file may have changed
             found = judge(_answer(error), place)
             raise found or StoreUnavailableError(f"{settings.url}: {error.status}") from error
         except SSLError as error:
-            raise verdicts.of_silence(error, place, certificate=True) from error
+            raise write_errors.of_silence(error, place, certificate=True) from error
         except ReadTimeoutError as error:
             raise StoreUnavailableError(
                 f"InfluxDB at {settings.url} took more than {settings.seconds:g} s to answer; it "
                 "is overloaded, or was asked for too much at once"
             ) from error
         except (HTTPError, OSError) as error:
-            raise verdicts.of_silence(error, place) from error
+            raise write_errors.of_silence(error, place) from error
 
     def _open(self) -> InfluxDBClient:
         with self._lock:
@@ -181,7 +181,7 @@ def _gzip(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def _answer(error: Any) -> Answer:
+def _answer(error: Any) -> WriteResponse:
     body = error.body or ""
     text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
-    return Answer(int(error.status), text, (error.headers or {}).get("Retry-After"))
+    return WriteResponse(int(error.status), text, (error.headers or {}).get("Retry-After"))

@@ -13,14 +13,14 @@ from hostpulse_server.errors import (
     StoreTooLargeError,
     StoreUnavailableError,
 )
-from hostpulse_server.store.influxdb import answers, flux, reading, rolling
-from hostpulse_server.store.influxdb.client import Client, Settings
+from hostpulse_server.store.influxdb import csv_response, flux, query_plan, rollups
+from hostpulse_server.store.influxdb.client import Client, ClientSettings
 from hostpulse_server.store.influxdb.lines import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from hostpulse_server.store.base import Query, Series, StorePoint, Window
+    from hostpulse_server.store.base import Query, RollupWindow, Series, StorePoint
 
 ROLLUP_POINTS = 1000  # a request's: these points have six values for each field
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class InfluxdbStore:
     """A ``Store`` in InfluxDB; ``read_only`` leaves writing to another process."""
 
-    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+    def __init__(self, settings: ClientSettings, *, read_only: bool = False) -> None:
         self._settings = settings
         self._read_only = read_only
         self._client = Client(settings)
@@ -44,7 +44,7 @@ class InfluxdbStore:
 
     def query(self, query: Query) -> list[Series]:
         """Return the series that match; aggregation happens inside the engine."""
-        if reading.is_empty(query):
+        if query_plan.is_empty(query):
             return []
         try:
             return self._read(query)
@@ -52,13 +52,13 @@ class InfluxdbStore:
             # The engine aggregates no text: if somebody else's is in the way, go round it.
             return self._read(query, numbers=True)
 
-    def rollup(self, windows: Sequence[Window], window_ms: int) -> None:
+    def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
         """Make the rollups of ``windows`` anew; one without raw values keeps what it has.
 
         A single window keeps what can be read of it, also where a measurement cannot: that raises.
         """
         self._require_writer()
-        for group in rolling.groups(windows, window_ms):
+        for group in rollups.groups(windows, window_ms):
             try:
                 self._roll_up(group, window_ms)
             except StoreFailedError:
@@ -78,23 +78,25 @@ class InfluxdbStore:
         self._client.close()
 
     def _read(self, query: Query, *, numbers: bool = False) -> list[Series]:
-        collector = reading.Collector(query)
-        for source in reading.sources(query):
+        collector = query_plan.Collector(query)
+        for source in query_plan.sources(query):
             bucket = self._settings.bucket_rollup if source.endings else self._settings.bucket_raw
-            text, params = reading.request(query, source, numbers=numbers)
+            text, params = query_plan.request(query, source, numbers=numbers)
             with closing(self._client.rows(bucket, text, {**params, "bucket": bucket})) as rows:
-                collector.take(source, answers.tables(rows))
+                collector.take(source, csv_response.tables(rows))
         return collector.series()
 
-    def _roll_up(self, group: rolling.Group, window_ms: int, measurement: str = "") -> None:
+    def _roll_up(self, group: rollups.RollupGroup, window_ms: int, measurement: str = "") -> None:
         """Roll up a group, of one measurement if it is named."""
         text = flux.values(measurement=bool(measurement))
         with closing(self._raw(text, group, measurement=measurement)) as rows:
-            points = rolling.points(answers.tables(rows), window_ms)
+            points = rollups.points(csv_response.tables(rows), window_ms)
             while some := list(islice(points, ROLLUP_POINTS)):
                 self._write_rollups(some)
 
-    def _roll_up_apart(self, group: rolling.Group, window_ms: int, names: Sequence[str]) -> None:
+    def _roll_up_apart(
+        self, group: rollups.RollupGroup, window_ms: int, names: Sequence[str]
+    ) -> None:
         """Roll up each measurement on its own: one that the engine cannot read costs no other."""
         failures: list[tuple[str, StoreFailedError]] = []
         for name in names:
@@ -108,12 +110,12 @@ class InfluxdbStore:
             text = f"measurement {name[:64]!r}{more}: {first}"
             raise StoreFailedError(text, first.retry_after) from first
 
-    def _measurements(self, group: rolling.Group) -> list[str]:
+    def _measurements(self, group: rollups.RollupGroup) -> list[str]:
         with closing(self._raw(flux.measurements(), group)) as rows:
-            return list(answers.texts(rows))
+            return list(csv_response.texts(rows))
 
     def _raw(
-        self, text: str, group: rolling.Group, **params: str
+        self, text: str, group: rollups.RollupGroup, **params: str
     ) -> Generator[list[str], None, None]:
         """Query the raw values of a group."""
         bucket = self._settings.bucket_raw

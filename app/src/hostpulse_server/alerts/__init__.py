@@ -1,1 +1,0 @@
-"""The alert engine: rules, the state of alerts, liveness, and who is told."""

@@ -1,0 +1,108 @@
+"""What the commands about alerts share: who runs them, times they are given, tables that fit."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hostpulse_server.commands.options import load_config, open_registry, print_table
+from hostpulse_server.runtime.clock import SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import tzinfo
+
+    from sqlalchemy import Engine
+
+_NOW = "hostpulse_server.now"
+_LEAST_WIDTH = 20  # of the last column, however narrow the terminal is
+
+
+def now(ctx: click.Context | None) -> int:
+    """Return the time of a command, the same for all it reads and writes; epoch ms."""
+    if ctx is None:  # pragma: no cover - click passes one
+        return SYSTEM.now_ms()
+    time_ms: int = ctx.meta.setdefault(_NOW, SYSTEM.now_ms())
+    return time_ms
+
+
+class MomentOption(click.ParamType[int]):
+    """A time as the API takes it, in epoch ms."""
+
+    name = "time"
+
+    def __init__(self, *, is_ahead: bool = False) -> None:
+        self._is_ahead = is_ahead
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read ``-1h``, ``4h`` where it is ahead, epoch ms, RFC 3339."""
+        from hostpulse_server.api.query_parameters import (  # noqa: PLC0415 - keeps ``--help`` fast
+            ahead_ms,
+            time_ms,
+        )
+
+        try:
+            return (ahead_ms if self._is_ahead else time_ms)(str(value), now(ctx))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@contextmanager
+def open_state(ctx: click.Context) -> Iterator[tuple[Engine, tzinfo]]:
+    """Yield the state database and the zone in which people want times."""
+    from hostpulse_server import formatting  # noqa: PLC0415 - keeps ``--help`` fast
+
+    config = load_config(ctx)
+    with open_registry(config, create=False) as registry:
+        yield registry.engine, formatting.zone(config.site.timezone)
+
+
+def who() -> str:
+    """Return how alerts and silences name who runs this command."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name
+        name = str(os.getuid())
+    behind = os.environ.get("SUDO_USER", "")
+    if behind not in ("", name) and behind.isprintable():
+        name = f"{behind} as {name}"
+    return f"command line ({name})"
+
+
+def plain(text: str) -> str:
+    """Return a text on one line, without what a terminal would obey."""
+    spaced = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in spaced)
+
+
+def print_fitting(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; on a terminal its last column is cut to fit."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        others = sum(
+            2 + max(len(line[column]) for line in (head, *cells)) for column in range(len(head) - 1)
+        )
+        room = max(_LEAST_WIDTH, shutil.get_terminal_size().columns - others)
+        for line in cells:
+            if len(line[-1]) > room:
+                line[-1] = f"{line[-1][: room - 1]}…"
+    print_table(head, cells)
+
+
+def print_lines(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print names and texts, those that are empty left out."""
+    width = max(len(name) for name, _ in pairs)
+    for name, text in pairs:
+        if text:
+            click.echo(f"{name:<{width}}  {plain(text)}")
+
+
+def comment_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--comment``."""
+    return click.option("--comment", default="", help="Why; shown to the others.")(function)

@@ -1,0 +1,271 @@
+"""From conditions to rows: alerts and their history, within a transaction of the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from hostpulse_server.rules.summary import render_summary
+from hostpulse_server.state.alert_models import AlertEventRow, AlertRow
+from hostpulse_server.values.alert import AlertIdentity, Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from hostpulse_server.engine.server_directory import Ended
+    from hostpulse_server.rules import Rule, RuleSet
+    from hostpulse_server.values.alert import Reason, Severity
+
+_PORTION = 500  # bound parameters of one statement
+
+Kind = Literal["pending", "firing", "severity", "resolved", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertContext:
+    """What rows say beyond their condition; ``now_ms`` is the wall clock.
+
+    ``standing`` says why a server does not count; ``processes(server_id, time_ms)`` are the
+    heaviest processes of that sample.
+    """
+
+    rules: RuleSet
+    name: Callable[[str], str]
+    labels: Callable[[str], Mapping[str, str]]
+    standing: Callable[[str], Ended | None]
+    processes: Callable[[str, int], Sequence[Mapping[str, Any]]]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChange:
+    """What a condition did; ``row`` belongs to the session, and is gone after ``dropped``.
+
+    ``before`` is the severity that it had, where it has another one now.
+    """
+
+    kind: Kind
+    row: AlertRow
+    condition: Condition
+    before: str = ""
+
+
+def apply(
+    session: Session, conditions: Sequence[Condition], context: AlertContext
+) -> list[AlertChange]:
+    """Write the conditions, in order, and return what has changed.
+
+    A condition that the rows say already changes nothing. If another program inserts the same
+    alert meanwhile, which the unique index tells, its row is taken for ours.
+    """
+    if not conditions:
+        return []
+    try:
+        with session.begin_nested():
+            return _Writing(session, conditions, context).write()
+    except IntegrityError:
+        with session.begin_nested():
+            return _Writing(session, conditions, context).write()
+
+
+def orphans(session: Session, context: AlertContext) -> list[Condition]:
+    """Return ends for active alerts whose server or rule is gone or disabled.
+
+    Evaluation knows nothing of those that were so while no engine ran.
+    """
+    found = []
+    for row in session.scalars(sa.select(AlertRow).where(AlertRow.resolved_ms.is_(None))):
+        reason: Reason | None = context.standing(row.server_id)
+        if reason is None and row.rule not in context.rules.rules:
+            reason = "rule_removed"
+        elif reason is None and _rule(context, row.rule, row.server_id, row.tags) is None:
+            reason = "disabled"
+        if reason is not None:
+            found.append(_ending(row, reason, context.now_ms))
+    return found
+
+
+def _ending(row: AlertRow, reason: Reason, now_ms: int) -> Condition:
+    return Condition(
+        identity=AlertIdentity(row.rule, row.server_id, tuple(sorted(row.tags.items()))),
+        phase="resolved" if row.state == "firing" else "dropped",
+        severity=cast("Severity", row.severity),
+        value=None,
+        threshold=row.threshold,
+        started_ms=row.started_ms,
+        at_ms=now_ms,
+        reason=reason,
+    )
+
+
+class _Writing:
+    """One pass over the conditions."""
+
+    def __init__(
+        self, session: Session, conditions: Sequence[Condition], context: AlertContext
+    ) -> None:
+        self._session = session
+        self._conditions = conditions
+        self._context = context
+        self._changes: list[AlertChange] = []
+        self._events: list[tuple[AlertRow, AlertEventRow]] = []
+        self._closed: set[str] = set()
+        prints = {condition.identity.fingerprint for condition in conditions}
+        self._active = {row.fingerprint: row for row in _active(session, prints)}
+
+    def write(self) -> list[AlertChange]:
+        """Write all and return the changes."""
+        for condition in self._conditions:
+            row = self._active.get(condition.identity.fingerprint)
+            if condition.phase == "pending":
+                self._pend(condition, row)
+            elif condition.phase == "firing":
+                self._fire(condition, row)
+            elif row is not None:
+                self._end(condition, row)
+        self._session.flush()  # now all rows have their ids, many by one statement
+        for row, event in self._events:
+            event.alert_id = row.id
+            self._session.add(event)
+        self._session.flush()
+        return self._changes
+
+    def _pend(self, condition: Condition, row: AlertRow | None) -> None:
+        if row is None:
+            self._insert(condition, "pending")
+        elif row.state == "pending":
+            self._describe(row, condition)
+            row.started_ms = condition.started_ms  # a break may have begun it anew
+
+    def _fire(self, condition: Condition, row: AlertRow | None) -> None:
+        if row is None:
+            self._begin(condition, self._insert(condition, "firing"))
+        elif row.state == "pending":
+            self._describe(row, condition)
+            row.started_ms = condition.started_ms
+            self._begin(condition, row)
+        elif row.severity != condition.severity:
+            before = row.severity
+            self._describe(row, condition)
+            self._note("severity", row, condition, {"before": before, **_figures(condition)})
+        else:
+            self._describe(row, condition)  # a liveness verdict may have changed
+
+    def _begin(self, condition: Condition, row: AlertRow) -> None:
+        row.state = "firing"
+        row.fired_ms = condition.at_ms
+        self._note("firing", row, condition, _figures(condition))
+
+    def _end(self, condition: Condition, row: AlertRow) -> None:
+        del self._active[row.fingerprint]
+        self._closed.add(row.fingerprint)
+        if row.state == "pending":
+            self._session.flush()
+            self._session.delete(row)
+            self._changes.append(AlertChange("dropped", row, condition))
+            return
+        row.state = "resolved"
+        row.resolved_ms = condition.at_ms
+        row.reason = condition.reason or "cleared"
+        self._note("resolved", row, condition, {"reason": row.reason, **_figures(condition)})
+
+    def _insert(self, condition: Condition, state: str) -> AlertRow:
+        identity = condition.identity
+        if identity.fingerprint in self._closed:
+            self._session.flush()  # which would insert before it updates, against the index
+        row = AlertRow(
+            fingerprint=identity.fingerprint,
+            rule=identity.rule,
+            server_id=identity.server_id,
+            tags=dict(identity.tags),
+            state=state,
+            started_ms=condition.started_ms,
+            reason="",
+            comment="",
+        )
+        self._describe(row, condition)
+        self._session.add(row)
+        self._active[row.fingerprint] = row
+        if state == "pending":
+            self._changes.append(AlertChange("pending", row, condition))
+        return row
+
+    def _describe(self, row: AlertRow, condition: Condition) -> None:
+        """Say what holds now, and what goes with it."""
+        context, identity = self._context, condition.identity
+        labels = context.labels(identity.server_id)
+        tags = dict(identity.tags)
+        rule = _rule(context, identity.rule, identity.server_id, tags)
+        row.severity = condition.severity
+        row.value = condition.value
+        row.threshold = condition.threshold
+        row.measurement = rule.measurement if rule else ""
+        row.field = rule.field if rule else ""
+        row.runbook = rule.runbook if rule else ""
+        row.labels = {**labels, **(rule.labels if rule else {})}
+        row.summary = condition.text or (
+            render_summary(
+                rule,
+                value=condition.value,
+                threshold=condition.threshold,
+                severity=condition.severity,
+                server_id=identity.server_id,
+                server_name=context.name(identity.server_id),
+                tags=tags,
+                labels=row.labels,
+            )
+            if rule
+            else identity.rule
+        )
+        row.evidence = {
+            "lines": list(condition.evidence),
+            "trend": list(condition.trend),
+            "processes": list(context.processes(identity.server_id, condition.at_ms))
+            if condition.phase == "firing"
+            else [],
+            "facts": dict(condition.facts or {}),
+        }
+
+    def _note(
+        self,
+        kind: Literal["firing", "severity", "resolved"],
+        row: AlertRow,
+        condition: Condition,
+        document: dict[str, Any],
+    ) -> None:
+        event = AlertEventRow(at_ms=condition.at_ms, kind=kind, document=document)
+        self._events.append((row, event))
+        self._changes.append(AlertChange(kind, row, condition, document.get("before", "")))
+
+
+def _rule(context: AlertContext, name: str, server_id: str, tags: Mapping[str, str]) -> Rule | None:
+    """Return the rule as it holds there, ``None`` where it does not or is no more."""
+    rules = context.rules
+    if name not in rules.rules:
+        return None
+    return rules.effective(name, server_id, tags, context.labels(server_id))
+
+
+def _figures(condition: Condition) -> dict[str, Any]:
+    figures: dict[str, Any] = {"severity": condition.severity}
+    if condition.value is not None:
+        figures["value"] = condition.value
+    if condition.threshold is not None:
+        figures["threshold"] = condition.threshold
+    return figures
+
+
+def _active(session: Session, fingerprints: Iterable[str]) -> Iterable[AlertRow]:
+    wanted = sorted(fingerprints)
+    for first in range(0, len(wanted), _PORTION):
+        yield from session.scalars(
+            sa.select(AlertRow).where(
+                AlertRow.resolved_ms.is_(None),
+                AlertRow.fingerprint.in_(wanted[first : first + _PORTION]),
+            )
+        )

@@ -1,0 +1,122 @@
+"""The one transaction of a turn: alerts, progress, cursor and outbox change together or not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from hostpulse_server.engine import alert_store, checkpoint, retention, transitions
+from hostpulse_server.state import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import Engine as Database
+    from sqlalchemy.orm import Session
+
+    from hostpulse_server.engine.alert_store import AlertChange, AlertContext
+    from hostpulse_server.engine.checkpoint import EngineCursor, OriginProgress
+    from hostpulse_server.notifications import Dispatcher, DispatchTurn
+    from hostpulse_server.store.base import StorePoint
+    from hostpulse_server.values.alert import Condition
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class TurnBatch:
+    """What a transaction writes.
+
+    ``ended`` are servers that no longer count; ``are_orphans_possible`` asks for the ends of alerts
+    that no rule or server stands behind, ``is_tending`` for a portion of what is long over to go.
+    """
+
+    cursor: EngineCursor
+    context: AlertContext
+    conditions: Sequence[Condition] = ()
+    progress: Sequence[OriginProgress] = ()
+    ended: Collection[str] = ()
+    notices: Sequence[str] = ()
+    are_orphans_possible: bool = False
+    is_tending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOutcome:
+    """What came of it: points of the transitions, and what the dispatcher's turn came to.
+
+    ``turn`` is ``None`` if it failed: then the batch's notices are to be written again.
+    """
+
+    points: Sequence[StorePoint]
+    turn: DispatchTurn | None
+
+
+class TurnCommitter:
+    """Writes batches. Raises StateUnavailableError; then nothing was written."""
+
+    def __init__(self, database: Database, dispatcher: Dispatcher) -> None:
+        self._database = database
+        self._dispatcher = dispatcher
+        self._is_failing = False
+
+    def commit(self, batch: TurnBatch) -> TurnOutcome:
+        """Write a batch and let the dispatcher decide who is told."""
+        now_ms = batch.context.now_ms
+        with writing(self._database) as session:
+            changes = _apply(session, batch.conditions, batch.context)
+            if batch.are_orphans_possible:
+                orphans = alert_store.orphans(session, batch.context)
+                changes += _apply(session, orphans, batch.context)
+            checkpoint.forget(session, batch.ended)
+            checkpoint.save_progress(session, batch.progress)
+            checkpoint.save_cursor(session, batch.cursor)
+            if batch.is_tending:
+                retention.purge(session, now_ms)
+            points = transitions.points(changes)
+            turn = self._dispatch(session, batch.notices, now_ms)
+        return TurnOutcome(points, turn)
+
+    def _dispatch(
+        self, session: Session, notices: Sequence[str], now_ms: int
+    ) -> DispatchTurn | None:
+        """Let the dispatcher have its turn; its mistakes must not cost what evaluation found."""
+        try:
+            with session.begin_nested():
+                for text in notices:
+                    self._dispatcher.notice(session, text, now_ms)
+                turn = self._dispatcher.turn(session, now_ms)
+        except Exception as error:
+            _raise_if_unavailable(error)
+            if not self._is_failing:
+                log.exception("notifications wait, deciding who is told of what failed")
+            self._is_failing = True
+            return None
+        self._is_failing = False
+        return turn
+
+
+def _apply(
+    session: Session, conditions: Sequence[Condition], context: AlertContext
+) -> list[AlertChange]:
+    """Write conditions; one that cannot be written must not hold up the others for ever."""
+    try:
+        return alert_store.apply(session, conditions, context)
+    except Exception as error:  # noqa: BLE001 - as above
+        _raise_if_unavailable(error)
+    changes: list[AlertChange] = []
+    for condition in conditions:
+        try:
+            changes += alert_store.apply(session, [condition], context)
+        except Exception as error:
+            _raise_if_unavailable(error)
+            log.exception("an alert was not written: %s", condition.identity)
+    return changes
+
+
+def _raise_if_unavailable(error: Exception) -> None:
+    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+        raise error

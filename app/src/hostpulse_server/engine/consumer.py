@@ -1,0 +1,201 @@
+"""From journal entries to conditions: each entry is read once and given to those it concerns."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from hostpulse_server.engine import transitions
+from hostpulse_server.engine.checkpoint import OriginProgress
+from hostpulse_server.journal.records import KIND as SAMPLES
+from hostpulse_server.journal.records import REFUSED, SamplesRecord
+from hostpulse_server.self_metrics.sampling import INTERVAL_SECONDS
+from hostpulse_server.shipper.deliveries import INTERNAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hostpulse_server.engine.server_directory import ServerDirectory
+    from hostpulse_server.evaluation.evaluator import Evaluator
+    from hostpulse_server.journal import Entry
+    from hostpulse_server.liveness import LivenessMonitor
+    from hostpulse_server.values.alert import Condition
+
+LIVENESS = "liveness"
+FRESH_MS = 120_000
+FRESH_INTERVALS = 6
+_INTERNAL_MS = int(INTERVAL_SECONDS * 1000)
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+log = logging.getLogger(__name__)
+
+
+class EntryConsumer:
+    """Feeds evaluation and liveness, and knows which servers that has touched.
+
+    What one entry or one server does wrong costs itself: ``faults`` counts it by kind.
+    """
+
+    def __init__(
+        self, evaluator: Evaluator, liveness: LivenessMonitor, directory: ServerDirectory
+    ) -> None:
+        self._evaluator = evaluator
+        self._liveness = liveness
+        self._directory = directory
+        # (server, origin) → time and interval of the newest sample evaluated
+        self._newest: dict[tuple[str, str], tuple[int, int]] = {}
+        self._touched: dict[str, None] = {}  # in the order of their samples
+        # origins whose last samples were not settled, because they were old by then
+        self._unsettled: defaultdict[str, set[str]] = defaultdict(set)
+        self._processes: dict[str, dict[int, Sequence[Mapping[str, Any]]]] = {}
+        self._dirty: set[tuple[str, str]] = set()
+        self._said: set[tuple[str, str]] = set()
+        self.faults: Counter[str] = Counter()
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Give entries to whom they concern; none of them is an error to the caller."""
+        for entry in entries:
+            try:
+                self._take(entry)
+            except _UNREADABLE as error:
+                self.fault("undecodable", f"entry {entry.id}", error)
+
+    def settle(self, now_ms: int) -> list[Condition]:
+        """Return what has changed for the servers touched since the last call."""
+        conditions: list[Condition] = []
+        for server_id in self._touched:
+            origins = self._unsettled[server_id]
+            is_fresh = all(self._is_fresh(server_id, origin, now_ms) for origin in origins)
+            try:
+                conditions += self._evaluator.settle(server_id, is_fresh=is_fresh)
+            except Exception as error:  # noqa: BLE001 - the other servers must go on
+                self.fault("evaluation", server_id, error)
+            if is_fresh:
+                del self._unsettled[server_id]
+        self._touched.clear()
+        return conditions
+
+    def processes(self, server_id: str, time_ms: int) -> Sequence[Mapping[str, Any]]:
+        """Return the heaviest processes of a sample, or of the newest if that one is gone."""
+        known = self._processes.get(server_id)
+        if not known:
+            return ()
+        return known.get(time_ms) or known[max(known)]
+
+    def dump(self) -> list[OriginProgress]:
+        """Return what is remembered of those that have changed since ``saved``."""
+        for server_id in self._liveness.changed():
+            if self._directory.standing(server_id) is None:
+                self._dirty.add((server_id, LIVENESS))
+        found = []
+        for server_id, origin in sorted(self._dirty):
+            part = self._liveness if origin == LIVENESS else self._evaluator
+            try:
+                time_ms, document = part.dump(server_id, origin)
+            except Exception as error:  # noqa: BLE001 - as above
+                self.fault("evaluation", server_id, error)
+                continue
+            found.append(OriginProgress(server_id, origin, time_ms, document))
+        return found
+
+    def saved(self) -> None:
+        """Say that the last dump is on disk; processes of samples before the newest are let go."""
+        for server_id, _ in self._dirty:
+            known = self._processes.get(server_id, {})
+            for time_ms in sorted(known)[:-1]:
+                del known[time_ms]
+        self._dirty.clear()
+
+    def restore(self, remembered: OriginProgress) -> None:
+        """Take over what was dumped; one that cannot be read costs that server its memory."""
+        part = self._liveness if remembered.origin == LIVENESS else self._evaluator
+        try:
+            part.restore(*remembered)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fault("evaluation", remembered.server_id, error)
+
+    def forget(self, server_id: str) -> None:
+        """Forget a server."""
+        self._processes.pop(server_id, None)
+        self._unsettled.pop(server_id, None)
+        self._touched.pop(server_id, None)
+        for origin in (SAMPLES, INTERNAL, LIVENESS):
+            self._newest.pop((server_id, origin), None)
+            self._dirty.discard((server_id, origin))
+
+    def _take(self, entry: Entry) -> None:
+        if entry.kind == SAMPLES:
+            self._take_samples(entry)
+        elif entry.kind == INTERNAL:
+            self._take_internal(entry)
+        elif entry.kind == REFUSED:
+            document = json.loads(entry.body)
+            server_id = document["server_id"]
+            if self._directory.counts(server_id):
+                self._liveness.refused(server_id, document["reason"], entry.received_ms)
+        else:
+            raise ValueError(f"unknown kind {entry.kind!r}")
+
+    def _take_samples(self, entry: Entry) -> None:
+        record = SamplesRecord.decode(entry)
+        server_id = record.server_id
+        if not self._directory.counts(server_id):
+            return
+        for sample in record.samples:
+            time_ms, interval_ms = int(sample["time"]), int(sample["interval_ms"])
+            is_new = self._feed(server_id, SAMPLES, time_ms, interval_ms, sample["points"])
+            if is_new and sample.get("processes"):
+                self._processes.setdefault(server_id, {})[time_ms] = sample["processes"]
+        if record.samples:
+            self._liveness.heard(server_id, entry.received_ms, interval_ms)
+        for event in record.events:
+            self._liveness.event(
+                server_id, event["kind"], event.get("reason", ""), entry.received_ms
+            )
+        if not record.samples and not record.events:
+            # facts alone say that the host lives, too
+            self._liveness.event(server_id, "facts", "", entry.received_ms)
+
+    def _take_internal(self, entry: Entry) -> None:
+        samples: defaultdict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
+        for point in json.loads(entry.body)["points"]:
+            # what alerts themselves say must not raise alerts
+            if point["measurement"] != transitions.MEASUREMENT:
+                samples[point["server_id"], int(point["time"])].append(point)
+        for (server_id, time_ms), points in sorted(samples.items()):
+            if self._directory.counts(server_id):
+                self._feed(server_id, INTERNAL, time_ms, _INTERNAL_MS, points)
+
+    def _feed(
+        self,
+        server_id: str,
+        origin: str,
+        time_ms: int,
+        interval_ms: int,
+        points: Sequence[Mapping[str, Any]],
+    ) -> bool:
+        try:
+            is_new = self._evaluator.feed(server_id, origin, time_ms, interval_ms, points)
+        except Exception as error:  # noqa: BLE001 - a server must not stop the others
+            self.fault("evaluation", server_id, error)
+            return False
+        if is_new:
+            self._newest[server_id, origin] = (time_ms, interval_ms)
+            self._touched[server_id] = None
+            self._unsettled[server_id].add(origin)
+            self._dirty.add((server_id, origin))
+        return is_new
+
+    def _is_fresh(self, server_id: str, origin: str, now_ms: int) -> bool:
+        time_ms, interval_ms = self._newest[server_id, origin]
+        return now_ms - time_ms <= max(FRESH_MS, FRESH_INTERVALS * interval_ms)
+
+    def fault(self, kind: str, what: str, error: Exception) -> None:
+        """Count what went wrong; log each server's, and each way to be unreadable, once."""
+        self.faults[kind] += 1
+        said = (kind, type(error).__name__ if kind == "undecodable" else what)
+        if said not in self._said:
+            self._said.add(said)
+            log.error("%s: %s, passed over: %r", kind, what, error, exc_info=error)

@@ -1,0 +1,124 @@
+"""What evaluation remembers of a host over a restart, as JSON, and taking it over again.
+
+Only what differs from an ordinary quiet series is there::
+
+    {"watches": [{"rule": "disk_usage", "tags": {"mount": "/"},
+                  "away": 2, "spacing": 6,                            # as Seen, where not 0 and 1
+                  "window": {"mark": "…", "values": [[time, value], …]},
+                  "machine": {"time": …, "value": …, "phase": "firing", "severity": "warning",
+                              "started": …, "at": …, "ended": …, "reason": "cleared",
+                              "told": ["firing", "warning", …],
+                              "levels": {"warning": ["mark", begun, hold, cleared]}}}]}
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from hostpulse_server.evaluation.levels import LevelState, fit, marks
+from hostpulse_server.evaluation.presence import SeriesPresence
+from hostpulse_server.evaluation.state_machine import AlertStateMachine, LastReported
+from hostpulse_server.evaluation.window import AggregationWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hostpulse_server.evaluation.compiled import CompiledRule
+    from hostpulse_server.evaluation.host_state import EvaluatedHost
+    from hostpulse_server.rules.model import Rule
+    from hostpulse_server.store.base import Tags
+
+_ORDINARY = SeriesPresence(0, 1)
+
+
+def dump(host: EvaluatedHost) -> dict[str, Any]:
+    """Return what to remember of a host."""
+    seen = dict(host.presence.extraordinary())
+    watches = {*seen, *host.active.machines, *host.active.windows}
+    if not watches:
+        return {}
+    rows = []
+    for watch in sorted(watches, key=lambda one: (one.rule.name, one.tags)):
+        row: dict[str, Any] = {"rule": watch.rule.name}
+        if watch.tags:
+            row["tags"] = dict(watch.tags)
+        away, spacing = seen.get(watch, _ORDINARY)
+        if away:
+            row["away"] = away
+        if spacing != 1:
+            row["spacing"] = spacing
+        window = host.active.windows.get(watch)
+        if window is not None:
+            row["window"] = {"mark": _mark(watch), "values": window.pairs}
+        machine = host.active.machines.get(watch)
+        if machine is not None:
+            row["machine"] = _machine(machine)
+        rows.append(row)
+    return {"watches": rows}
+
+
+def restore(
+    host: EvaluatedHost,
+    document: Mapping[str, Any],
+    find: Callable[[str, Tags], CompiledRule | None],
+) -> None:
+    """Take over what was dumped; what no rule stands behind any more is left out."""
+    seen: dict[CompiledRule, SeriesPresence] = {}
+    for row in document.get("watches", ()):
+        watch = find(row["rule"], tuple(sorted(row.get("tags", {}).items())))
+        if watch is None:
+            continue
+        seen[watch] = SeriesPresence(row.get("away", 0), row.get("spacing", 1))
+        window = row.get("window")
+        if window and watch.gathers and window["mark"] == _mark(watch):
+            host.active.windows[watch] = AggregationWindow(
+                watch.rule.over_ms, watch.rule.aggregate, window["values"]
+            )
+        if "machine" in row:
+            machine = host.active.machines[watch] = _restored(watch.rule, row["machine"])
+            if not machine.is_settled:
+                host.active.changed.add(watch)
+    host.presence.restore(seen.items())
+    host.resume({watch for watch, one in seen.items() if not one.away})
+
+
+def _mark(watch: CompiledRule) -> str:
+    return f"{zlib.crc32(repr(watch.gathers).encode()):08x}"
+
+
+def _machine(machine: AlertStateMachine) -> dict[str, Any]:
+    levels = zip(machine.rule.levels, marks(machine.rule), machine.levels, strict=True)
+    return {
+        "time": machine.time_ms,
+        "value": machine.value,
+        "phase": machine.phase,
+        "severity": machine.severity,
+        "started": machine.started_ms,
+        "at": machine.at_ms,
+        "ended": machine.ended_ms,
+        "reason": machine.reason,
+        "told": machine.reported,
+        "levels": {
+            level.severity: [mark, state.begun_ms, state.hold, state.cleared_ms]
+            for level, mark, state in levels
+        },
+    }
+
+
+def _restored(rule: Rule, row: Mapping[str, Any]) -> AlertStateMachine:
+    machine = AlertStateMachine(rule, row["time"])
+    machine.value = row["value"]
+    machine.phase = row["phase"]
+    machine.severity = row["severity"]
+    machine.started_ms = row["started"]
+    machine.at_ms = row["at"]
+    machine.ended_ms = row["ended"]
+    machine.reason = row["reason"]
+    machine.reported = LastReported(*row["told"]) if row["told"] else None
+    known = {
+        severity: (mark, LevelState(begun, hold, cleared))
+        for severity, (mark, begun, hold, cleared) in row["levels"].items()
+    }
+    machine.levels = fit(rule, known)
+    return machine

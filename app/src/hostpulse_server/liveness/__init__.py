@@ -1,0 +1,9 @@
+"""Who is silent, and why: registered servers held against what arrives from them."""
+
+from __future__ import annotations
+
+from hostpulse_server.liveness.model import Ingest, Probe, Prober
+from hostpulse_server.liveness.monitor import LivenessMonitor
+from hostpulse_server.liveness.probing import HostProber
+
+__all__ = ["HostProber", "Ingest", "LivenessMonitor", "Probe", "Prober"]

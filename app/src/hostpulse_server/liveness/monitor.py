@@ -1,0 +1,236 @@
+"""Judges silence: conditions for hosts that do not report, or one when it is about ourselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hostpulse_server.liveness import causes
+from hostpulse_server.liveness.conditions import conditions_of, ending
+from hostpulse_server.liveness.fleet_outage import FleetOutageDetector
+from hostpulse_server.liveness.host_state import HostState, Note
+from hostpulse_server.liveness.tracker import HostTracker
+from hostpulse_server.values.alert import NO_SERVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hostpulse_server.liveness.model import Ingest, Prober
+    from hostpulse_server.registry import Server
+    from hostpulse_server.rules import RuleSet
+    from hostpulse_server.runtime.clock import Clock
+    from hostpulse_server.values.alert import Condition
+
+# how often a silent server is looked at when nothing is due
+LOOK_MS: Final = 5_000
+# how long a verdict waits for the prober
+WAIT_MS: Final = 60_000
+# a wall clock that runs away from the monotonic one by more was set, or the machine slept
+STEP_MS: Final = 5_000
+# how long an agent that said why it stops may stay away
+GRACE_MS: Final = {"shutdown": 600_000, "remove": 600_000}
+RESTART_MS: Final = 120_000
+TEXT: Final = 200
+_STOPPING: Final = "stopping"
+
+
+class LivenessMonitor:
+    """Of one thread. Feed it with what arrives, call ``turn`` each second."""
+
+    def __init__(self, rules: RuleSet, clock: Clock, prober: Prober) -> None:
+        self._clock = clock
+        self._prober = prober
+        self._tracker = HostTracker(rules)
+        self._ourselves = FleetOutageDetector()
+        self._ourselves.choose(rules, 0)
+        self._time = (clock.now_ms(), clock.monotonic())
+        self._given_floor_ms = self._floor_ms = 0
+
+    def heard(self, server_id: str, received_ms: int, interval_ms: int) -> None:
+        """Note samples, however old they are themselves, that arrived at ``received_ms``."""
+        known = self._known(server_id)
+        known.record_arrival(received_ms, interval_ms)
+        known.stop = None
+
+    def event(self, server_id: str, kind: str, reason: str, received_ms: int) -> None:
+        """Note what an agent said about itself; that it says anything means that it is there."""
+        known = self._known(server_id)
+        known.record_arrival(received_ms)
+        if kind == _STOPPING:
+            known.stop = Note(_clip(reason), received_ms)
+
+    def refused(self, server_id: str, reason: str, at_ms: int) -> None:
+        """Note that a request of this server reached us and was refused."""
+        known = self._known(server_id)
+        known.refusal = Note(_clip(reason), at_ms)
+        known.look_ms = 0
+
+    def turn(self, now_ms: int, servers: Sequence[Server], ingest: Ingest) -> list[Condition]:
+        """Judge all registered servers; return what has changed."""
+        self._follow_clock(now_ms)
+        conditions = self._tracker.register(servers, now_ms)
+        if ingest.is_caught_up:
+            self._raise_floor(ingest, now_ms)
+            silent = self._look(conditions, now_ms)
+            self._ourselves.watch(ingest, now_ms)
+            if ingest.is_working and (silent or self._ourselves.outage):
+                self._ourselves.count(self._tracker.active, self._floor_ms, now_ms)
+            conditions += self._tell_of_ourselves(now_ms)
+            if not self._ourselves.is_holding(now_ms):
+                seen: dict[bytes, causes.SubnetState] = {}
+                for server_id in silent:
+                    conditions += self._judge(server_id, seen, now_ms)
+        return conditions
+
+    def changed(self) -> set[str]:
+        """Return the servers whose ``dump`` differs from what it was at the last call.
+
+        ``NO_SERVER`` is among them when it is about ourselves.
+        """
+        changed, self._tracker.changed = self._tracker.changed, set()
+        return changed | {NO_SERVER} if self._ourselves.has_changed() else changed
+
+    def dump(self, server_id: str, origin: str = "liveness") -> tuple[int, dict[str, Any]]:  # noqa: ARG002 - as the Evaluator's
+        """Return when the server was last heard (0: never) and what else is remembered of it."""
+        if server_id == NO_SERVER:
+            return 0, self._ourselves.document()
+        known = self._tracker.known.get(server_id) or HostState()
+        return known.heard_ms, known.document()
+
+    def restore(
+        self,
+        server_id: str,
+        origin: str,  # noqa: ARG002 - as the Evaluator's
+        time_ms: int,
+        document: Mapping[str, Any],
+    ) -> None:
+        """Take over what ``dump`` returned."""
+        if server_id == NO_SERVER:
+            self._ourselves.restore(document)
+        else:
+            self._tracker.known[server_id] = HostState.of(time_ms, document)
+
+    def reload(self, rules: RuleSet) -> list[Condition]:
+        """Judge by other rules from now on; return the ends of alerts that have none any more."""
+        now_ms = self._clock.now_ms()
+        return self._tracker.reload(rules, now_ms) + self._ourselves.choose(rules, now_ms)
+
+    def _known(self, server_id: str) -> HostState:
+        """Return what is known of a server, to be changed."""
+        self._tracker.changed.add(server_id)
+        return self._tracker.of(server_id)
+
+    def _look(self, conditions: list[Condition], now_ms: int) -> list[str]:
+        """End the alerts of those that are back; return those that are silent for long."""
+        silent = []
+        floor_ms = self._floor_ms
+        for server_id, known in self._tracker.active.items():
+            if known.is_back:
+                conditions += self._recover(server_id, known, now_ms)
+            if now_ms - max(known.from_ms, floor_ms) >= known.patience_ms:
+                silent.append(server_id)
+        return silent
+
+    def _recover(self, server_id: str, known: HostState, now_ms: int) -> list[Condition]:
+        known.is_back = False
+        self._prober.forget(server_id)
+        begun_ms = now_ms - self._silence(known, now_ms)
+        if not known.reported or _due(known, begun_ms)[0] <= now_ms:
+            return []  # heard while the engine caught up, and silent for long again since
+        self._tracker.changed.add(server_id)
+        return [
+            ending(rule, server_id, known, "cleared", known.heard_ms)
+            for rule in list(known.reported)
+        ]
+
+    def _judge(
+        self, server_id: str, seen: dict[bytes, causes.SubnetState], now_ms: int
+    ) -> list[Condition]:
+        """Judge a server that is silent for long, if it is time to look at it."""
+        known = self._tracker.active[server_id]
+        server = known.server
+        if server is None or not known.rules or now_ms < known.look_ms:
+            return []
+        self._ask(server_id, known)
+        silence_ms = self._silence(known, now_ms)
+        begun_ms = now_ms - silence_ms
+        due = _due(known, begun_ms)
+        # each at its own phase, so that a thousand do not fall into one turn
+        next_ms = now_ms + LOOK_MS - (now_ms - known.phase_ms) % LOOK_MS
+        known.look_ms = min([next_ms, *(at_ms for at_ms in due if at_ms > now_ms)])
+        if due[0] > now_ms:
+            return []
+        known.wait_ms = known.wait_ms or now_ms
+        around = self._tracker.around(server_id, lambda one: self._is_silent(one, now_ms), seen)
+        is_waiting = now_ms - known.wait_ms < WAIT_MS
+        finding = causes.find(server, known, around, begun_ms, now_ms, is_waiting=is_waiting)
+        if finding is None:
+            known.look_ms = now_ms
+            return []
+        found = [
+            conditions_of(rule, server_id, known, finding, silence_ms, now_ms)
+            for rule in known.rules
+        ]
+        conditions = [condition for condition in found if condition is not None]
+        if conditions:
+            self._tracker.changed.add(server_id)
+        return conditions
+
+    def _ask(self, server_id: str, known: HostState) -> tuple[str, ...]:
+        """Have a server asked, and return what its last answer says."""
+        if known.server is None or not known.server.address:
+            return ()
+        self._prober.ask(server_id, known.server.address)
+        probe = self._prober.answer(server_id)
+        if probe is not None:
+            known.steadiness.take(probe)
+        return known.steadiness.lines
+
+    def _tell_of_ourselves(self, now_ms: int) -> list[Condition]:
+        fleet = self._tracker.active
+        evidence = [
+            line
+            for server_id in self._ourselves.asked()
+            if server_id in fleet
+            for line in self._ask(server_id, fleet[server_id])
+        ]
+        return self._ourselves.tell(now_ms, evidence)
+
+    def _silence(self, known: HostState, now_ms: int) -> int:
+        return now_ms - max(known.from_ms, self._floor_ms)
+
+    def _is_silent(self, known: HostState, now_ms: int) -> bool:
+        return self._silence(known, now_ms) >= known.patience_ms
+
+    def _raise_floor(self, ingest: Ingest, now_ms: int) -> None:
+        """Count no silence from before ingest worked."""
+        if ingest.is_working and ingest.since_ms != self._given_floor_ms:
+            self._given_floor_ms = self._floor_ms = ingest.since_ms
+        self._floor_ms = min(self._floor_ms, now_ms)
+
+    def _follow_clock(self, now_ms: int) -> None:
+        """When the wall clock was set, or the machine slept, nobody was silent meanwhile."""
+        before_ms, before = self._time
+        now = self._clock.monotonic()
+        self._time = (now_ms, now)
+        step_ms = now_ms - before_ms - round((now - before) * 1000)
+        if abs(step_ms) <= STEP_MS:
+            return
+        self._floor_ms += step_ms
+        self._ourselves.shift(step_ms)
+        for known in self._tracker.known.values():
+            known.shift(step_ms)
+        self._tracker.changed.update(self._tracker.known)
+
+
+def _due(known: HostState, from_ms: int) -> list[int]:
+    """Return when silence since ``from_ms`` is to be told of, level by level."""
+    due = {from_ms + known.due_ms(level) for rule in known.rules for level in rule.liveness}
+    if known.stop:
+        over_ms = known.stop.at_ms + GRACE_MS.get(known.stop.text, RESTART_MS)
+        due = {max(over_ms, at_ms) for at_ms in due}
+    return sorted(due) or [from_ms]
+
+
+def _clip(text: str) -> str:
+    """Return one short line: what was refused may have come from anywhere."""
+    return "".join(one if one.isprintable() else " " for one in text)[:TEXT]

@@ -1,0 +1,174 @@
+"""One alert in words, as plain values for templates."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from hostpulse_server import formatting
+from hostpulse_server.notifications.channels.sanitize import link, one_line
+from hostpulse_server.notifications.channels.values import size, sparkline, with_unit
+from hostpulse_server.values.alert import NO_SERVER, AlertIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import tzinfo
+
+    from hostpulse_server.notifications.channels.base import AlertDetails, Notification
+
+NAME: Final = 120
+_LINE: Final = 300
+_MANY: Final = 6  # lines of one kind that are still looked at
+_LONGEST_URL: Final = 2000
+ICONS: Final = {"critical": "🔴", "warning": "🟠", "info": "🔵", "resolved": "✅"}
+_ENDINGS: Final = {
+    "cleared": "it is back where it should be",
+    "gone": "it is no longer reported, while its host is",
+    "disabled": "the server or the rule was disabled",
+    "rule_removed": "the rule was removed",
+    "server_removed": "the server was removed",
+}
+
+
+def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]:
+    """Return the values of an alert."""
+    server_id, name = one_line(one.server_id, 253), one_line(one.server_name, NAME)
+    server = name or server_id
+    if one.server_id == NO_SERVER:
+        server = f"hostpulse ({one_line(message.site, NAME)})"
+    summary = one_line(one.summary, _LINE) or one_line(one.rule, NAME) or "an alert"
+    is_notified = one.server_id == NO_SERVER or server in summary or server_id in summary
+    over = one.resolved_ms
+    until_ms = message.created_ms if over is None else over
+    tags = names(one.tags)
+    # what led to an alert is of no use any more when it is over
+    is_firing = one.state != "resolved"
+    trend = [value for value in one.trend if math.isfinite(value)] if is_firing else []
+    values: dict[str, Any] = {
+        "id": one.id,
+        "dedup_key": _dedup_key(one),
+        "rule": one_line(one.rule, NAME),
+        "server_id": server_id,
+        "server_name": name,
+        "server": server,
+        "severity": one_line(one.severity, NAME),
+        "state": one.state,
+        "icon": ICONS.get("resolved" if one.state == "resolved" else one.severity, ""),
+        "word": "RESOLVED" if one.state == "resolved" else one_line(one.severity, NAME).upper(),
+        "summary": summary,
+        "sentence": summary if is_notified else f"{summary} on {server}",
+        "where": ", ".join(f"{name} {value}" for name, value in tags.items()),
+        "started_ms": one.started_ms,
+        "fired_ms": one.fired_ms,
+        "resolved_ms": over,
+        "since": formatting.moment(one.started_ms, zone),
+        "ended": "" if over is None else formatting.moment(over, zone),
+        "lasted": formatting.duration(until_ms - one.started_ms),
+        "reason": one_line(one.reason, NAME),
+        "because": "" if over is None else _ENDINGS.get(one.reason, one_line(one.reason, NAME)),
+        "value": _finite(one.value),
+        "threshold": _finite(one.threshold),
+        "comparison": one_line(one.comparison, NAME),
+        "measurement": one_line(one.measurement, NAME),
+        "field": one_line(one.field, NAME),
+        "tags": tags,
+        "labels": names(one.labels),
+        "runbook": one_line(one.runbook, _LONGEST_URL),
+        "runbook_url": link(one.runbook),
+        "dashboard": link(one.dashboard),
+        "trend": trend,
+        "sparkline": sparkline(trend, one.threshold, one.comparison),
+        "trend_text": _trend(trend, one.field),
+        "evidence": _lines(one.evidence if is_firing else ()),
+        "processes": [_process(one) for one in one.processes[:_MANY]] if is_firing else [],
+        "others": _lines(one.others),
+        "acknowledged_by": one_line(one.acknowledged_by, NAME),
+    }
+    return values | {"facts": _facts(one, values), "when": _when(values), "brief": _brief(values)}
+
+
+def _when(values: Mapping[str, Any]) -> str:
+    """Say since when, or how long it lasted and why it ended."""
+    if values["resolved_ms"] is None:
+        return f"since {values['since']}, for {values['lasted']}"
+    why = f": {values['because']}" if values["because"] else ""
+    return f"lasted {values['lasted']}, over {values['ended']}{why}"
+
+
+def _brief(values: Mapping[str, Any]) -> str:
+    """Say the same without times of day."""
+    if values["resolved_ms"] is None:
+        return f"for {values['lasted']}"
+    why = f": {values['because']}" if values["because"] else ""
+    return f"lasted {values['lasted']}{why}"
+
+
+def _finite(value: float | None) -> float | None:
+    """Return what JSON has a form for."""
+    return value if value is None or math.isfinite(value) else None
+
+
+def _facts(one: AlertDetails, values: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what is known of an alert as labels and texts, without what is empty."""
+    is_over = one.resolved_ms is not None
+    server = values["server"]
+    if values["server_id"] not in ("", server):
+        server = f"{server} ({values['server_id']})"
+    facts = {
+        "Server": server,
+        "Where": values["where"],
+        "Value": _value(one),
+        "Lasted": f"{values['lasted']}, from {values['since']} to {values['ended']}"
+        if is_over
+        else "",
+        "Ended": values["because"],
+        "Since": "" if is_over else f"{values['since']}, for {values['lasted']}",
+        "Acknowledged by": values["acknowledged_by"],
+        "Labels": ", ".join(f"{name}={value}" for name, value in values["labels"].items()),
+        "Rule": values["rule"],
+    }
+    return [{"label": label, "text": text} for label, text in facts.items() if text]
+
+
+def _value(one: AlertDetails) -> str:
+    if one.value is None:
+        return ""
+    value = with_unit(one.value, one.field)
+    if one.threshold is None:
+        return value
+    return f"{value} (threshold: {one.comparison} {with_unit(one.threshold, one.field)})".replace(
+        ":  ", ": "
+    )
+
+
+def _trend(trend: Sequence[float], field: str) -> str:
+    """Say from where to where the values went."""
+    if len(trend) <= 1:
+        return ""
+    return f"{with_unit(trend[0], field)} → {with_unit(trend[-1], field)}"
+
+
+def _process(process: Mapping[str, Any]) -> dict[str, str]:
+    cpu, memory, pid = (process.get(key) for key in ("cpu_percent", "rss_bytes", "pid"))
+    return {
+        "name": one_line(process.get("name", "?"), 60),
+        "pid": str(pid) if isinstance(pid, int) else "",
+        "cpu": with_unit(cpu, "cpu_percent") if isinstance(cpu, int | float) else "",
+        "memory": size(memory) if isinstance(memory, int | float) else "",
+    }
+
+
+def _lines(texts: Sequence[str]) -> list[str]:
+    shown = [line for line in (one_line(text, _LINE) for text in texts[:_MANY]) if line]
+    left = len(texts) - _MANY
+    return [*shown, f"and {left} more"] if left > 0 else shown
+
+
+def names(values: Mapping[str, str]) -> dict[str, str]:
+    """Return names and values for people, as many as are looked at."""
+    shown = list(values.items())[: 2 * _MANY]
+    return {one_line(name, 64): one_line(value, NAME) for name, value in shown}
+
+
+def _dedup_key(one: AlertDetails) -> str:
+    return AlertIdentity(one.rule, one.server_id, tuple(sorted(one.tags.items()))).fingerprint

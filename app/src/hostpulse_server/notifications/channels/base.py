@@ -1,0 +1,139 @@
+"""What a channel is given and what it answers; times are epoch milliseconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+from hostpulse_server.errors import HostpulseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# ``update``: the group has grown or an alert of it has become more serious; ``notice``: something
+# about hostpulse itself, in words; ``test``: somebody tries the channel.
+Kind = Literal["firing", "update", "repeat", "resolved", "notice", "test"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class ChannelError(HostpulseError):
+    """A channel did not take a notification.
+
+    ``permanent``: it never will, trying again is useless. ``retry_after``: seconds for which the
+    other end asked to be left alone, ``None`` if it did not.
+    """
+
+    def __init__(
+        self, message: str, *, permanent: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDetails:
+    """One alert as a message shows it; texts are as they came, each channel escapes its own way.
+
+    ``value`` is what was compared with ``threshold``, ``comparison`` is ``above`` or ``below``;
+    all three are empty for liveness. ``others`` says what else is wrong on the host, a line each.
+    ``processes``: ``{"name", "pid", "cpu_percent", "rss_bytes"}`` at the moment it fired.
+    """
+
+    id: int
+    rule: str
+    server_id: str
+    server_name: str
+    severity: str
+    state: str  # "firing" or "resolved"
+    summary: str
+    started_ms: int
+    fired_ms: int
+    resolved_ms: int | None = None
+    reason: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    comparison: str = ""
+    measurement: str = ""
+    field: str = ""
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    runbook: str = ""
+    dashboard: str = ""
+    trend: tuple[float, ...] = ()
+    evidence: tuple[str, ...] = ()
+    processes: tuple[Mapping[str, Any], ...] = ()
+    others: tuple[str, ...] = ()
+    acknowledged_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message. ``alerts`` are what is new in it, the most serious first, at most ``MAX_SHOWN``.
+
+    ``number`` counts the messages of an ``incident`` from 1. The counts are of the whole group:
+    ``firing`` and ``resolved`` alerts, and ``servers`` concerned. ``environment`` is the label
+    ``env`` that all share, else ``""``. ``act_url`` opens the page where a person acknowledges or
+    silences. ``note`` is text for the top: why a message comes this way, a notice, a test.
+    """
+
+    kind: Kind
+    channel: str
+    site: str
+    severity: str
+    created_ms: int
+    incident: str = ""
+    number: int = 1
+    environment: str = ""
+    alerts: tuple[AlertDetails, ...] = ()
+    firing: int = 0
+    resolved: int = 0
+    servers: int = 0
+    group: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    act_url: str = ""
+    note: str = ""
+    timezone: str = "UTC"
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what the outbox keeps, as JSON types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Notification:
+        """Read what ``to_document`` made, also after a trip through JSON.
+
+        What a newer version has put in is left out: after a rollback messages still go.
+        """
+        alerts = tuple(
+            AlertDetails(
+                **{
+                    **_known(AlertDetails, alert),
+                    "trend": tuple(alert["trend"]),
+                    "evidence": tuple(alert["evidence"]),
+                    "processes": tuple(alert["processes"]),
+                    "others": tuple(alert["others"]),
+                }
+            )
+            for alert in document["alerts"]
+        )
+        return cls(**{**_known(cls, document), "alerts": alerts})
+
+
+def _known(kind: type[AlertDetails | Notification], document: Mapping[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in dataclasses.fields(kind)}
+    return {name: value for name, value in document.items() if name in names}
+
+
+MAX_SHOWN = 20
+
+
+class Channel(Protocol):
+    """A way to people. ``send`` may be called by one thread at a time."""
+
+    def send(self, notification: Notification, *, message_id: str) -> None:
+        """Deliver; return once the other end confirmed. Raises ChannelError.
+
+        ``message_id`` names this message for ever: a repetition after a crash carries the same.
+        """
+        ...

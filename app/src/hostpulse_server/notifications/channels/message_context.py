@@ -1,0 +1,151 @@
+"""A notification in words, as plain values for templates: every channel tells the same story.
+
+All texts are single harmless lines; a channel still has to escape what is special to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hostpulse_server import formatting
+from hostpulse_server.notifications.channels import alert_context
+from hostpulse_server.notifications.channels.alert_context import ICONS, NAME, names
+from hostpulse_server.notifications.channels.sanitize import link, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hostpulse_server.notifications.channels.base import Notification
+
+_LINE: Final = 300
+_NOTE: Final = 600
+_NOTE_LINES: Final = 8
+_NOTE_ROOM: Final = 1500  # of all lines: what Slack takes as a text has to hold the alerts, too
+_SHORT: Final = 100
+
+
+def build_context(notification: Notification, message_id: str) -> dict[str, Any]:
+    """Return the values that templates are rendered with."""
+    one = notification
+    zone = formatting.zone(one.timezone)
+    alerts = [alert_context.of(alert, one, zone) for alert in one.alerts]
+    status = _status(one)
+    environment, site = one_line(one.environment, NAME), one_line(one.site, NAME)
+    place, word, title = environment or site, _word(one, status, alerts), _title(one, alerts, site)
+    return {
+        "kind": one.kind,
+        "status": status,
+        "word": word,
+        "icon": ICONS.get("resolved" if status == "resolved" else one.severity, ""),
+        "severity": one_line(one.severity, NAME),
+        "environment": environment,
+        "site": site,
+        "place": place,
+        "title": title,
+        "headline": " · ".join(part for part in (place, word, title) if part),
+        "note": one_line(one.note, _NOTE),
+        "note_lines": _lines(one.note),
+        "counts": {"firing": one.firing, "resolved": one.resolved, "servers": one.servers},
+        "more": _more(one),
+        "alerts": alerts,
+        "servers": _by_server(alerts),
+        "runbook": _common(alerts, "runbook"),
+        "act_url": link(one.act_url),
+        "how": _how(one),
+        "incident": one_line(one.incident, NAME),
+        "number": one.number,
+        "channel": one_line(one.channel, NAME),
+        "group": names(one.group),
+        "message_id": one_line(message_id, _LINE),
+        "created": formatting.moment(one.created_ms, zone),
+        "created_ms": one.created_ms,
+    }
+
+
+def add_note(notified: dict[str, Any], *notes: str) -> None:
+    """Put more lines to what stands at the top of a message."""
+    more = [shown for note in notes if (shown := one_line(note, _NOTE))]
+    notified["note"] = " ".join(filter(None, [notified["note"], *more]))
+    notified["note_lines"] = [*notified["note_lines"], *more]
+
+
+def _lines(note: str) -> list[str]:
+    """Return a note line by line; of a text with many more the last line has all that is left."""
+    found: list[str] = []
+    room = _NOTE_ROOM
+    for part in note.strip().split("\n", _NOTE_LINES - 1):
+        line = one_line(part, min(_NOTE, room)) if room > 0 else ""
+        room -= len(line)
+        found += [line] if line else []
+    return found
+
+
+def _status(one: Notification) -> str:
+    if one.kind in ("notice", "test", "resolved"):
+        return one.kind
+    return "firing"
+
+
+def _word(one: Notification, status: str, alerts: Sequence[Mapping[str, Any]]) -> str:
+    if status == "resolved" and len(alerts) == 1:
+        return f"RESOLVED after {alerts[0]['lasted']}"
+    if status != "firing":
+        return status.upper()
+    severity = one_line(one.severity, NAME).upper()
+    return f"STILL {severity}" if one.kind == "repeat" else severity
+
+
+def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) -> str:
+    if one.kind == "notice" and one.note:
+        return one_line(one.note.strip().partition("\n")[0].rstrip(":"), _SHORT)
+    if not alerts:
+        return f"a test message from hostpulse of {site}" if one.kind == "test" else "hostpulse"
+    first = alerts[0]
+    others = max(one.resolved if one.kind == "resolved" else one.firing, len(alerts)) - 1
+    if len(alerts) == 1:
+        more = f" (and {others} more)" if others else ""
+        return f"{first['sentence']}{more}"
+    servers = _count(max(one.servers, len({a["server_id"] for a in alerts})), "server")
+    rules = list(dict.fromkeys(alert["rule"] for alert in alerts))
+    shown = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")  # noqa: PLR2004 - what fits
+    return f"{shown}: {_count(others + 1, 'alert')} on {servers}"
+
+
+def _more(one: Notification) -> str:
+    """Say how many alerts of the group are not in the message."""
+    total = one.resolved if one.kind == "resolved" else one.firing
+    state = "resolved" if one.kind == "resolved" else "firing"
+    shown = sum(alert.state == state for alert in one.alerts)
+    left = total - shown
+    if left <= 0 or not one.alerts:
+        return ""
+    servers = one.servers - len({alert.server_id for alert in one.alerts})
+    where = f" on {servers} more server{'' if servers == 1 else 's'}" if servers > 0 else ""
+    return f"and {left} more{where}"
+
+
+def _how(one: Notification) -> str:
+    """Say how to acknowledge where a message has no link."""
+    firing = [alert for alert in one.alerts if alert.state == "firing"]
+    if link(one.act_url) or not firing:
+        return ""
+    return f"hostpulse-server alerts ack {firing[0].id}"
+
+
+def _by_server(alerts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the alerts by server, in the order in which they come."""
+    found: dict[str, dict[str, Any]] = {}
+    for alert in alerts:
+        new = {"server": alert["server"], "dashboard": alert["dashboard"], "alerts": []}
+        found.setdefault(alert["server_id"], new)["alerts"].append(alert)
+    return list(found.values())
+
+
+def _common(alerts: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Return what all alerts have there, ``""`` where they differ."""
+    found = {str(alert[key]) for alert in alerts}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,173 @@
+"""From a planned message to what a channel is given: alerts with all that helps to act."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from hostpulse_server.notifications.channels.base import MAX_SHOWN, AlertDetails, Notification
+from hostpulse_server.notifications.planner.state import RANKS
+from hostpulse_server.notifications.repository import portions
+from hostpulse_server.state.alert_models import AlertRow, NotificationLogRow
+from hostpulse_server.values.alert import NO_SERVER, SEVERITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from hostpulse_server.config import ServerConfig
+    from hostpulse_server.notifications.planner.state import PlannedAlert, PlannedMessage
+    from hostpulse_server.registry import Server
+
+DASHBOARD: Final = "/d/hostpulse-server-detail?var-server="
+MAX_OTHERS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCounts:
+    """Alerts of a group, those told of before and those of the message, and their servers."""
+
+    firing: int
+    resolved: int
+    servers: int
+
+
+def count(session: Session, message: PlannedMessage) -> MessageCounts:
+    """Count a whole group as it will be once the message is told."""
+    over = {alert.id for alert in (*message.ends, *message.superseded)}
+    firing = {alert.id for alert in message.news}
+    servers = {alert.server_id for alert in (*message.news, *message.ends, *message.superseded)}
+    if message.group.id is not None:
+        rows = session.execute(
+            sa.select(NotificationLogRow.alert_id, NotificationLogRow.over, AlertRow.server_id)
+            .join(AlertRow, AlertRow.id == NotificationLogRow.alert_id)
+            .where(NotificationLogRow.group_id == message.group.id)
+        )
+        for alert_id, is_over, server_id in rows:
+            (over if is_over or alert_id in over else firing).add(alert_id)
+            servers.add(server_id)
+    return MessageCounts(len(firing), len(over), len(servers - {NO_SERVER}))
+
+
+class AlertViews:
+    """Makes views of alerts within one transaction."""
+
+    def __init__(
+        self,
+        session: Session,
+        config: ServerConfig,
+        servers: Callable[[str], Server | None],
+        now_ms: int,
+    ) -> None:
+        self._session = session
+        self._config = config
+        self._servers = servers
+        self._now_ms = now_ms
+
+    def notification(
+        self, message: PlannedMessage, counts: MessageCounts, group: Mapping[str, str]
+    ) -> Notification:
+        """Return a message without what only the writer of its rows knows."""
+        notified = [*message.news, *message.ends]
+        shown = sorted(message.news, key=_order) + sorted(message.ends, key=_order)
+        return Notification(
+            kind=message.kind,
+            channel=message.group.channel,
+            site=self._config.site.name,
+            severity=SEVERITIES[message.rank],
+            created_ms=self._now_ms,
+            environment=_common_environment(notified),
+            alerts=self._views([one.id for one in shown[:MAX_SHOWN]]),
+            firing=counts.firing,
+            resolved=counts.resolved,
+            servers=counts.servers,
+            group=group,
+            timezone=self._config.site.timezone,
+        )
+
+    def _views(self, ids: Sequence[int]) -> tuple[AlertDetails, ...]:
+        found = self._session.scalars(sa.select(AlertRow).where(AlertRow.id.in_(ids)))
+        rows = {row.id: row for row in found}
+        others = self._others({row.server_id for row in rows.values()})
+        return tuple(
+            self._view(rows[one], others.get(rows[one].server_id, ())) for one in ids if one in rows
+        )
+
+    def _others(self, server_ids: Iterable[str]) -> Mapping[str, list[tuple[int, str]]]:
+        """Return what fires on servers, a line each, the most serious first."""
+        found: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+        for portion in portions(sorted(set(server_ids) - {NO_SERVER})):
+            rows = self._session.execute(
+                sa.select(
+                    AlertRow.id,
+                    AlertRow.server_id,
+                    AlertRow.severity,
+                    AlertRow.rule,
+                    AlertRow.summary,
+                ).where(AlertRow.server_id.in_(portion), AlertRow.state == "firing")
+            )
+            for row in sorted(rows, key=lambda row: (-RANKS.get(row.severity, 0), row.id)):
+                line = f"{row.severity} {row.rule}: {row.summary}"
+                found[row.server_id].append((row.id, line))
+        return found
+
+    def _view(self, row: AlertRow, on_host: Sequence[tuple[int, str]]) -> AlertDetails:
+        server = self._servers(row.server_id)
+        evidence = row.evidence or {}
+        others = [line for alert_id, line in on_host if alert_id != row.id]
+        return AlertDetails(
+            id=row.id,
+            rule=row.rule,
+            server_id=row.server_id,
+            server_name=server.name if server else row.server_id,
+            severity=row.severity,
+            state=row.state,
+            summary=row.summary,
+            started_ms=row.started_ms,
+            fired_ms=row.started_ms if row.fired_ms is None else row.fired_ms,
+            resolved_ms=row.resolved_ms,
+            reason=row.reason,
+            value=row.value,
+            threshold=row.threshold,
+            comparison=_comparison(row),
+            measurement=row.measurement,
+            field=row.field,
+            tags=row.tags,
+            labels=row.labels,
+            runbook=row.runbook,
+            dashboard=self._dashboard(row.server_id),
+            trend=tuple(evidence.get("trend", ())),
+            evidence=tuple(evidence.get("lines", ())),
+            processes=tuple(evidence.get("processes", ())),
+            others=tuple(others[:MAX_OTHERS]),
+            acknowledged_by=self._acknowledged_by(row),
+        )
+
+    def _dashboard(self, server_id: str) -> str:
+        root = self._config.site.grafana_url.rstrip("/")
+        return f"{root}{DASHBOARD}{quote(server_id, safe='')}" if root and server_id else ""
+
+    def _acknowledged_by(self, row: AlertRow) -> str:
+        is_in_force = (row.acknowledged_until_ms or 0) > self._now_ms
+        return (row.acknowledged_by or "") if is_in_force else ""
+
+
+def _comparison(row: AlertRow) -> str:
+    """Return on which side of its threshold a value was when it fired."""
+    if row.value is None or row.threshold is None:
+        return ""
+    return "above" if row.value >= row.threshold else "below"
+
+
+def _common_environment(alerts: Iterable[PlannedAlert]) -> str:
+    found = {alert.labels.get("env", "") for alert in alerts}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _order(alert: PlannedAlert) -> tuple[int, str, int]:
+    return -alert.rank, alert.server_id, alert.id

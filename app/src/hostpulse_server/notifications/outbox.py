@@ -1,0 +1,152 @@
+"""The outbox: messages on their way, in the state database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import aliased
+
+from hostpulse_server.state.alert_models import (
+    AlertEventRow,
+    AlertRow,
+    NotificationLogRow,
+    OutboxRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+    from hostpulse_server.notifications.channels.base import Notification
+
+MINUTE_MS: Final = 60_000
+
+
+def add(
+    session: Session,
+    notification: Notification,
+    *,
+    alert_ids: Sequence[int] = (),
+    group_id: int | None = None,
+    refused_by: Sequence[str] = (),
+) -> None:
+    """Put a message into the outbox of the channel that it names, to be sent at once."""
+    session.add(
+        OutboxRow(
+            channel=notification.channel,
+            group_id=group_id,
+            kind=notification.kind,
+            document=notification.to_document(),
+            alert_ids=list(alert_ids),
+            refused_by=list(refused_by),
+            state="waiting",
+            attempts=0,
+            created_ms=notification.created_ms,
+            next_ms=notification.created_ms,
+            error="",
+        )
+    )
+
+
+def first(session: Session, channel: str) -> OutboxRow | None:
+    """Return the message whose turn is next, whether it is time or not.
+
+    A later message of an incident waits for an earlier one: nobody reads of an end first.
+    """
+    earlier = aliased(OutboxRow)
+    has_earlier = sa.exists().where(
+        earlier.channel == channel,
+        earlier.state == "waiting",
+        earlier.group_id == OutboxRow.group_id,
+        earlier.id < OutboxRow.id,
+    )
+    return session.scalars(
+        sa.select(OutboxRow)
+        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting", ~has_earlier)
+        .order_by(OutboxRow.next_ms, OutboxRow.id)
+        .limit(1)
+    ).first()
+
+
+def orphaned(session: Session, channels: Sequence[str]) -> Sequence[OutboxRow]:
+    """Return messages that wait for channels that are no longer configured."""
+    return session.scalars(
+        sa.select(OutboxRow)
+        .where(OutboxRow.state == "waiting", OutboxRow.channel.not_in(channels))
+        .order_by(OutboxRow.id)
+    ).all()
+
+
+def spent(session: Session, channel: str, now_ms: int) -> int:
+    """Return how many messages of a channel wait or were sent within the last minute."""
+    waiting = sa.select(sa.func.count()).where(
+        OutboxRow.channel == channel, OutboxRow.state == "waiting"
+    )
+    return (session.scalar(waiting) or 0) + len(sent_lately(session, channel, now_ms))
+
+
+def sent_lately(session: Session, channel: str, now_ms: int) -> Sequence[int]:
+    """Return when a channel took messages within the last minute, ascending.
+
+    Of a message that was sent ``next_ms`` is when: so an index finds it.
+    """
+    return session.scalars(
+        sa.select(OutboxRow.next_ms)
+        .where(
+            OutboxRow.channel == channel,
+            OutboxRow.state == "sent",
+            OutboxRow.next_ms > now_ms - MINUTE_MS,
+        )
+        .order_by(OutboxRow.next_ms)
+    ).all()
+
+
+def overdue(session: Session, channel: str, before_ms: int) -> OutboxRow | None:
+    """Return a message that was refused and has waited since before then, the oldest.
+
+    ``None`` also where another channel was told of one that still waits: once is enough.
+    """
+    other = aliased(OutboxRow)
+    is_notified = sa.exists().where(
+        other.channel == channel, other.state == "waiting", other.reported_ms.is_not(None)
+    )
+    return session.scalars(
+        sa.select(OutboxRow)
+        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting", ~is_notified)
+        .where(OutboxRow.created_ms <= before_ms, OutboxRow.attempts > 0)
+        .order_by(OutboxRow.id)
+        .limit(1)
+    ).first()
+
+
+def finish(session: Session, number: int, **values: Any) -> bool:
+    """Change a message that still waits; return whether it did."""
+    done = session.execute(
+        sa.update(OutboxRow)
+        .where(OutboxRow.id == number, OutboxRow.state == "waiting")
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(done.rowcount)  # type: ignore[attr-defined]  # of an UPDATE
+
+
+def note(
+    session: Session, alert_ids: Sequence[int], kind: str, at_ms: int, document: dict[str, Any]
+) -> None:
+    """Write into the history of alerts what became of a message about them."""
+    known = session.scalars(sa.select(AlertRow.id).where(AlertRow.id.in_(alert_ids)))
+    session.add_all(
+        AlertEventRow(alert_id=number, at_ms=at_ms, kind=kind, document=document)
+        for number in sorted(known)
+    )
+
+
+def forget_notified(session: Session, alert_ids: Sequence[int], channel: str) -> None:
+    """Forget that a channel was told of alerts: the message about them reached nobody."""
+    session.execute(
+        sa.delete(NotificationLogRow)
+        .where(NotificationLogRow.channel == channel, NotificationLogRow.alert_id.in_(alert_ids))
+        .execution_options(synchronize_session=False)
+    )

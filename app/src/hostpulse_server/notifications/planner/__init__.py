@@ -1,0 +1,1 @@
+"""Decides which messages are due; pure."""

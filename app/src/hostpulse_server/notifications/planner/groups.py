@@ -1,0 +1,123 @@
+"""What a group of one channel comes to: who is new in it, what is over, what is due and when."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hostpulse_server.notifications.planner.state import (
+    RANKS,
+    STORM,
+    MessageKind,
+    NotificationGroup,
+    NotificationLogEntry,
+    PlannedAlert,
+    PlannedMessage,
+    PlannerSettings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(slots=True)
+class GroupState:
+    """A group with its alerts.
+
+    ``new`` fire, are not muted and were not told; ``hold`` says until when those wait that were
+    over only lately. ``told`` fire and were told, ``speaking`` are those of them that are routed
+    here and not muted; ``ended`` were told and are over, ``quiet_ends`` under a silence.
+    ``reminders`` are those whose silence has ended since.
+    """
+
+    group: NotificationGroup
+    new: list[PlannedAlert] = field(default_factory=list)
+    hold: dict[int, int] = field(default_factory=dict)
+    notified: list[tuple[PlannedAlert, NotificationLogEntry]] = field(default_factory=list)
+    speaking: list[tuple[PlannedAlert, NotificationLogEntry]] = field(default_factory=list)
+    ended: list[tuple[PlannedAlert, NotificationLogEntry]] = field(default_factory=list)
+    muted_ends: list[tuple[PlannedAlert, NotificationLogEntry]] = field(default_factory=list)
+    reminders: list[PlannedAlert] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is no alert in the group, told or to be told."""
+        return not (self.new or self.notified or self.ended or self.muted_ends)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether all that was told is over."""
+        return bool(self.ended) and not self.notified
+
+    @property
+    def more_severe(self) -> list[PlannedAlert]:
+        """The told alerts that have become more serious than they were told."""
+        return [one for one, entry in self.speaking if one.rank > RANKS.get(entry.severity, 0)]
+
+
+def due_ms(members: GroupState, settings: PlannerSettings, now_ms: int) -> int | None:
+    """Return when a group has something to tell, ``None`` if it has nothing."""
+    group = members.group
+    if group.notified_ms is None:
+        ready_ms = group.wanted_ms + settings.wait_ms
+        return min(
+            (max(ready_ms, members.hold.get(one.id, 0)) for one in members.new), default=None
+        )
+    if members.more_severe or members.reminders or members.is_over or _rises(members):
+        return now_ms
+    moments = []
+    if members.new or members.ended:
+        moments.append(group.notified_ms + settings.interval_ms)
+    if any(one.acknowledged_until_ms <= now_ms for one, _ in members.speaking):
+        moments.append(group.notified_ms + settings.repeat_ms)
+    return min(moments, default=None)
+
+
+def _rises(members: GroupState) -> bool:
+    """Tell whether a new alert is more serious than all that was told of the group and lasts.
+
+    A host that is down must not wait because an agent elsewhere was stopped a minute ago.
+    """
+    notified = max((RANKS.get(entry.severity, 0) for _, entry in members.notified), default=None)
+    known = {one.fingerprint for one, _ in (*members.ended, *members.muted_ends)}
+    return notified is not None and any(
+        one.rank > notified and one.fingerprint not in known for one in members.new
+    )
+
+
+def message(members: GroupState, settings: PlannerSettings, now_ms: int) -> PlannedMessage:
+    """Gather what a group has to tell into one message."""
+    group, ends = members.group, [one for one, _ in members.ended]
+    # what is new comes to a storm only with the message that tells of it
+    grows = group.key == STORM and bool(members.new)
+    if group.notified_ms is not None and members.is_over and not grows:
+        closes = not members.muted_ends
+        return PlannedMessage(group, "resolved", [], ends, closes=closes)
+    news = [*members.new, *members.more_severe]
+    again = {one.fingerprint for one in members.new}
+    superseded = [one for one in ends if one.fingerprint in again]
+    ends = [one for one in ends if one.fingerprint not in again]
+    if news:
+        kind: MessageKind = "firing" if group.notified_ms is None else "update"
+        return PlannedMessage(group, kind, news, ends, superseded)
+    repeated = _repeated(members, settings, now_ms)
+    if repeated:
+        return PlannedMessage(group, "repeat", repeated, ends, superseded)
+    return PlannedMessage(group, "resolved", [], ends, superseded)
+
+
+def _repeated(members: GroupState, settings: PlannerSettings, now_ms: int) -> list[PlannedAlert]:
+    notified_ms = members.group.notified_ms
+    if notified_ms is None or notified_ms + settings.repeat_ms > now_ms:
+        return members.reminders
+    return [one for one, _ in members.speaking if one.acknowledged_until_ms <= now_ms]
+
+
+def fold(
+    group: NotificationGroup, parts: Iterable[GroupState], storm: GroupState | None
+) -> GroupState:
+    """Return one group of what is too much to be told one by one."""
+    whole = dataclasses.replace(storm) if storm else GroupState(group)
+    whole.new = [*whole.new, *(one for part in parts for one in part.new)]
+    return whole

@@ -1,0 +1,166 @@
+"""What the planner is given and what it answers, as plain values; times are epoch milliseconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+from hostpulse_server.values.alert import SEVERITIES
+from hostpulse_server.values.matchers import properties
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+STORM: Final = ""  # the key of the group that takes in what is too much to be told one by one
+
+RANKS: Final[Mapping[str, int]] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+
+MessageKind = Literal["firing", "update", "repeat", "resolved"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAlert:
+    """An alert that fires, or one that is over and whose end a channel was not told of.
+
+    ``series`` is what a rule looks at: server, measurement, field and tags. ``verdict`` is that of
+    a liveness rule, ``""`` of any other.
+    """
+
+    id: int
+    fingerprint: str
+    rule: str
+    server_id: str
+    severity: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    series: tuple[str, str, str, str] | None = None
+    verdict: str = ""
+    is_over: bool = False
+    acknowledged_until_ms: int = 0
+
+    @property
+    def rank(self) -> int:
+        """How serious it is."""
+        return RANKS.get(self.severity, 0)
+
+    def seen_by_globs(self, *, has_tags: bool) -> Mapping[str, str]:
+        """Return what globs see: those of silences tags, too, those of routes not."""
+        tags = self.tags if has_tags else None
+        return properties(self.severity, self.rule, self.server_id, self.labels, tags)
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationLogEntry:
+    """That a channel knows of an alert, with the severity it was told last."""
+
+    alert_id: int
+    channel: str
+    group_id: int
+    severity: str
+    notified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationGroup:
+    """An open group. ``id`` is ``None`` before it is saved, ``notified_ms`` before its first."""
+
+    channel: str
+    key: str
+    id: int | None = None
+    wanted_ms: int = 0
+    notified_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """That a channel was told of the end of an alert: it may come back."""
+
+    severity: str
+    notified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A silence."""
+
+    matchers: Mapping[str, str]
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerInput:
+    """All that a decision rests on.
+
+    ``returns`` are by channel and fingerprint. ``spent`` is how many messages of a channel wait or
+    were sent within the last minute. ``silences`` are those in force, to come, and lately over.
+    """
+
+    now_ms: int
+    alerts: Sequence[PlannedAlert] = ()
+    log: Sequence[NotificationLogEntry] = ()
+    groups: Sequence[NotificationGroup] = ()
+    returns: Mapping[tuple[str, str], Recurrence] = field(default_factory=dict)
+    silences: Sequence[Silence] = ()
+    spent: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerSettings:
+    """The configuration as the planner needs it; ``route`` names an alert's channels."""
+
+    channels: tuple[str, ...]
+    route: Callable[[PlannedAlert], Sequence[str]]
+    key: Callable[[PlannedAlert], str]
+    wait_ms: int
+    interval_ms: int
+    repeat_ms: int
+    rate: int
+
+
+@dataclass(slots=True)
+class PlannedMessage:
+    """A message to queue: ``news`` are alerts told with their severity, ``ends`` are over.
+
+    ``closes`` tells that nothing of the group is left to tell. ``superseded`` are ends that are not
+    shown, for the same alert fires again.
+    """
+
+    group: NotificationGroup
+    kind: MessageKind
+    news: list[PlannedAlert]
+    ends: list[PlannedAlert]
+    superseded: list[PlannedAlert] = field(default_factory=list)
+    closes: bool = False
+
+    @property
+    def rank(self) -> int:
+        """How serious the most serious of it is."""
+        return max((alert.rank for alert in self.news or self.ends), default=0)
+
+
+@dataclass(slots=True)
+class NotificationPlan:
+    """What to write. ``opened`` wait to be told, ``dropped`` never were, ``closed`` need no word.
+
+    ``forgotten`` are tellings whose alert or channel is no more. ``next_ms`` is when something may
+    be due without anything having changed.
+    """
+
+    messages: list[PlannedMessage] = field(default_factory=list)
+    opened: list[NotificationGroup] = field(default_factory=list)
+    dropped: list[NotificationGroup] = field(default_factory=list)
+    closed: list[NotificationGroup] = field(default_factory=list)
+    forgotten: list[NotificationLogEntry] = field(default_factory=list)
+    next_ms: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to write."""
+        fields = (item.name for item in dataclasses.fields(self) if item.name != "next_ms")
+        return not any(getattr(self, name) for name in fields)
+
+    def look_at(self, time_ms: int) -> None:
+        """Have the planner asked again by then."""
+        self.next_ms = time_ms if self.next_ms is None else min(self.next_ms, time_ms)

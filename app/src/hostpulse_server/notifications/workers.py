@@ -1,0 +1,238 @@
+"""The threads that drain the outbox: one a channel, so that a slow one holds up no other.
+
+A message is sent, then marked. A crash in between sends that one again, under the same message id;
+a state database that takes nothing in does not: what became of a message is kept until it does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from hostpulse_server.errors import StateUnavailableError
+from hostpulse_server.notifications import fallback, outbox
+from hostpulse_server.notifications.backoff import wait_seconds
+from hostpulse_server.notifications.channels.base import ChannelError, Notification
+from hostpulse_server.state import reading, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Engine as Database
+    from sqlalchemy.orm import Session
+
+    from hostpulse_server.config import ServerConfig
+    from hostpulse_server.notifications.channels.base import Channel
+    from hostpulse_server.runtime.clock import Clock
+    from hostpulse_server.state.alert_models import OutboxRow
+
+IDLE_SECONDS: Final = 1.0
+# a message that waits for so long is worth a word on another channel
+OVERDUE_MS: Final = 600_000
+# a fault of our own is tried so often
+MOST_FAULTS: Final = 10
+
+log = logging.getLogger(__name__)
+
+
+class ChannelWorkers:
+    """Sends what waits."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        database: Database,
+        channels: Mapping[str, Channel],
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._channels = channels
+        self._drains = [
+            ChannelWorker(name, channel, list(channels), config, database, clock, self.wake)
+            for name, channel in channels.items()
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._redirect_orphaned()
+        for drain in self._drains:
+            drain.start()
+
+    def wake(self) -> None:
+        """Say that there are new messages."""
+        for drain in self._drains:
+            drain.wake()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether every thread runs."""
+        return all(drain.is_alive for drain in self._drains)
+
+    def stop(self) -> None:
+        """Let a send under way end, then return."""
+        for drain in self._drains:
+            drain.stop()
+        for drain in self._drains:
+            drain.join()
+
+    def _redirect_orphaned(self) -> None:
+        """Hand on what waits for a channel that was taken out of the configuration."""
+        names = list(self._channels)
+        if not names:
+            return
+        with writing(self._database) as session:
+            for row in outbox.orphaned(session, names):
+                reason = f"channel {row.channel} is no longer configured"
+                fallback.give_up(session, row, names, reason, self._clock.now_ms())
+
+
+class ChannelWorker:
+    """One channel's thread; ``work`` sends at most one message."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what a thread works with
+        self,
+        name: str,
+        channel: Channel,
+        names: list[str],
+        config: ServerConfig,
+        database: Database,
+        clock: Clock,
+        wake_all: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._channel = channel
+        self._names = names
+        self._config = config
+        self._database = database
+        self._clock = clock
+        self._wake_all = wake_all
+        self._event = threading.Event()
+        self._is_stopping = False
+        self._paused_until_ms = 0
+        self._is_refused = False
+        self._unwritten: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"notify-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at the outbox at once."""
+        self._event.set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End after what is under way."""
+        self._is_stopping = True
+        self._event.set()
+
+    def join(self) -> None:
+        """Return when the thread has ended."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._event.clear()
+            try:
+                seconds = self.work()
+            except StateUnavailableError as error:
+                log.error("messages to %s wait: %s", self._name, error)  # noqa: TRY400 - said whole
+                seconds = IDLE_SECONDS
+            except Exception:
+                log.exception("sending to %s failed in an unforeseen way", self._name)
+                seconds = IDLE_SECONDS
+            if seconds > 0 and not self._is_stopping:
+                self._event.wait(min(seconds, IDLE_SECONDS))
+
+    def work(self) -> float:
+        """Send the message whose turn it is; return how many seconds to wait then."""
+        self._write()
+        now_ms = self._clock.now_ms()
+        with reading(self._database) as session:
+            row = outbox.first(session, self._name)
+            if row is None:
+                return IDLE_SECONDS
+            due_ms = max(row.next_ms, self._paused_until_ms, self._free_ms(session, now_ms))
+            overdue = None
+            if self._is_refused:  # as long as it takes others, there is a next try to wait for
+                overdue = outbox.overdue(session, self._name, now_ms - OVERDUE_MS)
+            session.expunge_all()
+        if overdue is not None:
+            self._report(overdue, now_ms)
+        if due_ms > now_ms:
+            return (due_ms - now_ms) / 1000
+        self._send(row)
+        self._write()
+        return 0.0
+
+    def _write(self) -> None:
+        """Write down what became of a message, before any other is sent."""
+        if self._unwritten is not None:
+            self._unwritten()
+            self._unwritten = None
+
+    def _report(self, row: OutboxRow, now_ms: int) -> None:
+        with writing(self._database) as session:
+            if outbox.finish(session, row.id, reported_ms=now_ms):
+                fallback.report(session, self._config, row, self._names, now_ms)
+        self._wake_all()
+
+    def _free_ms(self, session: Session, now_ms: int) -> int:
+        """Return when the channel may have another message."""
+        rate = self._config.alerts.messages_per_minute
+        lately = outbox.sent_lately(session, self._name, now_ms)
+        return lately[-rate] + outbox.MINUTE_MS if len(lately) >= rate else 0
+
+    def _send(self, row: OutboxRow) -> None:
+        try:
+            notification = Notification.from_document(row.document)
+            incident = notification.incident or notification.kind
+            self._channel.send(notification, message_id=f"{incident}.{row.id}")
+        except ChannelError as error:
+            self._failed(row, error)
+        except Exception as error:
+            # ours to mend, but it must not hold up the messages after it
+            log.exception("message %d to %s was not sent", row.id, self._name)
+            text = f"unforeseen {type(error).__name__}; the log of the alert engine has more"
+            self._failed(row, ChannelError(text, permanent=row.attempts + 1 >= MOST_FAULTS))
+        else:
+            self._is_refused = False
+            self._unwritten = partial(self._sent, row, self._clock.now_ms())
+
+    def _sent(self, row: OutboxRow, now_ms: int) -> None:
+        with writing(self._database) as session:
+            done = {"state": "sent", "done_ms": now_ms, "next_ms": now_ms, "error": ""}
+            if outbox.finish(session, row.id, **done):
+                notified = {"channel": self._name, "kind": row.kind, "message": row.id}
+                outbox.note(session, row.alert_ids, "told", now_ms, notified)
+
+    def _failed(self, row: OutboxRow, error: ChannelError) -> None:
+        self._is_refused = True
+        now_ms, attempts = self._clock.now_ms(), row.attempts + 1
+        log.warning("channel %s, message %d, try %d: %s", self._name, row.id, attempts, error)
+        if error.permanent:
+            self._unwritten = partial(self._given_up, row, str(error), now_ms)
+            return
+        asked = error.retry_after or 0.0
+        self._paused_until_ms = now_ms + int(asked * 1000)
+        next_ms = now_ms + int((asked + wait_seconds(row.attempts)) * 1000)
+        self._unwritten = partial(self._postponed, row, str(error), next_ms)
+
+    def _given_up(self, row: OutboxRow, reason: str, now_ms: int) -> None:
+        with writing(self._database) as session:
+            fallback.give_up(session, row, self._names, reason, now_ms)
+        self._wake_all()
+
+    def _postponed(self, row: OutboxRow, reason: str, next_ms: int) -> None:
+        values = {"attempts": row.attempts + 1, "next_ms": next_ms, "error": reason}
+        with writing(self._database) as session:
+            outbox.finish(session, row.id, **values)

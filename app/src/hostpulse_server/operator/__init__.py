@@ -1,0 +1,1 @@
+"""What people do and see: acknowledgements, silences, history, alerts as JSON."""

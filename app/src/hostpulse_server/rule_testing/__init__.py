@@ -1,0 +1,1 @@
+"""Rules tried out: the tests of a rules file, and backtests over stored samples."""

@@ -1,0 +1,36 @@
+"""The live state machine over samples that are already there: what people would have been told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.rule_testing.transitions import TransitionFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hostpulse_server.rule_testing.transitions import Reported
+    from hostpulse_server.rules.model import RuleSet
+
+_ORIGIN = "replay"
+
+
+class Replay:
+    """Evaluates samples as they are handed in, each as if it had just arrived."""
+
+    def __init__(self, rules: RuleSet, labels: Callable[[str], Mapping[str, str]]) -> None:
+        self._evaluator = Evaluator(rules, labels)
+        self._transitions = TransitionFilter()
+
+    def sample(
+        self,
+        server_id: str,
+        time_ms: int,
+        interval_ms: int,
+        points: Sequence[Mapping[str, Any]],
+    ) -> list[Reported]:
+        """Return what changes with this sample; a server's come in the order of their times."""
+        self._evaluator.feed(server_id, _ORIGIN, time_ms, interval_ms, points)
+        conditions = self._evaluator.settle(server_id, is_fresh=True)
+        return list(self._transitions.of(time_ms, conditions))

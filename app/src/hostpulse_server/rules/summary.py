@@ -1,0 +1,143 @@
+"""The sentence that an alert is told by: a rule's ``summary``, filled in."""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from hostpulse_server.rules.metric_names import TAGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hostpulse_server.rules.model import Rule
+    from hostpulse_server.values.alert import Severity
+
+MAX_LENGTH: Final = 300
+VARIABLES: Final = (
+    *("value", "threshold", "severity", "server_id", "server_name", "rule", "measurement"),
+    *("field", "tags", "labels"),
+)
+_TINY: Final = 1e-12
+_HUGE: Final = 1e15
+
+
+class Figure(float):
+    """A number that reads well: one decimal, two digits that count where that leaves none."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        return figure(self)
+
+    def __format__(self, spec: str) -> str:
+        """Return it as a template asks for it."""
+        return format(float(self), spec) if spec else figure(self)
+
+
+def figure(value: float) -> str:
+    """Return a number for people: ``12.3``, ``80``, ``0.042``, ``nan``."""
+    if not -_HUGE < value < _HUGE:  # not a number, infinite or beyond reading
+        return f"{value:g}"
+    if _TINY < abs(value) < 1:
+        return f"{value:.2g}"
+    text = f"{value:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def _finalize(value: Any) -> Any:
+    # what a summary computed: 0.1 + 0.2 is 0.3
+    if isinstance(value, float) and not isinstance(value, Figure):
+        return f"{value:.10g}"
+    return "" if value is None else value
+
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(finalize=_finalize, undefined=Undefined)
+_STRICT = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+
+
+@lru_cache(maxsize=1024)
+def _template(text: str) -> Template:
+    return _ENVIRONMENT.from_string(text)
+
+
+def fault_of_summary(rule: Rule) -> str:
+    """Return what is wrong with a rule's summary and what to write, ``""`` if it can be used."""
+    try:
+        _STRICT.compile(rule.summary)
+        unknown = meta.find_undeclared_variables(_STRICT.parse(rule.summary))
+    except (TemplateError, RecursionError, ValueError, SyntaxError, OverflowError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        return f"is no template: {said}; a variable is written {{{{ value }}}}"
+    known = (*VARIABLES, *rule.where, *TAGS.get(rule.measurement, ()))
+    for name in sorted(unknown - {*known, *_STRICT.globals}):
+        near = difflib.get_close_matches(name, known, 1)
+        if near:
+            return f"names the unknown variable {name}; did you mean {near[0]}?"
+        return f"names the unknown variable {name}; known are {', '.join(known)}, a tag as tags.TAG"
+    return ""
+
+
+def render_summary(  # noqa: PLR0913 - all that a sentence may name
+    rule: Rule,
+    *,
+    value: float | None,
+    threshold: float | None,
+    severity: Severity,
+    server_id: str,
+    server_name: str = "",
+    tags: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """Return the summary as one line of at most 300 characters; never raises.
+
+    ``tags`` are the series' own and ``labels`` the server's, over which the rule's are laid. A
+    summary that cannot be filled in, or is empty, gives way to a plain sentence.
+    """
+    shown = None if value is None else Figure(value)
+    limit = None if threshold is None else Figure(threshold)
+    variables: dict[str, Any] = {
+        **(tags or {}),
+        "value": shown,
+        "threshold": limit,
+        "severity": severity,
+        "server_id": server_id,
+        "server_name": server_name or server_id,
+        "rule": rule.name,
+        "measurement": rule.measurement,
+        "field": rule.field,
+        "tags": dict(tags or {}),
+        "labels": {**(labels or {}), **rule.labels},
+    }
+    try:
+        text = one_line(_template(rule.summary).render(variables))
+    except Exception:  # noqa: BLE001 - an alert is told whatever its sentence is like
+        text = ""
+    return text or one_line(_plain(rule, shown, limit, server_id, tags or {}))
+
+
+def one_line(text: str) -> str:
+    """Return the text as one line without control characters, cut where it is too long."""
+    plain = "".join(one if one.isprintable() else " " for one in text)
+    plain = " ".join(plain.split())
+    return plain if len(plain) <= MAX_LENGTH else f"{plain[: MAX_LENGTH - 1]}…"
+
+
+def _plain(
+    rule: Rule,
+    value: float | None,
+    threshold: float | None,
+    server_id: str,
+    tags: Mapping[str, str],
+) -> str:
+    where = "".join(f", {name} {tag}" for name, tag in sorted(tags.items()))
+    place = f" on {server_id}{where}" if server_id else where
+    if value is None:
+        return f"{rule.name}{place}"
+    limit = "" if threshold is None else f" (threshold {threshold})"
+    return f"{rule.name}{place}: {rule.measurement} {rule.field} is {value}{limit}"

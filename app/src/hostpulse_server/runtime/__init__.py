@@ -1,0 +1,1 @@
+"""What every process needs: clock, logs, signals, systemd, counters that processes share."""

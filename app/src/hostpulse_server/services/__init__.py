@@ -1,0 +1,1 @@
+"""The processes, put together: shipper and alert engine."""

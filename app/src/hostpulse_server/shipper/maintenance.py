@@ -1,0 +1,133 @@
+"""What the shipper does between batches: rollups, expiry, pruning; each turn a small piece."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from hostpulse_server.errors import StoreMisconfiguredError, StoreUnavailableError
+from hostpulse_server.shipper.failing_windows import FailingWindows, WindowFault
+from hostpulse_server.store.rollup import floor_to
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hostpulse_server.config import RetentionConfig
+    from hostpulse_server.runtime.clock import Clock
+    from hostpulse_server.shipper.state import ShipperState
+    from hostpulse_server.store.base import RollupWindow, Store
+
+# Samples of a window that just ended are still under way: agents send at once, batches wait 5 s.
+GRACE_MS = 10_000
+ROLLUP_SECONDS = 1.0
+# Shipping waits meanwhile: a portion is as many windows as take about PORTION_SECONDS.
+FIRST_PORTION = 10
+MAX_PORTION = 300
+PORTION_SECONDS = 1.0
+# Under backlog windows are touched again and again: roll up now and then only, not each time.
+BUSY_ROLLUP_SECONDS = 30.0
+EXPIRE_SECONDS = 60.0
+# Raw values outlive their retention by this much, so that a rollup never sees half a window.
+RAW_MARGIN_MS = 3_600_000
+
+log = logging.getLogger(__name__)
+
+
+class Maintenance:
+    """Keeps store and books to their retention and the rollups true."""
+
+    def __init__(
+        self, retention: RetentionConfig, *, store: Store, shipper_state: ShipperState, clock: Clock
+    ) -> None:
+        self._raw_ms = int(retention.raw * 1000)
+        self._rollup_ms = int(retention.rollup * 1000)
+        self._window_ms = int(retention.rollup_window * 1000)
+        self._store = store
+        self._state = shipper_state
+        self._clock = clock
+        # due at once, but not before a backlog that is there at the start
+        self._rolled = clock.monotonic() - ROLLUP_SECONDS
+        self._expired = clock.monotonic() - EXPIRE_SECONDS
+        self._expiring = False
+        self._portion = FIRST_PORTION
+        self._suspects = FailingWindows()
+
+    def turn(self, *, caught_up: bool) -> bool:
+        """Do a bounded piece of what is due; return whether more is due at once.
+
+        Raises like the store and the books.
+        """
+        pause = ROLLUP_SECONDS if caught_up else BUSY_ROLLUP_SECONDS
+        more = False
+        if self._clock.monotonic() - self._rolled >= pause:
+            more = self._roll_up()
+            if not more or not caught_up:
+                self._rolled = self._clock.monotonic()
+        if self._clock.monotonic() - self._expired >= EXPIRE_SECONDS:
+            self._expired = self._clock.monotonic()
+            self._expiring = True
+            self._state.prune(self._clock.now_ms() - self._raw_ms)
+        if self._expiring:
+            now_ms = self._clock.now_ms()
+            self._expiring = self._store.expire(self._raw_floor(), now_ms - self._rollup_ms)
+        return more or self._expiring
+
+    def _roll_up(self) -> bool:
+        """Roll up a portion of the dirty windows that have ended; return whether more wait."""
+        portion, floor = self._portion, self._raw_floor()
+        until = self._clock.now_ms() - self._window_ms - GRACE_MS
+        suspects = self._suspects.windows()
+        windows = self._state.dirty(until, portion + len(suspects))
+        late = [window for window in windows if window.start_ms < floor]
+        if late:
+            self._suspects.forget(late)
+            self._state.clean(late, "rollup older than raw retention")
+        whole = [w for w in windows if w.start_ms >= floor and w not in suspects][:portion]
+        if whole:
+            started = self._clock.monotonic()
+            self._make(whole)
+            self._portion = _next_portion(portion, self._clock.monotonic() - started)
+        for window in self._suspects.due(self._clock.monotonic())[:1]:
+            self._make([window])
+        return len(whole) + len(late) >= portion
+
+    def _make(self, windows: Sequence[RollupWindow]) -> None:
+        """Roll up windows; on failure take fewer next time, and let one at fault step aside."""
+        try:
+            self._store.rollup(windows, self._window_ms)
+        except StoreMisconfiguredError:
+            raise
+        except StoreUnavailableError as error:
+            self._portion = max(1, self._portion // 2)
+            if len(windows) > 1:
+                raise
+            is_known = self._suspects.is_at_fault(windows[0])
+            self._suspects.failed(windows[0], error, self._clock.monotonic())
+            if not is_known:
+                raise
+        else:
+            self._state.clean(windows)
+            for fault in self._suspects.worked(windows):
+                self._report(fault)
+
+    def _report(self, fault: WindowFault) -> None:
+        """Name a window that fails while others do not, and let go of one that always does."""
+        (server_id, start_ms), error, rest = fault
+        start = datetime.fromtimestamp(start_ms / 1000, UTC).isoformat()
+        what = "it is given up" if rest is None else f"it is tried again in {rest:g} s"
+        log.warning("no rollup of server %s at %s, %s: %s", server_id or "-", start, what, error)
+        if rest is None:
+            self._state.clean([fault.window], "rollup failed")
+
+    def _raw_floor(self) -> int:
+        return floor_to(self._clock.now_ms() - self._raw_ms - RAW_MARGIN_MS, self._window_ms)
+
+
+def _next_portion(portion: int, seconds: float) -> int:
+    """Return how many windows to take next, after ``portion`` of them took ``seconds``."""
+    if seconds > PORTION_SECONDS:
+        return max(1, portion // 2)
+    if seconds < PORTION_SECONDS / 2:
+        return min(MAX_PORTION, portion * 2)
+    return portion

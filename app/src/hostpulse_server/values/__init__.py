@@ -1,0 +1,1 @@
+"""Value types that every other part may use; imports nothing of the rest."""

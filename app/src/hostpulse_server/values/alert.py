@@ -1,0 +1,65 @@
+"""Values that the parts of the alert engine hand each other; times are epoch milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hostpulse_server.store.base import Tags
+
+Severity = Literal["info", "warning", "critical"]
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)  # from the least to the most serious
+
+# what evaluation found; an alert that was only pending ends as "dropped", without a trace
+Phase = Literal["pending", "firing", "resolved", "dropped"]
+# why a firing alert ended
+Reason = Literal["cleared", "gone", "disabled", "rule_removed", "server_removed"]
+# ends that people make, at the time of the clock; samples make the others, at their own times
+BY_PEOPLE: Final = frozenset({"disabled", "rule_removed", "server_removed"})
+
+NO_SERVER: Final = ""  # the server id of what belongs to no host
+
+
+class AlertIdentity(NamedTuple):
+    """What makes two findings the same alert: rule, server and the measurement's tags."""
+
+    rule: str
+    server_id: str
+    tags: Tags = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Return 32 hex digits that stand for this identity in the state database."""
+        text = json.dumps([self.rule, self.server_id, self.tags], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How an alert stands, when that has changed.
+
+    ``severity`` is the highest level that holds; of a pending one, the highest whose clock runs;
+    of an ended one, the last it had. ``value`` is what was compared and ``threshold`` what it was
+    compared with, ``None`` where nothing is compared (liveness). ``started_ms`` is when the
+    condition began to hold and ``at_ms`` when this phase was entered, both in event time.
+    ``trend`` are the values before, oldest first. ``text``, if not empty, stands in for the rule's
+    summary (a liveness verdict), with ``evidence`` as lines of what it rests on.
+    """
+
+    identity: AlertIdentity
+    phase: Phase
+    severity: Severity
+    value: float | None
+    threshold: float | None
+    started_ms: int
+    at_ms: int
+    reason: Reason | Literal[""] = ""
+    trend: tuple[float, ...] = ()
+    text: str = ""
+    evidence: tuple[str, ...] = ()
+    facts: Mapping[str, str] | None = None

@@ -1,0 +1,175 @@
+"""What the server measures, as data.
+
+``python -m hostpulse_server.values.server_metrics`` writes the document.
+
+The document is docs/server-metrics.md; an argument names another file.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hostpulse_server.self_metrics.pipeline import (
+    GROWTH_SECONDS,
+    KEEPS_UP_SECONDS,
+    MOST_HOURS,
+)
+from hostpulse_server.values.server_status import STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEFAULT = Path("docs/server-metrics.md")
+
+
+class MetricField(NamedTuple):
+    """A field: its unit and what it means."""
+
+    unit: str
+    meaning: str
+
+
+class MetricMeasurement(NamedTuple):
+    """A measurement: what it is about, its tags, its fields."""
+
+    summary: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, MetricField]
+
+
+_STATUSES = ", ".join(f"{number} {name}" for number, name in enumerate(STATUSES))
+
+CATALOGUE = {
+    "server": MetricMeasurement(
+        "Each registered host, as the server sees it.",
+        {
+            "server_id": "the host",
+            "env": "its label `env`, if it has one",
+            "group": "its label `group`, if it has one",
+            "agent_version": "once its agent was heard of",
+        },
+        {
+            "status": MetricField("code", _STATUSES.replace("_", " ")),
+            "completeness_percent": MetricField(
+                "%", "of the samples taken within raw retention, how many are stored"
+            ),
+            "alerts_firing": MetricField("count", "alerts that fire on it, told or not"),
+            "clock_offset_ms": MetricField("ms", "the host's clock minus the server's"),
+        },
+    ),
+    "alert": MetricMeasurement(
+        "One point each time an alert begins to fire, changes its severity while it fires, or "
+        "ends. Times are the samples'; of several at once on a host they stand a millisecond "
+        "apart. A severity that changes has a second point, of the one there was and with nothing "
+        "but `change`.",
+        {
+            "server_id": "the host; absent where the alert belongs to none",
+            "rule": "the rule's name",
+            "severity": "`info`, `warning` or `critical`; of an end, the last it had",
+            "state": "`firing` or `resolved`",
+        },
+        {
+            "value": MetricField("the rule's field's", "what was compared; none for liveness"),
+            "threshold": MetricField(
+                "the rule's field's", "what it was compared with; none for liveness"
+            ),
+            "duration_seconds": MetricField("s", "since the condition began to hold"),
+            "change": MetricField(
+                "count",
+                "1 where an alert begins or gets this severity, -1 where it ends or gets another: "
+                "the sum is how many of a rule fire on a host with it, which may be several, such "
+                "as of its mounts",
+            ),
+        },
+    ),
+    "pipeline": MetricMeasurement(
+        "The way of samples from the api into the store.",
+        {},
+        {
+            "requests_per_second": MetricField(
+                "1/s", "requests answered, by all processes of the api"
+            ),
+            "samples_per_second": MetricField("1/s", "samples kept, whole or in part"),
+            "rejected_points_per_second": MetricField(
+                "1/s", "points and fields rejected; a sample rejected whole counts as one"
+            ),
+            "journal_bytes": MetricField("bytes", "what entries take in the journal"),
+            "journal_hours_left": MetricField(
+                "h",
+                "until samples are refused, if the journal goes on growing as it did over the last "
+                f"{GROWTH_SECONDS / 60:g} min of the store being more than {KEEPS_UP_SECONDS:g} s "
+                "behind: up to `journal.max_bytes`, or until the disk is down to "
+                f"`journal.min_free_bytes`. Never more than {MOST_HOURS:g}, which also stands for "
+                "a journal that does not grow",
+            ),
+            "store_lag_seconds": MetricField(
+                "s", "age of the oldest entry that is not in the store yet"
+            ),
+            "alerts_lag_seconds": MetricField(
+                "s", "age of the oldest entry that no rule was applied to yet"
+            ),
+            "notifications_waiting": MetricField("count", "notifications that no channel took yet"),
+            "quarantine_points": MetricField("count", "points waiting in the quarantine"),
+            "rollup_dirty_windows": MetricField(
+                "count", "windows to be rolled up or repaired, the current ones among them"
+            ),
+            "store_write_ms": MetricField(
+                "ms", "how long the last write took; none while it fails"
+            ),
+        },
+    ),
+    "backup": MetricMeasurement(
+        "The last backup of each kind, from `backups/` in the data directory.",
+        {"kind": "what was backed up"},
+        {
+            "age_seconds": MetricField("s", "since it ended"),
+            "bytes": MetricField("bytes", "its size"),
+            "verified": MetricField("0 or 1", "1 if it was compared with what it was made from"),
+        },
+    ),
+    "certificate": MetricMeasurement(
+        "The first certificate in each PEM file that `[site] certificates` names.",
+        {
+            "name": "the file's name without its ending; with the folder before it where two "
+            "files are called the same, and the whole path where that is not enough"
+        },
+        {"days_left": MetricField("d", "until it is no longer valid; negative from then on")},
+    ),
+}
+
+_INTRODUCTION = """\
+# Metrics of the server
+
+<!-- Written by `python -m hostpulse_server.values.server_metrics` from the catalogue there. Change
+that, then write this file anew. -->
+
+What the server measures about its hosts and itself, once a minute, and `alert` at once. It goes
+through the journal into the store as samples do, and is queried as they are. Only `server` and
+`alert` carry the tag `server_id`. A field that cannot be known is missing, never 0; so is a rate
+after a restart. What the api counts, and the state of journal, shipper and alert engine, are also
+at `/metrics` for Prometheus.
+"""
+
+
+def render() -> str:
+    """Return the whole document."""
+    return "\n".join([_INTRODUCTION, *(_section(name, one) for name, one in CATALOGUE.items())])
+
+
+def _section(name: str, measurement: MetricMeasurement) -> str:
+    tags = [(f"`{tag}`", meaning) for tag, meaning in measurement.tags.items()]
+    fields = [(f"`{field}`", *about) for field, about in measurement.fields.items()]
+    tables = [_table(("tag", "meaning"), tags)] if tags else []
+    tables.append(_table(("field", "unit", "meaning"), fields))
+    return "\n".join([f"## {name}\n\n{measurement.summary}\n", *tables])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(row) + " |\n" for row in lines)
+
+
+if __name__ == "__main__":
+    (Path(sys.argv[1]) if sys.argv[1:] else DEFAULT).write_text(render(), encoding="utf-8")
