@@ -138,7 +138,7 @@ def _tuple(names: Iterable[str]) -> str:
 # by its place in the tree
 WRITTEN = {
     "docs/metrics.md": render,
-    "app/src/hostpulse_server/alerts/rules/agent_names.py": render_names,
+    "app/src/hostpulse_server/rules/metric_names_generated.py": render_names,
 }
 
 
