@@ -17,10 +17,11 @@ test: ## everything below up to molecule, with a summary: what must pass before 
 	@scripts/test
 
 .PHONY: lint
-lint: setup ## ruff, mypy, yamllint, ansible-lint
+lint: setup ## ruff, mypy, import-linter, yamllint, ansible-lint
 	ruff format --check
 	ruff check
 	mypy
+	lint-imports --no-logo
 	yamllint --strict .
 	ansible-lint
 

@@ -23,7 +23,7 @@ from hostpulse_server.journal import Entry
 from hostpulse_server.shipper.cursor import JournalCursor
 from hostpulse_server.shipper.deliveries import Delivery
 from hostpulse_server.shipper.state import ShipperState
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from pathlib import Path

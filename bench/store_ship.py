@@ -35,7 +35,7 @@ from tests.e2e.services import Site
 
 if TYPE_CHECKING:
     from hostpulse_server.config import ServerConfig
-    from hostpulse_server.store.base import StorePoint
+    from hostpulse_server.values.points import StorePoint
 
 HOSTS = 100
 INTERVAL_MS = 10_000
@@ -86,7 +86,7 @@ def rows(rates: dict[str, list[float]]) -> list[Row]:
 def fill(config: ServerConfig, samples: int) -> None:
     """Fill the journal as the api does: one sample an entry, as it was sent, of hosts in turn."""
     from hostpulse_server.journal import open_journal  # noqa: PLC0415  # also run as a peer
-    from hostpulse_server.journal.records import KIND  # noqa: PLC0415  # as above
+    from hostpulse_server.journal.records import SAMPLES  # noqa: PLC0415  # as above
     from hostpulse_server.runtime.clock import SYSTEM  # noqa: PLC0415  # as above
 
     rng = random.Random(11)  # noqa: S311  # made-up figures
@@ -102,7 +102,7 @@ def fill(config: ServerConfig, samples: int) -> None:
 
     with closing(open_journal(config, SYSTEM)) as journal, ThreadPoolExecutor(16) as appending:
         for body in map(entry, range(samples)):
-            appending.submit(journal.append, body, KIND, now_ms, packed=True)
+            appending.submit(journal.append, body, SAMPLES, now_ms, packed=True)
 
 
 def ship(site: Site) -> float:

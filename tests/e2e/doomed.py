@@ -24,7 +24,7 @@ from hostpulse_server.commands import services
 from hostpulse_server.engine.commit import TurnCommitter
 from hostpulse_server.engine.consumer import EntryConsumer
 from hostpulse_server.engine.reader import JournalReader
-from hostpulse_server.journal.records import KIND, SamplesRecord
+from hostpulse_server.journal.records import SAMPLES, SamplesRecord
 from hostpulse_server.notifications import outbox
 from hostpulse_server.notifications.channels.slack import Slack
 from hostpulse_server.notifications.workers import ChannelWorker
@@ -124,7 +124,7 @@ def _doom(step: str, phase: str) -> None:
     settled: list[Condition] = []
 
     def has_sample(entries: Any, *_args: Any) -> bool:
-        records = [SamplesRecord.decode(one) for one in entries if one.kind == KIND]
+        records = [SamplesRecord.decode(one) for one in entries if one.kind == SAMPLES]
         return any(one.samples[-1]["seq"] == LAST_SEQ[phase] for one in records)
 
     def has_condition(conditions: Any, *_args: Any) -> bool:

@@ -28,7 +28,7 @@ from hostpulse_server.engine.loop import Engine
 from hostpulse_server.engine.rules_reloader import RulesReloader
 from hostpulse_server.engine.server_directory import ServerDirectory
 from hostpulse_server.journal import Entry, JournalStats
-from hostpulse_server.journal.records import KIND
+from hostpulse_server.journal.records import SAMPLES
 from hostpulse_server.liveness import LivenessMonitor, Probe
 from hostpulse_server.notifications import Dispatcher
 from hostpulse_server.notifications.action_links import ActionLinks
@@ -169,7 +169,7 @@ def live(size: int, incidents: tuple[Incident, ...], hours: float = 24.0) -> lis
                 entry = body(
                     said, name, streams[said.host], INTERVAL_S, lambda at: start_ms + at * 1000
                 )
-                journal.append(entry, KIND, clock.ms)
+                journal.append(entry, SAMPLES, clock.ms)
             engine.turn()
             told += _confirm(database, clock.ms, time_s)
         return told

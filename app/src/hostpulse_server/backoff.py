@@ -1,11 +1,33 @@
-"""When to try again: waits with full jitter under a bound that doubles up to a limit."""
+"""When to try again: waits with full jitter under a bound that doubles up to a limit.
+
+Full jitter: any time up to the bound, so that what failed together does not come back together.
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+"""
 
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING, Final
 
-FIRST_SECONDS = 0.1
-_DOUBLINGS = 16
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIRST_SECONDS: Final = 0.1
+CHANNEL_FIRST_SECONDS: Final = 1.0
+CHANNEL_MOST_SECONDS: Final = 300.0
+_MOST_DOUBLINGS: Final = 16
+
+
+def bound_seconds(failures: int, first: float, limit: float) -> float:
+    """Return the longest wait after so many failures before this one."""
+    return min(limit, first * 2.0 ** min(failures, _MOST_DOUBLINGS))
+
+
+def channel_wait_seconds(
+    failures: int, spread: Callable[[float, float], float] = random.uniform
+) -> float:
+    """Return how long a message waits that a channel has refused so often before."""
+    return spread(0, bound_seconds(failures, CHANNEL_FIRST_SECONDS, CHANNEL_MOST_SECONDS))
 
 
 class Backoff:
@@ -26,7 +48,7 @@ class Backoff:
 
         Jitter comes on top of what was asked for: who was sent away together comes back apart.
         """
-        bound = min(self._limit, FIRST_SECONDS * 2 ** min(self._attempt, _DOUBLINGS))
+        bound = bound_seconds(self._attempt, FIRST_SECONDS, self._limit)
         self._attempt += 1
         jitter = random.uniform(0, bound)  # noqa: S311 - spreads load only
         seconds = min(self._limit, max(0.0, asked or 0.0) + jitter)

@@ -14,8 +14,7 @@ import click
 from hostpulse_server import __version__
 from hostpulse_server.errors import HostpulseError
 from hostpulse_server.runtime import redact
-
-DEFAULT_CONFIG = Path("/etc/hostpulse/server.toml")
+from hostpulse_server.runtime.paths import DEFAULT_CONFIG
 
 # command name -> ("module:attribute" of the click command below hostpulse_server.commands, and the
 # line that ``--help`` shows, here so that showing it imports nothing)

@@ -18,20 +18,19 @@ from hostpulse_server.engine.loop import Engine
 from hostpulse_server.engine.rules_reloader import RulesReloader
 from hostpulse_server.engine.server_directory import ServerDirectory
 from hostpulse_server.journal import Journal, SamplesRecord
-from hostpulse_server.journal.records import KIND
+from hostpulse_server.journal.records import INTERNAL, SAMPLES, encode_internal
 from hostpulse_server.liveness import LivenessMonitor, Probe
 from hostpulse_server.notifications import Dispatcher
 from hostpulse_server.notifications.action_links import ActionLinks
 from hostpulse_server.registry import Registry
 from hostpulse_server.rules import RuleSet
-from hostpulse_server.shipper.deliveries import INTERNAL, encode_internal
 from hostpulse_server.state.models import Base
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from hostpulse_server.store.base import StorePoint
+    from hostpulse_server.values.points import StorePoint
 
 STEP = 10.0
 RULES = """\
@@ -182,7 +181,7 @@ class Site:
         record = SamplesRecord(
             server_id, self.clock.ms, agent, [taken], events=[dict(one) for one in events]
         )
-        self.journal.append(record.encode(), KIND, self.clock.ms)
+        self.journal.append(record.encode(), SAMPLES, self.clock.ms)
 
     def cpu(self, server_id: str, *values: float) -> None:
         """Let a host report these, ten seconds apart, the engine reading each as it comes."""

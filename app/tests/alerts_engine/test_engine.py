@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from app.tests.alerts_engine.conftest import RULES, cpu, disk
 
 from hostpulse_server import state
-from hostpulse_server.shipper.deliveries import INTERNAL, decode
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.journal.records import INTERNAL
+from hostpulse_server.shipper.deliveries import decode
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     import pytest

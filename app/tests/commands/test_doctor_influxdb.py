@@ -18,7 +18,7 @@ from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.cli import root
 from hostpulse_server.journal import SamplesRecord
-from hostpulse_server.journal.records import KIND
+from hostpulse_server.journal.records import SAMPLES
 from hostpulse_server.registry import Registry
 from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.services.alert_engine import alert
@@ -76,7 +76,7 @@ class Installed:
         point = {"measurement": "swap", "tags": {}, "fields": {"used_percent": 1.0}}
         sample = {"seq": 1, "time": now, "interval_ms": 10_000, "points": [point]}
         record = SamplesRecord("web-01", now, {"version": "1", "stream": "s"}, [sample])
-        parts.journal.append(record.encode(), KIND, now)
+        parts.journal.append(record.encode(), SAMPLES, now)
         stop = threading.Event()
         engine_thread = threading.Thread(target=alert, args=(self.config(), stop))
         engine_thread.start()

@@ -19,7 +19,7 @@ from hostpulse_server.cli import root
 from hostpulse_server.config import load
 from hostpulse_server.errors import QuarantineError
 from hostpulse_server.journal import Journal, SamplesRecord
-from hostpulse_server.journal.records import KIND
+from hostpulse_server.journal.records import SAMPLES
 from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.shipper.last_seen import LastSeenReader
 
@@ -71,7 +71,7 @@ class Site:
         with closing(
             Journal.open(self.config.paths.journal, max_bytes=2**30, min_free_bytes=0, clock=SYSTEM)
         ) as journal:
-            journal.append(record.encode(), KIND, now)
+            journal.append(record.encode(), SAMPLES, now)
 
     @contextmanager
     def shipper(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from hostpulse_server.notifications.backoff import wait_seconds
+from hostpulse_server.backoff import channel_wait_seconds
 
 
 @pytest.mark.parametrize(
@@ -14,9 +14,9 @@ from hostpulse_server.notifications.backoff import wait_seconds
 )
 def test_the_bound_doubles_up_to_five_minutes(failures: int, bound: float) -> None:
     """And any time up to it may come out: full jitter."""
-    assert wait_seconds(failures, lambda _low, high: high) == bound
-    assert wait_seconds(failures, lambda low, _high: low) == 0
+    assert channel_wait_seconds(failures, lambda _low, high: high) == bound
+    assert channel_wait_seconds(failures, lambda low, _high: low) == 0
     seed = random.Random(7)  # noqa: S311 - the same numbers each time
-    waits = [wait_seconds(failures, seed.uniform) for _ in range(200)]
+    waits = [channel_wait_seconds(failures, seed.uniform) for _ in range(200)]
     assert 0 <= min(waits) < bound / 10
     assert bound * 0.9 < max(waits) <= bound

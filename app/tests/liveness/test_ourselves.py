@@ -8,7 +8,7 @@ import pytest
 from app.tests.liveness.conftest import Fleet, rule
 
 from hostpulse_server.liveness import Ingest
-from hostpulse_server.liveness.fleet import find
+from hostpulse_server.liveness.fleet_outage import find_outage
 from hostpulse_server.rules import Override
 
 if TYPE_CHECKING:
@@ -197,5 +197,5 @@ def test_who_fell_silent_together(
     silent: list[int], reporting: int, members: int, total: int
 ) -> None:
     """At least three, more than half of those that were reporting, within a minute."""
-    found = find([(at_ms, f"h{index}") for index, at_ms in enumerate(silent)], reporting)
+    found = find_outage([(at_ms, f"h{index}") for index, at_ms in enumerate(silent)], reporting)
     assert (len(found.members), found.total) == (members, total) if found else members == 0

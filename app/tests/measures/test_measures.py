@@ -14,26 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app.tests.clock import ManualClock
+from tools.docs.server_metrics import render
 
 from hostpulse_server import state
 from hostpulse_server.config import load
 from hostpulse_server.errors import JournalFullError
 from hostpulse_server.journal import Journal, SamplesRecord
-from hostpulse_server.journal.records import KIND
+from hostpulse_server.journal.records import INTERNAL, SAMPLES
 from hostpulse_server.registry import Registry
 from hostpulse_server.runtime import shared_counters
 from hostpulse_server.runtime.shared_counters import SharedCounters
 from hostpulse_server.self_metrics.sampling import SelfMetrics, server_point
 from hostpulse_server.services.shipper import ship
-from hostpulse_server.shipper.deliveries import INTERNAL, decode
+from hostpulse_server.shipper.deliveries import decode
 from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.shipper.state import ShipperState
-from hostpulse_server.values.server_metrics import CATALOGUE, render
+from hostpulse_server.values.server_metrics import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hostpulse_server.store.base import StorePoint
+    from hostpulse_server.values.points import StorePoint
 
 MINUTE = 61.0
 BODY = b"x" * 200
@@ -130,7 +131,7 @@ class Site:
         ]
         agent = {"version": "0.1.0", "stream": "s"}
         record = SamplesRecord(server_id, self.clock.ms, agent, samples)
-        self.journal.append(record.encode(), KIND, self.clock.ms)
+        self.journal.append(record.encode(), SAMPLES, self.clock.ms)
         self.ship()
 
     def backup(self, name: str, **changes: Any) -> None:

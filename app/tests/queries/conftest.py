@@ -14,7 +14,7 @@ from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
 from hostpulse_server.config import load
 from hostpulse_server.journal import SamplesRecord
-from hostpulse_server.journal.records import KIND
+from hostpulse_server.journal.records import SAMPLES
 from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.loop import Shipper
 from hostpulse_server.shipper.maintenance import Maintenance
@@ -114,7 +114,7 @@ class Site:
             for seq, time_ms in enumerate(times)
         ]
         record = SamplesRecord(server_id, NOW, {"version": "1", "stream": "s"}, samples)
-        self.journal.append(record.encode(), KIND, NOW)
+        self.journal.append(record.encode(), SAMPLES, NOW)
         store = open_store(self.config)
         with (
             closing(store),

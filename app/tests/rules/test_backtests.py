@@ -15,8 +15,8 @@ from hostpulse_server.errors import HostpulseError
 from hostpulse_server.registry import Registry
 from hostpulse_server.rule_testing.backtest import PAGE_MS
 from hostpulse_server.runtime.clock import SYSTEM
-from hostpulse_server.store.base import StorePoint
 from hostpulse_server.store.embedded import EmbeddedStore
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostpulse_server.formatting import SINGLE_LINE_LENGTH, figure
 from hostpulse_server.rules import Rule, render_summary
-from hostpulse_server.rules.summary import MAX_LENGTH, figure
 
 
 def sentence(summary: str, **given_values: Any) -> str:
@@ -75,7 +75,7 @@ def test_a_sentence_is_one_line_whatever_it_is_made_of(
     """Printable, and no longer than a message bears."""
     reported = sentence(f"{summary} {{{{ mount }}}}", tags={"mount": mount}, value=value)
     assert reported.isprintable()
-    assert 0 < len(reported) <= MAX_LENGTH
+    assert 0 < len(reported) <= SINGLE_LINE_LENGTH
 
 
 def test_a_value_of_a_tag_is_no_template() -> None:

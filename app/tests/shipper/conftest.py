@@ -13,17 +13,19 @@ from app.tests.clock import ManualClock
 from hostpulse_server.config import RetentionConfig, ShipperConfig
 from hostpulse_server.errors import StoreUnavailableError
 from hostpulse_server.journal import Journal, SamplesRecord
-from hostpulse_server.journal.records import KIND
+from hostpulse_server.journal.records import SAMPLES
 from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.shipper.loop import Shipper
 from hostpulse_server.shipper.maintenance import Maintenance
 from hostpulse_server.shipper.state import ShipperState
-from hostpulse_server.store.base import Aggregate, Query, RollupWindow, Series, Store, StorePoint
+from hostpulse_server.store.base import Aggregate, Query, RollupWindow, Series, Store
 from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from hostpulse_server.values.points import StorePoint
 
 T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 WINDOW = 300_000
@@ -151,7 +153,7 @@ class Bench:
                 for seq in seqs
             ],
         )
-        return self.journal.append(record.encode(), KIND, self.clock.now_ms())
+        return self.journal.append(record.encode(), SAMPLES, self.clock.now_ms())
 
     def flush(self, shipper: Shipper) -> None:
         """Let a batch's time pass and ship everything."""

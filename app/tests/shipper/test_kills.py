@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.config import load
 from hostpulse_server.journal import Journal, SamplesRecord
-from hostpulse_server.journal.records import KIND
+from hostpulse_server.journal.records import SAMPLES
 from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.store.base import Query
@@ -64,7 +64,7 @@ def test_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -
         points = [{"measurement": "cpu", "tags": {}, "fields": {"a": sent}}]
         sample = {"seq": sent, "time": start_ms + sent, "interval_ms": 1, "points": points}
         record = SamplesRecord("web-01", received_ms, {"version": "1", "stream": "s"}, [sample])
-        journal.append(record.encode(), KIND, received_ms)
+        journal.append(record.encode(), SAMPLES, received_ms)
 
     def stored() -> int:
         reports = reader.ledger("web-01")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hostpulse_server.shipper.loop import Shipper
-    from hostpulse_server.store.base import StorePoint
+    from hostpulse_server.values.points import StorePoint
 
 
 def test_what_arrives_now_overtakes_a_backlog(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from hostpulse_server.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hostpulse_server.store.base import StorePoint
+    from hostpulse_server.values.points import StorePoint
 
 
 def test_a_second_outage_while_draining_is_overtaken_too(bench: Bench) -> None:

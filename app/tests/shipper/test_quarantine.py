@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from app.tests.shipper.conftest import Bench
 
-    from hostpulse_server.store.base import StorePoint
+    from hostpulse_server.values.points import StorePoint
 
 T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")

@@ -16,7 +16,7 @@ import pytest
 
 from hostpulse_server.config import load
 from hostpulse_server.errors import AlreadyRunningError, ConfigError, ShipperStateUnavailableError
-from hostpulse_server.journal.records import KIND, REFUSED, SamplesRecord
+from hostpulse_server.journal.records import REFUSED, SAMPLES, SamplesRecord
 from hostpulse_server.runtime.single_instance import only_one
 from hostpulse_server.services.shipper import ship
 from hostpulse_server.shipper.last_seen import LastSeenReader
@@ -112,7 +112,7 @@ def test_a_body_damaged_on_disk_is_set_aside(bench: Bench) -> None:
     """A compressed entry whose bytes went bad costs itself, not those behind it."""
     record = SamplesRecord("web-01", T0, {"version": "1", "stream": "s"}, [])
     bench.send(1)
-    bad = bench.journal.append(record.encode() * 100, KIND, T0)
+    bad = bench.journal.append(record.encode() * 100, SAMPLES, T0)
     bench.send(2)
     with closing(sqlite3.connect(bench.directory / "journal.db")) as connection, connection:
         connection.execute("UPDATE entry SET packed = 1, body = x'1234' WHERE id = ?", (bad,))

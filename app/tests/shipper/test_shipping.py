@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.errors import StoreRejectedError
-from hostpulse_server.journal.records import KIND
-from hostpulse_server.shipper.deliveries import INTERNAL, encode_internal
+from hostpulse_server.journal.records import INTERNAL, SAMPLES, encode_internal
 from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.shipper.state import ShipperState
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -148,7 +147,7 @@ class TestBooks:
             record = _RECORD.replace(b'"s"', b'"%s"' % stream.encode())
             for seq in (1, 2**63 - 1):
                 body = record % (b"mad-01", b"%d" % seq)
-                bench.journal.append(body, KIND, bench.clock.now_ms())
+                bench.journal.append(body, SAMPLES, bench.clock.now_ms())
         bench.flush(shipper)
         seen = bench.seen.get()
         assert seen["web-01"].completeness_percent == 100.0

@@ -28,7 +28,7 @@ from hostpulse_server.shipper.sending import (
     AttributedPoint,
     WriteBatch,
 )
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

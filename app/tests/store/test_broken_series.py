@@ -10,8 +10,9 @@ from app.tests.store.conftest import settings_of
 from engines.influxdb.local import Influxd
 
 from hostpulse_server.errors import StoreFailedError
-from hostpulse_server.store.base import Query, RollupWindow, StorePoint
+from hostpulse_server.store.base import Query, RollupWindow
 from hostpulse_server.store.influxdb import InfluxdbStore
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.errors import StoreUnavailableError
-from hostpulse_server.store.base import Query, RollupWindow, StorePoint
+from hostpulse_server.store.base import Query, RollupWindow
 from hostpulse_server.store.embedded import EmbeddedStore
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ EVERYTHING = Query(None, "cpu", (), (), 0, 2 * T0, 1000, "last")
 WRITER = """
 import sys
 from pathlib import Path
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.values.points import StorePoint
 from hostpulse_server.store.embedded import EmbeddedStore
 
 store = EmbeddedStore(Path(sys.argv[1]))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from app.tests.store.conftest import settings_of
 
-from hostpulse_server.store.base import Aggregate, Query, RollupWindow, StorePoint
+from hostpulse_server.store.base import Aggregate, Query, RollupWindow
 from hostpulse_server.store.influxdb import InfluxdbStore
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

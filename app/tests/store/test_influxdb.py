@@ -18,9 +18,10 @@ from hostpulse_server.errors import (
     StoreTooLargeError,
     StoreUnavailableError,
 )
-from hostpulse_server.store.base import Query, RollupWindow, StorePoint
+from hostpulse_server.store.base import Query, RollupWindow
 from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
 from hostpulse_server.store.influxdb.self_check import examine
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,9 @@ from app.tests.store.conftest import settings_of
 from engines.influxdb.local import Influxd
 
 from hostpulse_server.errors import StoreMisconfiguredError, StoreUnavailableError
-from hostpulse_server.store.base import Query, StorePoint
+from hostpulse_server.store.base import Query
 from hostpulse_server.store.influxdb import InfluxdbStore
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

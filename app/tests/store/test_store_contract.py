@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hostpulse_server.errors import StoreRejectedError
-from hostpulse_server.store.base import Aggregate, Query, RollupWindow, StorePoint, Tags
+from hostpulse_server.store.base import Aggregate, Query, RollupWindow
+from hostpulse_server.values.points import StorePoint, Tags
 from hostpulse_server.wire.points import RESERVED, check_point
 
 if TYPE_CHECKING:

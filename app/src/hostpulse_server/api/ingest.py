@@ -19,7 +19,7 @@ from hostpulse_server.errors import (
     TooLargeError,
     UnsupportedMediaError,
 )
-from hostpulse_server.journal.records import KIND, SamplesRecord
+from hostpulse_server.journal.records import SAMPLES, SamplesRecord
 
 if TYPE_CHECKING:
     from hostpulse_server.api.services import Services
@@ -112,10 +112,10 @@ def _answer(
                 facts=envelope.facts,
                 events=envelope.events,
             )
-            parts.journal.append(record.encode(), KIND, now_ms)
+            parts.journal.append(record.encode(), SAMPLES, now_ms)
         else:
             # accepted whole: what was sent says the same, and may be compressed already
-            parts.journal.append(sent, KIND, now_ms, packed=packed)
+            parts.journal.append(sent, SAMPLES, now_ms, packed=packed)
         parts.registry.record_facts(
             envelope.server_id,
             facts=envelope.facts,

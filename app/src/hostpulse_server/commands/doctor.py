@@ -173,7 +173,7 @@ def _lag(config: ServerConfig) -> str:
 
 
 def _api(config: ServerConfig) -> str:
-    from hostpulse_server.runtime.readiness import ask  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.engine.api_readiness import ask  # noqa: PLC0415 - keeps ``--help`` fast
 
     return ask(config)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hostpulse_server.errors import ConfigError, RegistryError
+from hostpulse_server.runtime.paths import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +60,6 @@ def load_config(ctx: click.Context, *, required: bool = True) -> ServerConfig:
     With ``required=False`` a missing default file means the built-in defaults. Raises ConfigError.
     """
     from hostpulse_server import config  # noqa: PLC0415 - keeps ``--help`` fast
-    from hostpulse_server.cli import DEFAULT_CONFIG  # noqa: PLC0415 - cli imports the commands
 
     path = config_path(ctx)
     if path is None and (required or DEFAULT_CONFIG.exists()):

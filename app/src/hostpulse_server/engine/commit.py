@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hostpulse_server.engine.alert_store import AlertChange, AlertContext
     from hostpulse_server.engine.checkpoint import EngineCursor, OriginProgress
     from hostpulse_server.notifications import Dispatcher, DispatchTurn
-    from hostpulse_server.store.base import StorePoint
     from hostpulse_server.values.alert import Condition
+    from hostpulse_server.values.points import StorePoint
 
 log = logging.getLogger(__name__)
 

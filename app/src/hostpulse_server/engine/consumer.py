@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.engine import transitions
 from hostpulse_server.engine.checkpoint import OriginProgress
-from hostpulse_server.journal.records import KIND as SAMPLES
-from hostpulse_server.journal.records import REFUSED, SamplesRecord
-from hostpulse_server.self_metrics.sampling import INTERVAL_SECONDS
-from hostpulse_server.shipper.deliveries import INTERNAL
+from hostpulse_server.journal.records import INTERNAL, REFUSED, SAMPLES, SamplesRecord
+from hostpulse_server.values.server_metrics import INTERVAL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from hostpulse_server.engine import api_readiness
 from hostpulse_server.engine.background import BackgroundTask, run_in_background
 from hostpulse_server.errors import HostpulseError, JournalUnavailableError
 from hostpulse_server.journal import room_bytes
 from hostpulse_server.liveness import Ingest
-from hostpulse_server.runtime import readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ class IngestMonitor:
         journal: Journal,
         clock: Clock,
         *,
-        ask: Callable[[ServerConfig], object] = readiness.ask,
+        ask: Callable[[ServerConfig], object] = api_readiness.ask,
         start: Callable[[Callable[[], None]], None] = run_in_background,
     ) -> None:
         self._config = config

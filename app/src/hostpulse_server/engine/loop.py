@@ -18,8 +18,8 @@ from hostpulse_server.engine.consumer import EntryConsumer
 from hostpulse_server.engine.reader import JournalReader
 from hostpulse_server.errors import HostpulseError, JournalUnavailableError, StateUnavailableError
 from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.journal.records import INTERNAL, encode_internal
 from hostpulse_server.rules import RuleSet
-from hostpulse_server.shipper.deliveries import INTERNAL, encode_internal
 from hostpulse_server.state import reading
 from hostpulse_server.values.alert import BY_PEOPLE
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from hostpulse_server.liveness import LivenessMonitor
     from hostpulse_server.notifications import Dispatcher
     from hostpulse_server.runtime.clock import Clock
-    from hostpulse_server.store.base import StorePoint
     from hostpulse_server.values.alert import Condition
+    from hostpulse_server.values.points import StorePoint
 
 # timers, acknowledgements and silences are looked at this often, and progress is written
 SECOND = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.values.points import StorePoint
 from hostpulse_server.wire.points import check_tag_value
 
 if TYPE_CHECKING:

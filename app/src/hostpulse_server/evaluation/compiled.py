@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hostpulse_server.rules.model import Rule, RuleSet
-    from hostpulse_server.store.base import Tags
+    from hostpulse_server.values.points import Tags
 
     Point = Mapping[str, Any]
 

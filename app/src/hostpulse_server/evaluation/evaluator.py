@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule
     from hostpulse_server.rules import RuleSet
-    from hostpulse_server.store.base import Tags
     from hostpulse_server.values.alert import Condition, Reason
+    from hostpulse_server.values.points import Tags
 
 
 class Evaluator:

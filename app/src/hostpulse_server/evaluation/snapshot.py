@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hostpulse_server.evaluation.compiled import CompiledRule
     from hostpulse_server.evaluation.host_state import EvaluatedHost
     from hostpulse_server.rules.model import Rule
-    from hostpulse_server.store.base import Tags
+    from hostpulse_server.values.points import Tags
 
 _ORDINARY = SeriesPresence(0, 1)
 

@@ -1,4 +1,10 @@
-"""What a journal entry of kind ``samples`` holds."""
+"""The kinds of journal entry, and what each holds.
+
+``samples`` is what an agent sent, as far as it was accepted. ``internal`` is what the server
+measures about itself: ``{"points": [{"server_id", "measurement", "tags", "time", "fields"}]}``.
+``refused`` is that the api refused a known server's request: ``{"server_id", "reason"}``, for the
+alert engine alone.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hostpulse_server.journal.journal import Entry
+    from hostpulse_server.values.points import StorePoint
 
-KIND = "samples"
-# the api refused a known server's request: {"server_id", "reason"}; for the alert engine alone
+SAMPLES = "samples"
+INTERNAL = "internal"
 REFUSED = "refused"
 
 
@@ -58,3 +65,20 @@ class SamplesRecord:
             facts=document.get("facts"),
             events=document.get("events", []),
         )
+
+
+def encode_internal(points: Iterable[StorePoint]) -> bytes:
+    """Return the body of an ``internal`` entry."""
+    document = {"points": [point_document(point) for point in points]}
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def point_document(point: StorePoint) -> dict[str, Any]:
+    """Return a point as an ``internal`` entry holds it."""
+    return {
+        "server_id": point.server_id,
+        "measurement": point.measurement,
+        "tags": dict(point.tags),
+        "time": point.time_ms,
+        "fields": dict(point.fields),
+    }

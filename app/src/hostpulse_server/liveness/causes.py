@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from hostpulse_server.liveness.words import moment, span
+from hostpulse_server.formatting import clock_time, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -159,13 +159,13 @@ class _Last:
 
 def _last_sample(server: Server, known: HostState, begun_ms: int, now_ms: int) -> _Last:
     if known.heard_ms:
-        text = f"last sample {moment(known.heard_ms, now_ms)}"
+        text = f"last sample {clock_time(known.heard_ms, now_ms)}"
         return _Last(known.heard_ms, text, f"{text}, {span(now_ms - known.heard_ms)} ago")
     if server.agent_version is not None:
         # it has reported, but nobody watched yet, or it was disabled
-        at = moment(begun_ms, now_ms)
+        at = clock_time(begun_ms, now_ms)
         return _Last(begun_ms, f"no sample since {at}", f"no sample since it is watched, {at}")
-    text = f"never reported since it was registered at {moment(server.created_ms, now_ms)}"
+    text = f"never reported since it was registered at {clock_time(server.created_ms, now_ms)}"
     return _Last(server.created_ms, text, text)
 
 
@@ -174,11 +174,11 @@ def _finding(
 ) -> Cause:
     lines = [last.line]
     if known.stop:
-        stopped = f"stopped cleanly at {moment(known.stop.at_ms, now_ms)}"
+        stopped = f"stopped cleanly at {clock_time(known.stop.at_ms, now_ms)}"
         text = f"{text}; it {stopped}"
         lines.append(f"{stopped} ({known.stop.text})" if known.stop.text else stopped)
     if known.refusal and now_ms - known.refusal.at_ms < REFUSAL_MS:
-        at = moment(known.refusal.at_ms, now_ms)
+        at = clock_time(known.refusal.at_ms, now_ms)
         lines.append(f"its requests are refused: {known.refusal.text} (at {at})")
     lines.extend((*known.steadiness.lines, *more))
     return Cause(verdict, last.at_ms, f"{text}; {last.text}", tuple(lines))

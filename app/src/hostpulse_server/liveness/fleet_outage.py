@@ -1,12 +1,12 @@
-"""When nobody is heard because of hostpulse, or the network before it: one alert, not a storm."""
+"""Ingest broken, or most of the fleet silent at once: one alert about that, not one a host."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hostpulse_server.liveness.fleet import Outage, find
+from hostpulse_server.formatting import clock_time, some_of
 from hostpulse_server.liveness.host_state import FiringCondition, conditions_from
-from hostpulse_server.liveness.words import moment, names
 from hostpulse_server.values.alert import NO_SERVER, SEVERITIES, AlertIdentity, Condition
 
 if TYPE_CHECKING:
@@ -24,6 +24,59 @@ RETURN_MS: Final = 60_000
 ASKED: Final = 5
 _INGEST: Final = "ingest"
 _FLEET: Final = "fleet"
+# fewer than LEAST hosts, or those further apart than WINDOW_MS, went silent by coincidence
+LEAST: Final = 3
+WINDOW_MS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """``members`` went silent together, the first at ``start_ms``; ``total`` had been reporting."""
+
+    members: frozenset[str]
+    total: int
+    start_ms: int
+
+    def lasts(self, silent: int) -> bool:
+        """Tell whether that many silent members are still most of the fleet."""
+        return is_most(silent, self.total)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {"members": sorted(self.members), "total": self.total, "start_ms": self.start_ms}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Outage:
+        """Return what ``document`` was made of."""
+        return cls(frozenset(document["members"]), document["total"], document["start_ms"])
+
+
+def is_most(silent: int, total: int) -> bool:
+    """Tell whether ``silent`` of ``total`` are too many to be a coincidence."""
+    return silent >= LEAST and 2 * silent > total
+
+
+def find_outage(silent: Iterable[tuple[int, str]], reporting: int) -> Outage | None:
+    """Return the outage in the silent servers, given as (silent since, id), if there is one.
+
+    Reporting when it began were those that still are, ``reporting`` in number, its members, and
+    those that have gone silent after it.
+    """
+    ordered = sorted(silent)
+    first = 0
+    best: tuple[int, int, int] | None = None  # size, first, last
+    for last, (at_ms, _) in enumerate(ordered):
+        while at_ms - ordered[first][0] > WINDOW_MS:
+            first += 1
+        size = last - first + 1
+        total = reporting + len(ordered) - first
+        if is_most(size, total) and (best is None or size >= best[0]):
+            best = (size, first, last)
+    if best is None:
+        return None
+    _, first, last = best
+    members = frozenset(server_id for _, server_id in ordered[first : last + 1])
+    return Outage(members, reporting + len(ordered) - first, ordered[first][0])
 
 
 class FleetOutageDetector:
@@ -104,19 +157,22 @@ class FleetOutageDetector:
         if kind == _INGEST or self.outage is None:
             since_ms = self._broken_ms
             text = f"hostpulse takes no samples: {self._reason}"
-            lines = [f"since {moment(since_ms, now_ms)}", "no server is judged silent meanwhile"]
+            lines = [
+                f"since {clock_time(since_ms, now_ms)}",
+                "no server is judged silent meanwhile",
+            ]
         else:
             since_ms = self.outage.start_ms
             text = (
                 f"{len(self._silent)} of {self.outage.total} servers are silent since "
-                f"{moment(since_ms, now_ms)}: look at hostpulse or the network before the hosts"
+                f"{clock_time(since_ms, now_ms)}: look at hostpulse or the network before the hosts"
             )
             still = (
-                f"still reporting: {names(self._reporting)}"
+                f"still reporting: {some_of(self._reporting)}"
                 if self._reporting
                 else "no server reports"
             )
-            lines = [f"silent: {names(self._silent)}", still, *evidence]
+            lines = [f"silent: {some_of(self._silent)}", still, *evidence]
         reported = self._reported[rule.name] = FiringCondition(
             severity, kind, reported.started_ms if reported else since_ms
         )
@@ -210,4 +266,4 @@ def _find(fleet: Iterable[tuple[str, HostState]], floor_ms: int, now_ms: int) ->
             silent.append((from_ms, server_id))
         else:
             reporting += 1
-    return find(silent, reporting)
+    return find_outage(silent, reporting)

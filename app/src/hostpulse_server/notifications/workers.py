@@ -11,9 +11,9 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from hostpulse_server.backoff import channel_wait_seconds
 from hostpulse_server.errors import StateUnavailableError
 from hostpulse_server.notifications import fallback, outbox
-from hostpulse_server.notifications.backoff import wait_seconds
 from hostpulse_server.notifications.channels.base import ChannelError, Notification
 from hostpulse_server.state import reading, writing
 
@@ -224,7 +224,7 @@ class ChannelWorker:
             return
         asked = error.retry_after or 0.0
         self._paused_until_ms = now_ms + int(asked * 1000)
-        next_ms = now_ms + int((asked + wait_seconds(row.attempts)) * 1000)
+        next_ms = now_ms + int((asked + channel_wait_seconds(row.attempts)) * 1000)
         self._unwritten = partial(self._postponed, row, str(error), next_ms)
 
     def _given_up(self, row: OutboxRow, reason: str, now_ms: int) -> None:

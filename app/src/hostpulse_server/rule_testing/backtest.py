@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from hostpulse_server.rule_testing.transitions import Reported
     from hostpulse_server.rules.model import Rule, RuleSet
-    from hostpulse_server.store.base import Store, Tags
+    from hostpulse_server.store.base import Store
     from hostpulse_server.values.alert import Severity
+    from hostpulse_server.values.points import Tags
 
 PAGE_MS: Final = 12 * 3_600_000
 _SHORTEST_MS: Final = 60_000

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from hostpulse_server.formatting import figure, rule_duration
 from hostpulse_server.rule_testing.backtest import only_in
-from hostpulse_server.rules.series import duration
-from hostpulse_server.rules.summary import figure
 from hostpulse_server.values.alert import NO_SERVER
 
 if TYPE_CHECKING:
@@ -128,7 +127,9 @@ def _row(spell: Episode) -> Row:
         ", ".join(f"{name}={value}" for name, value in identity.tags) or "-",
         spell.severity,
         when(spell.from_ms),
-        "to the end" if spell.until_ms is None else duration(spell.until_ms - spell.from_ms, 2),
+        "to the end"
+        if spell.until_ms is None
+        else rule_duration(spell.until_ms - spell.from_ms, 2),
         "-" if spell.worst is None else figure(spell.worst),
     )
 

@@ -8,7 +8,6 @@ import re
 from typing import Final
 
 MAX_SAMPLES: Final = 100_000
-_UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 
 _STEP = re.compile(r"(_|-|[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?)(?:x(\d{1,9}))?")
 
@@ -21,16 +20,6 @@ class Missing(enum.Enum):
 
 
 Step = float | Missing
-
-
-def duration(milliseconds: int, most: int = len(_UNITS)) -> str:
-    """Return a duration as rules files write it, ``5m10s``, in its ``most`` largest units."""
-    parts = []
-    for size, unit in _UNITS:
-        if milliseconds >= size:
-            parts.append(f"{milliseconds // size}{unit}")
-            milliseconds %= size
-    return "".join(parts[:most]) or "0s"
 
 
 def parse_series(text: str) -> tuple[Step, ...]:

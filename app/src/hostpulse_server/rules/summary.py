@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from hostpulse_server.formatting import figure, single_line
 from hostpulse_server.rules.metric_names import TAGS
 
 if TYPE_CHECKING:
@@ -17,13 +18,10 @@ if TYPE_CHECKING:
     from hostpulse_server.rules.model import Rule
     from hostpulse_server.values.alert import Severity
 
-MAX_LENGTH: Final = 300
 VARIABLES: Final = (
     *("value", "threshold", "severity", "server_id", "server_name", "rule", "measurement"),
     *("field", "tags", "labels"),
 )
-_TINY: Final = 1e-12
-_HUGE: Final = 1e15
 
 
 class Figure(float):
@@ -38,16 +36,6 @@ class Figure(float):
     def __format__(self, spec: str) -> str:
         """Return it as a template asks for it."""
         return format(float(self), spec) if spec else figure(self)
-
-
-def figure(value: float) -> str:
-    """Return a number for people: ``12.3``, ``80``, ``0.042``, ``nan``."""
-    if not -_HUGE < value < _HUGE:  # not a number, infinite or beyond reading
-        return f"{value:g}"
-    if _TINY < abs(value) < 1:
-        return f"{value:.2g}"
-    text = f"{value:.1f}".removesuffix(".0")
-    return "0" if text == "-0" else text
 
 
 def _finalize(value: Any) -> Any:
@@ -115,17 +103,10 @@ def render_summary(  # noqa: PLR0913 - all that a sentence may name
         "labels": {**(labels or {}), **rule.labels},
     }
     try:
-        text = one_line(_template(rule.summary).render(variables))
+        text = single_line(_template(rule.summary).render(variables))
     except Exception:  # noqa: BLE001 - an alert is told whatever its sentence is like
         text = ""
-    return text or one_line(_plain(rule, shown, limit, server_id, tags or {}))
-
-
-def one_line(text: str) -> str:
-    """Return the text as one line without control characters, cut where it is too long."""
-    plain = "".join(one if one.isprintable() else " " for one in text)
-    plain = " ".join(plain.split())
-    return plain if len(plain) <= MAX_LENGTH else f"{plain[: MAX_LENGTH - 1]}…"
+    return text or single_line(_plain(rule, shown, limit, server_id, tags or {}))
 
 
 def _plain(

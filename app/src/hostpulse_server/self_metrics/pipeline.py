@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from hostpulse_server.values.server_metrics import GROWTH_SECONDS, KEEPS_UP_SECONDS, MOST_HOURS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# the most that journal_hours_left says, and what it says while nothing grows: 30 days
-MOST_HOURS = 720.0
-# A store that is this little behind keeps up: the journal is emptied as fast as it is filled, and
-# what it holds goes up and down between two batches.
-KEEPS_UP_SECONDS = 60.0
-# growth is looked at over this much time
-GROWTH_SECONDS = 600.0
 
 
 class Rates:

@@ -14,12 +14,13 @@ from hostpulse_server.errors import (
     StateUnavailableError,
 )
 from hostpulse_server.journal import room_bytes
+from hostpulse_server.journal.records import INTERNAL, encode_internal
 from hostpulse_server.operator.server_views import server_status
 from hostpulse_server.runtime import shared_counters
 from hostpulse_server.self_metrics import backups, certificates
 from hostpulse_server.self_metrics.pipeline import Rates, Room
-from hostpulse_server.shipper.deliveries import INTERNAL, encode_internal
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.values.points import StorePoint
+from hostpulse_server.values.server_metrics import INTERVAL_SECONDS
 from hostpulse_server.values.server_status import STATUSES
 from hostpulse_server.wire.points import check_tag_value
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from hostpulse_server.shipper.last_seen import LastSeen, LastSeenReader
     from hostpulse_server.shipper.state import ShipperState
 
-INTERVAL_SECONDS = 60.0
 NO_SERVER = ""  # of what belongs to no host
 _LABELS = ("env", "group")
 _DAY_SECONDS = 86_400

@@ -12,16 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.errors import HostpulseError
-from hostpulse_server.journal.records import KIND as SAMPLES
-from hostpulse_server.journal.records import REFUSED, SamplesRecord
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.journal.records import INTERNAL, REFUSED, SAMPLES, SamplesRecord
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from hostpulse_server.journal import Entry
 
-INTERNAL = "internal"
 _INTEGER_LIMIT = 2**63
 
 
@@ -73,23 +71,6 @@ def decode(entry: Entry) -> Delivery:
     ) as error:
         raise UndecodableError(f"{type(error).__name__}: {error}") from error
     raise UndecodableError(f"unknown kind {entry.kind!r}")
-
-
-def encode_internal(points: Iterable[StorePoint]) -> bytes:
-    """Return the body of an ``internal`` entry."""
-    document = {"points": [point_document(point) for point in points]}
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-
-
-def point_document(point: StorePoint) -> dict[str, Any]:
-    """Return a point as an ``internal`` entry holds it."""
-    return {
-        "server_id": point.server_id,
-        "measurement": point.measurement,
-        "tags": dict(point.tags),
-        "time": point.time_ms,
-        "fields": dict(point.fields),
-    }
 
 
 def _samples(entry: Entry) -> Delivery:

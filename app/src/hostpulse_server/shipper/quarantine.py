@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.errors import QuarantineError, ShipperStateUnavailableError
+from hostpulse_server.journal.records import INTERNAL, point_document
 from hostpulse_server.shipper import sql
-from hostpulse_server.shipper.deliveries import INTERNAL, point_document
-from hostpulse_server.store.base import StorePoint
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -21,14 +21,15 @@ from hostpulse_server.errors import (
     StoreTooLargeError,
     StoreUnavailableError,
 )
-from hostpulse_server.shipper.deliveries import point_document
+from hostpulse_server.journal.records import point_document
 from hostpulse_server.shipper.quarantine import POINT, QuarantinedEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hostpulse_server.journal import Entry
-    from hostpulse_server.store.base import Store, StorePoint
+    from hostpulse_server.store.base import Store
+    from hostpulse_server.values.points import StorePoint
 
 # numbers and addresses, which differ in two reports of one failure
 _CHANGING = re.compile(r"\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]*\b")

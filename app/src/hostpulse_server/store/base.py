@@ -13,22 +13,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from hostpulse_server.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from hostpulse_server.values.points import StorePoint, Tags
 
 Aggregate = Literal["mean", "min", "max", "last"]
-Tags = tuple[tuple[str, str], ...]
 
 MAX_VALUES = 1_000_000  # of one answer: about 35 MB of JSON
-
-
-class StorePoint(NamedTuple):
-    """One point as the shipper hands it over; ``tags`` are sorted by name."""
-
-    server_id: str
-    measurement: str
-    tags: Tags
-    time_ms: int
-    fields: Mapping[str, float]
 
 
 class RollupWindow(NamedTuple):

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import StoreRejectedError, StoreUnavailableError
 from hostpulse_server.store import sql
-from hostpulse_server.store.base import Budget, Query, RollupWindow, Series, StorePoint, Tags
+from hostpulse_server.store.base import Budget, Query, RollupWindow, Series
 from hostpulse_server.store.rollup import PartialWindow, ceil_to, floor_to, join
+from hostpulse_server.values.points import StorePoint, Tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,27 +1,22 @@
-"""What the server measures, as data.
-
-``python -m hostpulse_server.values.server_metrics`` writes the document.
-
-The document is docs/server-metrics.md; an argument names another file.
-"""
+"""What the server measures, as data: each measurement with its tags and fields."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hostpulse_server.self_metrics.pipeline import (
-    GROWTH_SECONDS,
-    KEEPS_UP_SECONDS,
-    MOST_HOURS,
-)
 from hostpulse_server.values.server_status import STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-DEFAULT = Path("docs/server-metrics.md")
+INTERVAL_SECONDS = 60.0  # of the server's own samples
+# the most that journal_hours_left says, and what it says while nothing grows: 30 days
+MOST_HOURS = 720.0
+# A store that is this little behind keeps up: the journal is emptied as fast as it is filled, and
+# what it holds goes up and down between two batches.
+KEEPS_UP_SECONDS = 60.0
+# growth is looked at over this much time
+GROWTH_SECONDS = 600.0
 
 
 class MetricField(NamedTuple):
@@ -138,38 +133,3 @@ CATALOGUE = {
         {"days_left": MetricField("d", "until it is no longer valid; negative from then on")},
     ),
 }
-
-_INTRODUCTION = """\
-# Metrics of the server
-
-<!-- Written by `python -m hostpulse_server.values.server_metrics` from the catalogue there. Change
-that, then write this file anew. -->
-
-What the server measures about its hosts and itself, once a minute, and `alert` at once. It goes
-through the journal into the store as samples do, and is queried as they are. Only `server` and
-`alert` carry the tag `server_id`. A field that cannot be known is missing, never 0; so is a rate
-after a restart. What the api counts, and the state of journal, shipper and alert engine, are also
-at `/metrics` for Prometheus.
-"""
-
-
-def render() -> str:
-    """Return the whole document."""
-    return "\n".join([_INTRODUCTION, *(_section(name, one) for name, one in CATALOGUE.items())])
-
-
-def _section(name: str, measurement: MetricMeasurement) -> str:
-    tags = [(f"`{tag}`", meaning) for tag, meaning in measurement.tags.items()]
-    fields = [(f"`{field}`", *about) for field, about in measurement.fields.items()]
-    tables = [_table(("tag", "meaning"), tags)] if tags else []
-    tables.append(_table(("field", "unit", "meaning"), fields))
-    return "\n".join([f"## {name}\n\n{measurement.summary}\n", *tables])
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(row) + " |\n" for row in lines)
-
-
-if __name__ == "__main__":
-    (Path(sys.argv[1]) if sys.argv[1:] else DEFAULT).write_text(render(), encoding="utf-8")

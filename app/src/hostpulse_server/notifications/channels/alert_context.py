@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server import formatting
 from hostpulse_server.notifications.channels.sanitize import link, one_line
-from hostpulse_server.notifications.channels.values import size, sparkline, with_unit
+from hostpulse_server.notifications.channels.sparkline import sparkline
 from hostpulse_server.values.alert import NO_SERVER, AlertIdentity
 
 if TYPE_CHECKING:
@@ -133,19 +133,18 @@ def _facts(one: AlertDetails, values: Mapping[str, Any]) -> list[dict[str, str]]
 def _value(one: AlertDetails) -> str:
     if one.value is None:
         return ""
-    value = with_unit(one.value, one.field)
+    value = formatting.with_unit(one.value, one.field)
     if one.threshold is None:
         return value
-    return f"{value} (threshold: {one.comparison} {with_unit(one.threshold, one.field)})".replace(
-        ":  ", ": "
-    )
+    threshold = formatting.with_unit(one.threshold, one.field)
+    return f"{value} (threshold: {one.comparison} {threshold})".replace(":  ", ": ")
 
 
 def _trend(trend: Sequence[float], field: str) -> str:
     """Say from where to where the values went."""
     if len(trend) <= 1:
         return ""
-    return f"{with_unit(trend[0], field)} → {with_unit(trend[-1], field)}"
+    return f"{formatting.with_unit(trend[0], field)} → {formatting.with_unit(trend[-1], field)}"
 
 
 def _process(process: Mapping[str, Any]) -> dict[str, str]:
@@ -153,8 +152,8 @@ def _process(process: Mapping[str, Any]) -> dict[str, str]:
     return {
         "name": one_line(process.get("name", "?"), 60),
         "pid": str(pid) if isinstance(pid, int) else "",
-        "cpu": with_unit(cpu, "cpu_percent") if isinstance(cpu, int | float) else "",
-        "memory": size(memory) if isinstance(memory, int | float) else "",
+        "cpu": formatting.with_unit(cpu, "cpu_percent") if isinstance(cpu, int | float) else "",
+        "memory": formatting.size(memory) if isinstance(memory, int | float) else "",
     }
 
 

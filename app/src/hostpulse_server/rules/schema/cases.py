@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from hostpulse_server.config import values
+from hostpulse_server.formatting import rule_duration
 from hostpulse_server.rules.model import Rule
-from hostpulse_server.rules.series import Missing, Step, duration, parse_series
+from hostpulse_server.rules.series import Missing, Step, parse_series
 from hostpulse_server.values.alert import SEVERITIES, Severity
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ class ExpectedTransition(NamedTuple):
     def __str__(self) -> str:
         """Return it as a line for people, such as ``5m firing warning``."""
         severity = f" {self.severity}" if self.severity else ""
-        return f"{duration(self.at_ms)} {self.state}{severity}"
+        return f"{rule_duration(self.at_ms)} {self.state}{severity}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a rules file writes it."""
         severity = {"severity": self.severity} if self.severity else {}
-        return {"at": duration(self.at_ms), "state": self.state, **severity}
+        return {"at": rule_duration(self.at_ms), "state": self.state, **severity}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from hostpulse_server.errors import StoreFailedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hostpulse_server.store.base import Tags
+    from hostpulse_server.values.points import Tags
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

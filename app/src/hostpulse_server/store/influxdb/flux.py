@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hostpulse_server.store.base import Tags
+    from hostpulse_server.values.points import Tags
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # InfluxDB's times are 64 bit nanoseconds since 1970

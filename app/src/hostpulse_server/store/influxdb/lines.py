@@ -19,7 +19,7 @@ from hostpulse_server.errors import StoreRejectedError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hostpulse_server.store.base import StorePoint, Tags
+    from hostpulse_server.values.points import StorePoint, Tags
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _RESERVED = frozenset({"time", "server_id"})

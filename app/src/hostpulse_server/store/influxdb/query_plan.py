@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hostpulse_server.store.base import Budget, Query, Series, Tags
+from hostpulse_server.store.base import Budget, Query, Series
 from hostpulse_server.store.influxdb import csv_response, flux
 from hostpulse_server.store.rollup import ceil_to, floor_to
+from hostpulse_server.values.points import Tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

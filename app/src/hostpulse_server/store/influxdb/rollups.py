@@ -6,8 +6,8 @@ import math
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from hostpulse_server.store.base import StorePoint
 from hostpulse_server.store.rollup import floor_to
+from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

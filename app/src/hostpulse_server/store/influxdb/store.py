@@ -20,7 +20,8 @@ from hostpulse_server.store.influxdb.lines import Encoder
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from hostpulse_server.store.base import Query, RollupWindow, Series, StorePoint
+    from hostpulse_server.store.base import Query, RollupWindow, Series
+    from hostpulse_server.values.points import StorePoint
 
 ROLLUP_POINTS = 1000  # a request's: these points have six values for each field
 

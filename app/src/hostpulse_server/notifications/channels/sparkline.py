@@ -1,4 +1,4 @@
-"""Values with their units, and a row of values drawn in one line of text."""
+"""A row of values drawn in one line of text."""
 
 from __future__ import annotations
 
@@ -6,44 +6,12 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from hostpulse_server.rules.summary import figure
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _MARK: Final = "╎"  # where the values went beyond the threshold
 _MAX_BARS: Final = 40
-_KIB: Final = 1024
-_SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-# how a field's name ends, the longest first: CONTRACT, measurements
-_UNITS: Final = (
-    ("_bits_per_second", " bit/s"),
-    ("_per_second", "/s"),
-    ("_percent", " %"),
-    ("_seconds", " s"),
-    ("days_left", " d"),
-    ("_ms", " ms"),
-)
-
-
-def with_unit(value: float, field: str) -> str:
-    """Return a value of a field for people: ``96.2 %``, ``3.1 GiB``, ``12/s``."""
-    if field.endswith("_bytes"):
-        return size(value)
-    if field.endswith("_bytes_per_second"):
-        return f"{size(value)}/s"
-    return figure(value) + next((unit for end, unit in _UNITS if field.endswith(end)), "")
-
-
-def size(value: float) -> str:
-    """Return bytes for people."""
-    left = float(value)
-    for unit in _SIZES[:-1]:
-        if not abs(left) >= _KIB:  # also what is not a number
-            return f"{figure(left)} {unit}"
-        left /= _KIB
-    return f"{figure(left)} {_SIZES[-1]}"
 
 
 def sparkline(trend: Sequence[float], threshold: float | None, comparison: str) -> str:

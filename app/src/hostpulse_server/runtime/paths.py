@@ -1,0 +1,8 @@
+"""Where things are unless the command line says otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+DEFAULT_CONFIG: Final = Path("/etc/hostpulse/server.toml")
