@@ -36,7 +36,7 @@ dashboards: setup ## write grafana/dashboards anew from their generator
 	python -m grafana.generator
 
 .PHONY: unit
-unit: engines ## pytest over agent, app and tests, with the coverage gate
+unit: engines ## pytest over agent, app, backup and tests, with the coverage gate
 	coverage erase
 	pytest --numprocesses=3 --dist=worksteal --cov --cov-report=term
 

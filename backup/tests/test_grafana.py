@@ -7,12 +7,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from backup.tests.hosts import ME, Host
 from engines.grafana.local import ADMIN
+from tests.servers.grafana_api.local import SERVERS
+
 from hostpulse_backup import drill, files, manifest, settings
 from hostpulse_backup.errors import DamagedError
 from hostpulse_backup.restore import Restore
-from tests.backup.hosts import ME, Host
-from tests.servers.grafana_api.local import SERVERS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engines.influxdb.local import Influxd, program
+from tests.e2e.services import wait_until
+
 from hostpulse_backup.archive import Archive
 from hostpulse_backup.create import Creation
 from hostpulse_backup.settings import Grafana, Influxdb, Keep, Settings, State
-from tests.e2e.services import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

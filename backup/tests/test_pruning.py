@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hostpulse_backup.pruning import Made, kept
-from hostpulse_backup.settings import Keep
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hostpulse_backup.pruning import Made, kept
+from hostpulse_backup.settings import Keep
 
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)
 

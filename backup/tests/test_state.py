@@ -8,12 +8,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from backup.tests.hosts import Host, rows
+from tests.e2e.services import Site, wait_until
+from tests.e2e.traffic import STREAM, Load
+
 from hostpulse_backup import databases, drill
 from hostpulse_backup.errors import BackupError, DamagedError
 from hostpulse_backup.restore import Restore
-from tests.backup.hosts import Host, rows
-from tests.e2e.services import Site, wait_until
-from tests.e2e.traffic import STREAM, Load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,16 +11,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hostpulse_backup.archive import Archive
-from hostpulse_backup.results import Results
-from tests.backup.hosts import Host, rows
+from backup.tests.hosts import Host, rows
 from tests.e2e.services import Site
 from tests.policy.estate import ROOT
+
+from hostpulse_backup.archive import Archive
+from hostpulse_backup.results import Results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROGRAM = ROOT / "roles" / "hostpulse_backup" / "files" / "program"
+PROGRAM = ROOT / "backup" / "src"
 
 
 @pytest.fixture

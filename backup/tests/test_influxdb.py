@@ -9,12 +9,13 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from backup.tests.hosts import EAGER, RAW, ROLLUP, Host, fill, with_influxdb
 from engines.influxdb.local import Influxd
+
 from hostpulse_backup import drill, files, manifest
 from hostpulse_backup.errors import BackupError, DamagedError
 from hostpulse_backup.influxdb import Client, literal
 from hostpulse_backup.manifest import Entry
-from tests.backup.hosts import EAGER, RAW, ROLLUP, Host, fill, with_influxdb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

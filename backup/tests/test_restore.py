@@ -6,13 +6,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from backup.tests.hosts import EAGER, RAW, ROLLUP, Host, rows, with_influxdb
 from engines.influxdb.local import Influxd
+from tests.e2e.services import Site
+
 from hostpulse_backup import carry, manifest
 from hostpulse_backup.errors import DamagedError, RefusedError, RoomError
 from hostpulse_backup.influxdb import Client
 from hostpulse_backup.restore import Restore
-from tests.backup.hosts import EAGER, RAW, ROLLUP, Host, rows, with_influxdb
-from tests.e2e.services import Site
 
 if TYPE_CHECKING:
     from pathlib import Path

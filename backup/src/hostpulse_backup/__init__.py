@@ -6,4 +6,6 @@ the rest of hostpulse is gone.
 
 from __future__ import annotations
 
+__version__ = "0.1.0"
+
 FORMAT = 1
