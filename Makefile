@@ -41,7 +41,7 @@ unit: engines ## pytest over agent, app, backup and tests, with the coverage gat
 	pytest --numprocesses=3 --dist=worksteal --cov --cov-report=term
 
 .PHONY: dist
-dist: setup ## build the payloads (wheels, hashes) that the roles carry
+dist: setup ## build the payloads (wheels, hashes, the backup program) that the roles carry
 	ansible-playbook playbooks/build.yml
 
 .PHONY: molecule

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -14,6 +15,7 @@ import pytest
 from backup.tests.hosts import Host, rows
 from tests.e2e.services import Site
 from tests.policy.estate import ROOT
+from tools.build_payload.build import BACKUP, build
 
 from hostpulse_backup.archive import Archive
 from hostpulse_backup.results import Results
@@ -21,13 +23,22 @@ from hostpulse_backup.results import Results
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROGRAM = ROOT / "backup" / "src"
+SOURCES = ROOT / "backup" / "src"
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the zipapp that hosts get."""
+    payload = tmp_path_factory.mktemp("program") / "payload"
+    build(BACKUP, payload, cache=payload.parent, suffix="", check=False)
+    return payload / BACKUP.file
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    """Give a server's host whose settings are in a file."""
+def host(tmp_path: Path, program: Path) -> Host:
+    """Give a server's host that has the program, and its settings in a file."""
     made = Host(tmp_path)
+    shutil.copy(program, tmp_path)
     made.configure()
     made.data_dir.mkdir()
     Site.make(made.data_dir).register(["web-01"])
@@ -42,10 +53,10 @@ def write_settings(host: Host, **other: Any) -> None:
 
 
 def call(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program as the command does: isolated, by the folder it is in."""
+    """Run the program as the command does: isolated, from its zipapp."""
     settings = f"--settings={host.root / 'settings.json'}"
     return subprocess.run(
-        [sys.executable, "-I", "-B", PROGRAM, settings, *arguments],
+        [sys.executable, "-I", "-B", host.root / BACKUP.file, settings, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -199,11 +210,11 @@ def test_results_are_not_written_through_somebody_elses_link(tmp_path: Path) -> 
 
 def test_the_program_runs_with_the_oldest_python_that_hosts_have() -> None:
     """Only the standard library of 3.9: neither newer syntax nor a package of ours."""
-    for path in PROGRAM.rglob("*.py"):
+    for path in SOURCES.rglob("*.py"):
         ast.parse(path.read_text(), str(path), feature_version=(3, 9))
     imports = {
         line.split()[1].partition(".")[0]
-        for path in PROGRAM.rglob("*.py")
+        for path in SOURCES.rglob("*.py")
         for line in map(str.strip, path.read_text().splitlines())
         if line.startswith(("import ", "from "))
     }

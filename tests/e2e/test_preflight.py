@@ -24,7 +24,9 @@ HERE: dict[str, Any] = {
 }
 
 
-def preflight(folder: Path, groups: dict[str, Any], limit: str = "", **common: Any) -> str:
+def preflight(
+    folder: Path, groups: dict[str, Any], limit: str = "", extra: str = "", **common: Any
+) -> str:
     """Run preflight on an inventory whose hosts all are this machine; return all it said."""
     inventory = {
         "all": {"vars": {**HERE, **common}},
@@ -35,6 +37,7 @@ def preflight(folder: Path, groups: dict[str, Any], limit: str = "", **common: A
         [
             *(str(PLAYBOOK), "-i", str(folder / "hosts.json"), "playbooks/preflight.yml"),
             *(("--limit", limit) if limit else ()),
+            *(("--extra-vars", extra) if extra else ()),
         ],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOME": str(folder / "ansible")},
@@ -76,6 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, taken: int, payload: Path) 
         hostpulse_server_bind=f"127.0.0.1:{taken}",
         hostpulse_server_settings={"channels": {"chat": "{{ vault_that_nobody_gave }}"}},
         hostpulse_proxy_certificate="/no/such/certificate.pem",
+        extra="__hostpulse_backup_payload=/no/such/backup/payload",
         hostpulse_server_store="influxdb",
         hostpulse_influxdb_bind=f"0.0.0.0:{taken}",
         hostpulse_influxdb_tls=False,
@@ -145,6 +149,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("is taken by another program", "choose another port with hostpulse_public_port"),
         ("wants both hostpulse_proxy_certificate and", "give both, or neither"),
         ("/no/such/certificate.pem: no such file on the controller", "Put your own certificate"),
+        ("There is no payload in /no/such/backup/payload", "make dist"),
         ("The archive of influxdb 2.9.1 is not named", "the SHA-256 that its vendor publishes"),
         ("The archive of influxdb 2.9.1 is not named", "engines/get influxdb"),
         ("without TLS, and everybody on the way", "Set hostpulse_influxdb_tls: true"),

@@ -7,19 +7,32 @@ import shutil
 import tomllib
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
 from tools.build_payload import pins as pinned
-from tools.build_payload.build import AGENT, CACHE, ROOT, SERVER, Product, build, requirements
+from tools.build_payload.build import (
+    AGENT,
+    BACKUP,
+    CACHE,
+    ROOT,
+    SERVER,
+    Product,
+    build,
+    requirements,
+)
 from tools.build_payload.wheelhouse import PayloadError, Wheelhouse, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 WHEELS = CACHE / "wheels"
-PRODUCTS = pytest.mark.parametrize("product", [AGENT, SERVER], ids=["agent", "server"])
+PRODUCTS = pytest.mark.parametrize(
+    "product", [AGENT, BACKUP, SERVER], ids=["agent", "backup", "server"]
+)
+WITH_WHEELS = pytest.mark.parametrize("product", [AGENT, SERVER], ids=["agent", "server"])
 
 
 def make(product: Product, output: Path, *, suffix: str = "", check: bool = False) -> bool:
@@ -54,6 +67,35 @@ def test_a_second_build_changes_nothing_and_a_damaged_payload_is_built_anew(tmp_
     assert not make(AGENT, tmp_path / "payload")
 
 
+def test_a_zipapp_is_built_anew_only_where_it_is_not_what_was_built(tmp_path: Path) -> None:
+    """A file that is damaged, or one that does not belong there."""
+    make(BACKUP, tmp_path / "payload")
+    assert not make(BACKUP, tmp_path / "payload")
+    program = tmp_path / "payload" / "hostpulse-backup.pyz"
+    good = program.read_bytes()
+    program.write_bytes(good[:-1])
+    assert make(BACKUP, tmp_path / "payload")
+    assert program.read_bytes() == good
+    (tmp_path / "payload" / "stray").touch()
+    assert make(BACKUP, tmp_path / "payload")
+    assert not make(BACKUP, tmp_path / "payload")
+
+
+def test_a_zipapp_depends_on_its_sources_alone(tmp_path: Path) -> None:
+    """Neither times nor modes of a checkout get into it, and its modules are stored as they are."""
+    make(BACKUP, tmp_path / "payload")
+    with ZipFile(tmp_path / "payload" / "hostpulse-backup.pyz") as program:
+        members = program.infolist()
+        assert {(one.date_time, one.external_attr >> 16) for one in members} == {
+            ((1980, 1, 1, 0, 0, 0), 0o100644)
+        }
+        assert [one.filename for one in members] == sorted(one.filename for one in members)
+        sources = {str(path.relative_to(ROOT / "backup" / "src")) for path in BACKUP.sources()}
+        assert {one.filename for one in members} == sources | {"__main__.py"}
+        for name in sources:
+            assert program.read(name) == (ROOT / "backup" / "src" / name).read_bytes()
+
+
 def test_a_check_tells_of_the_change_and_writes_nothing(tmp_path: Path) -> None:
     """Check mode on a bare controller reports a change and leaves no trace."""
     assert make(AGENT, tmp_path / "payload", check=True)
@@ -68,7 +110,7 @@ def test_a_suffix_makes_a_payload_of_another_version(tmp_path: Path) -> None:
     assert manifest["version"] in manifest["wheel"]
 
 
-@PRODUCTS
+@WITH_WHEELS
 def test_every_wheel_is_pinned_and_every_target_is_served(product: Product, tmp_path: Path) -> None:
     """On each machine and Python the requirements name exactly one fitting, hashed wheel each."""
     make(product, tmp_path / "payload")

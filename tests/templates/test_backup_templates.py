@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ansible.template import Templar, trust_as_template
 from hostpulse_backup import settings
-from tests.templates.render import HOST, loader, render, role_variables
+from tests.policy.estate import ROOT
+from tests.templates.render import HOST, evaluate, loader, render, role_variables
 
 HOSTS = ["Monitor", "Store", "db-01"]
 GROUPS = {"all": HOSTS, "hostpulse_server": ["Monitor"], "hostpulse_influxdb": ["Store"]}
@@ -125,3 +126,37 @@ def test_grafanas_host_has_its_database() -> None:
     given = written(**host("Monitor", groups=groups, hostpulse_grafana_install=False))
     assert given.grafana is None
     assert written(**host("Store", groups=groups)).grafana is None
+
+
+def wanted(payload: Path) -> list[str]:
+    """Return the lines that make a server's host settled, with the payload of a folder."""
+    given = {"role_path": str(ROOT / "roles" / "hostpulse_backup")}
+    given["__hostpulse_backup_payload"] = str(payload)
+    found: list[str] = evaluate(
+        "hostpulse_backup", "__hostpulse_backup_wanted", **host("Monitor", **given)
+    )
+    return found
+
+
+def test_a_host_has_one_file_with_the_programs_sum_and_no_other(tmp_path: Path) -> None:
+    """What an earlier release left in the folder unsettles the host, as a damaged file does."""
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": "1", "sha256": "ab" * 32}))
+    lines = wanted(tmp_path)
+    program = "/opt/hostpulse/backup/hostpulse-backup.pyz"
+    assert f"file {program} root root 644 {'ab' * 32}" in lines
+    assert "folder /opt/hostpulse/backup hostpulse-backup.pyz" in lines
+    assert f" -I -B {program} " in render("hostpulse_backup", "hostpulse-backup.sh.j2")
+
+
+def test_a_program_that_was_not_built_names_what_builds_it(tmp_path: Path) -> None:
+    """As for the agent and the server; without it the role could be looked at, at least."""
+    said = evaluate(
+        *("hostpulse_backup", "__hostpulse_backup_no_payload"),
+        __hostpulse_backup_payload=str(tmp_path),
+    )
+    assert f"There is no payload in {tmp_path}. Build it on the controller" in said
+    assert "make dist" in said
+    assert not evaluate(
+        *("hostpulse_backup", "__hostpulse_backup_built"),
+        __hostpulse_backup_payload=str(tmp_path),
+    )

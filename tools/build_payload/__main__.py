@@ -8,14 +8,16 @@ import json
 import sys
 from pathlib import Path
 
-from tools.build_payload.build import AGENT, CACHE, ROOT, SERVER, build
+from tools.build_payload.build import AGENT, BACKUP, CACHE, ROOT, SERVER, build
 from tools.build_payload.wheelhouse import PayloadError
 
 
 def main() -> int:
-    """Build both payloads and return the exit status."""
+    """Build the payloads and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.build_payload", description=__doc__)
-    parser.add_argument("--output", type=Path, help="write OUTPUT/agent and OUTPUT/server instead")
+    parser.add_argument(
+        "--output", type=Path, help="write OUTPUT/agent, /backup and /server instead"
+    )
     parser.add_argument("--suffix", default="", help="append to the versions, for example .post1")
     parser.add_argument("--check", action="store_true", help="only tell what would be built")
     parser.add_argument("--cache", type=Path, default=CACHE / "wheels")
@@ -24,7 +26,7 @@ def main() -> int:
     args.cache.mkdir(parents=True, exist_ok=True)
     with (args.cache / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would replace one payload twice
-        for product, role in ((AGENT, "agent"), (SERVER, "server")):
+        for product, role in ((AGENT, "agent"), (BACKUP, "backup"), (SERVER, "server")):
             inside = ROOT / "roles" / f"hostpulse_{role}" / "files" / "payload"
             output = args.output / role if args.output else inside
             try:

@@ -1,4 +1,4 @@
-"""Put a payload together: our wheel, the wheels it needs, their hashes and a manifest."""
+"""Put a payload together: our wheel and those it needs, or a zipapp; hashes and a manifest."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.build_payload import pins as pinned
+from tools.build_payload import pyz
 from tools.build_payload.wheelhouse import PayloadError, Wheelhouse, sha256
 
 ROOT = Path(__file__).parents[2]
@@ -31,22 +32,29 @@ class Product:
 
     name: str
     folder: str
-    pythons: tuple[str, ...]
+    pythons: tuple[str, ...]  # those that wheels are carried for
+    zipapp: bool = False  # one file without dependencies, instead of wheels
 
     @property
     def module(self) -> str:
         """Return the import name."""
         return self.name.replace("-", "_")
 
+    @property
+    def file(self) -> str:
+        """Return the name of the zipapp."""
+        return f"{self.name}.pyz"
+
     def sources(self) -> list[Path]:
-        """Return every file that goes into the wheel, sorted."""
+        """Return every file that goes into the wheel or the zipapp, sorted."""
         base = ROOT / self.folder
         package = (path for path in (base / "src").rglob("*") if path.is_file())
         kept = [path for path in package if "__pycache__" not in path.parts]
-        return sorted([base / "pyproject.toml", base / "README.md", *kept])
+        return sorted(kept if self.zipapp else [base / "pyproject.toml", base / "README.md", *kept])
 
 
 AGENT = Product("hostpulse-agent", "agent", ("3.9", "3.10", "3.11", "3.12", "3.13"))
+BACKUP = Product("hostpulse-backup", "backup", (), zipapp=True)
 SERVER = Product("hostpulse-server", "app", ("3.11", "3.12", "3.13"))
 
 
@@ -61,6 +69,8 @@ def find_uv() -> str:
 
 def requirements(product: Product) -> list[pinned.Pin]:
     """Return what the product needs, pinned: committed for the agent, from uv.lock else."""
+    if product.zipapp:
+        return []
     committed = ROOT / product.folder / "requirements.txt"
     if committed.exists():
         return pinned.parse(committed.read_text(encoding="utf-8"))
@@ -93,12 +103,20 @@ def current(output: Path, sources: str) -> bool:
         return False
     if manifest.get("sources") != sources:
         return False
-    files = {path.name: path for path in (output / "wheels").glob("*")}
-    files["requirements.txt"] = output / "requirements.txt"
+    files = {path.name: path for path in output.rglob("*") if path.is_file()}
+    files.pop("manifest.json")
     return set(files) == set(manifest["files"]) and all(
-        files[name].is_file() and sha256(files[name]) == digest
-        for name, digest in manifest["files"].items()
+        sha256(files[name]) == digest for name, digest in manifest["files"].items()
     )
+
+
+def with_suffix(product: Product, text: str, suffix: str) -> tuple[str, str]:
+    """Return the version and the text of a package's ``__init__.py``, the suffix appended."""
+    text, found = VERSION.subn(rf"\g<1>\g<2>{suffix}\g<3>", text)
+    if found != 1:
+        message = f'{product.module}/__init__.py wants one line __version__ = "…"'
+        raise PayloadError(message)
+    return VERSION.findall(text)[0][1], text
 
 
 def build_wheel(product: Product, suffix: str, destination: Path) -> tuple[str, Path]:
@@ -110,11 +128,7 @@ def build_wheel(product: Product, suffix: str, destination: Path) -> tuple[str, 
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
         versioned = Path(scratch, "src", product.module, "__init__.py")
-        text = versioned.read_text(encoding="utf-8")
-        text, found = VERSION.subn(rf"\g<1>\g<2>{suffix}\g<3>", text)
-        if found != 1:
-            message = f'{product.module}/__init__.py wants one line __version__ = "…"'
-            raise PayloadError(message)
+        _, text = with_suffix(product, versioned.read_text(encoding="utf-8"), suffix)
         versioned.write_text(text, encoding="utf-8")
         result = subprocess.run(
             [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(destination)],
@@ -167,6 +181,23 @@ def assemble(
     }
 
 
+def assemble_zipapp(product: Product, suffix: str, into: Path) -> dict[str, Any]:
+    """Fill a new directory with a zipapp and return its manifest."""
+    into.mkdir()
+    base = ROOT / product.folder / "src"
+    content = {str(path.relative_to(base)): path.read_bytes() for path in product.sources()}
+    versioned = f"{product.module}/__init__.py"
+    version, text = with_suffix(product, content[versioned].decode(), suffix)
+    pyz.write(into / product.file, product.module, {**content, versioned: text.encode()})
+    digest = sha256(into / product.file)
+    return {
+        "name": product.name,
+        "version": version,
+        "sha256": digest,
+        "files": {product.file: digest},
+    }
+
+
 def build(product: Product, output: Path, *, cache: Path, suffix: str, check: bool) -> bool:
     """Make ``output`` the product's payload; return whether it had to change.
 
@@ -181,7 +212,10 @@ def build(product: Product, output: Path, *, cache: Path, suffix: str, check: bo
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".payload-") as scratch:
         fresh = Path(scratch, "new")
-        manifest = assemble(product, pins, Wheelhouse(cache), suffix, fresh)
+        if product.zipapp:
+            manifest = assemble_zipapp(product, suffix, fresh)
+        else:
+            manifest = assemble(product, pins, Wheelhouse(cache), suffix, fresh)
         manifest["sources"] = sources
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
         (fresh / "manifest.json").write_text(text, encoding="utf-8")

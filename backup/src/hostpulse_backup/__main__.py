@@ -1,4 +1,4 @@
-"""Runs the program when Python is given this folder."""
+"""Runs the program: also the main module of the zipapp, which has a copy of it at its top."""
 
 from __future__ import annotations
 
