@@ -1,4 +1,4 @@
-"""Hosts to back up: folders with what a server's host and an InfluxDB host have."""
+"""Hosts to back up: folders with the files of a server's and an InfluxDB host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engines.influxdb.local import Influxd, program
 from tests.e2e.services import wait_until
 
 from hostpulse_backup.archive import Archive
-from hostpulse_backup.create import Creation
+from hostpulse_backup.create import BackupRun
 from hostpulse_backup.settings import Grafana, Influxdb, Keep, Settings, State
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 ME = getpass.getuser()
 RAW, ROLLUP = "hostpulse_raw", "hostpulse_rollup"
 STEP_MS = 10_000
-EAGER = ("--storage-cache-snapshot-write-cold-duration=1ms",)  # sorted files within a second
+# Sorted files within a second.
+SNAPSHOT_AT_ONCE = ("--storage-cache-snapshot-write-cold-duration=1ms",)
 ROLLUP_MS = 300_000
 
 
-class Stoppable:
+class InfluxdService:
     """An influxd as the service that a backup stops and starts."""
 
     def __init__(self, influxd: Influxd) -> None:
@@ -46,11 +47,11 @@ class Stoppable:
 
 
 @dataclass
-class Host:
-    """A host below ``root``; ``told`` is what the runs said."""
+class BackupHost:
+    """A host below ``root``; ``output`` has the progress lines of all runs."""
 
     root: Path
-    told: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     influxd: Influxd | None = None
     state_url: str = ""
     store: str = "embedded"
@@ -101,8 +102,8 @@ class Host:
 
     def create(self, *, raw: bool = False, **other: Any) -> Manifest:
         """Make a backup."""
-        service = Stoppable(self.influxd) if self.influxd else None
-        return Creation(self.settings(**other), service, self.told.append).run(raw=raw)
+        service = InfluxdService(self.influxd) if self.influxd else None
+        return BackupRun(self.settings(**other), service, self.output.append).run(raw=raw)
 
     def folder(self, made: Manifest) -> Path:
         """Return where a backup lies."""
@@ -137,11 +138,11 @@ class Host:
         )
 
 
-def with_influxdb(root: Path, hosts: int = 3, points: int = 400) -> Host:
+def with_influxdb(root: Path, hosts: int = 3, points: int = 400) -> BackupHost:
     """Make a host with a filled influxd, its samples in sorted files already."""
-    host = Host(root)
+    host = BackupHost(root)
     host.configure()
-    influxd = Influxd.start(root / "influxdb", EAGER)
+    influxd = Influxd.start(root / "influxdb", SNAPSHOT_AT_ONCE)
     host.influxd = influxd
     day = 86_400
     raw, rollup = influxd.bucket(RAW, 7 * day), influxd.bucket(ROLLUP, 30 * day)

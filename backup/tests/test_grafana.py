@@ -7,13 +7,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from backup.tests.hosts import ME, Host
+from backup.tests.hosts import ME, BackupHost
 from engines.grafana.local import ADMIN
 from tests.servers.grafana_api.local import SERVERS
 
-from hostpulse_backup import drill, files, manifest, settings
+from hostpulse_backup import files, manifest, settings
 from hostpulse_backup.errors import DamagedError
 from hostpulse_backup.restore import Restore
+from hostpulse_backup.restore_test import run_restore_test
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from engines.grafana.local import Grafana
 
 
-def having(root: Path, data_dir: Path) -> Host:
+def host_with_grafana(root: Path, data_dir: Path) -> BackupHost:
     """Give a host with a Grafana and keys."""
     there = settings.Grafana(data_dir, "hostpulse-grafana.service", ME)
-    host = Host(root, grafana=there)
+    host = BackupHost(root, grafana=there)
     host.configure()
     host.data_dir.mkdir(parents=True)
     return host
@@ -37,27 +38,29 @@ def test_what_people_made_in_grafana_is_there_after_a_loss(
     """Copied while it runs; one on the restored database knows folders and passwords."""
     with server.start(tmp_path / "old") as grafana:
         grafana.api("POST", "/api/folders", {"uid": "theirs", "title": "Theirs"})
-        host = having(tmp_path / "host", tmp_path / "old" / "data")
+        host = host_with_grafana(tmp_path / "host", tmp_path / "old" / "data")
         made = host.create()
         password = grafana.password
     assert "grafana" in made.kinds
-    drill.drill(host.settings(), host.folder(made), host.told.append)
-    bare = Host(tmp_path / "host", grafana=settings.Grafana(tmp_path / "new/data", "x.service", ME))
-    Restore(bare.settings(), host.folder(made), bare.told.append).run(over=True)
+    run_restore_test(host.settings(), host.folder(made), host.output.append)
+    bare = BackupHost(
+        tmp_path / "host", grafana=settings.Grafana(tmp_path / "new/data", "x.service", ME)
+    )
+    Restore(bare.settings(), host.folder(made), bare.output.append).run(over=True)
     with server.start(tmp_path / "new") as restored:
         login = (ADMIN, password)
         (folder,) = restored.api("GET", "/api/folders", login=login)
         assert folder["uid"] == "theirs"
 
 
-def test_a_copy_that_lost_rows_fails_the_drill(tmp_path: Path) -> None:
+def test_a_copy_that_lost_rows_fails_the_restore_test(tmp_path: Path) -> None:
     """The manifest says how many rows each table had."""
     data_dir = tmp_path / "grafana"
     data_dir.mkdir()
     with closing(sqlite3.connect(data_dir / "grafana.db")) as database, database:
         database.execute("CREATE TABLE dashboard (id INTEGER PRIMARY KEY)")
         database.execute("INSERT INTO dashboard VALUES (1)")
-    host = having(tmp_path / "host", data_dir)
+    host = host_with_grafana(tmp_path / "host", data_dir)
     made = host.create()
     copy = host.folder(made) / "grafana" / "grafana.db"
     with closing(sqlite3.connect(copy)) as database, database:
@@ -67,4 +70,4 @@ def test_a_copy_that_lost_rows_fails_the_drill(tmp_path: Path) -> None:
     (host.folder(made) / manifest.NAME).unlink()
     manifest.write(host.folder(made), made)
     with pytest.raises(DamagedError, match=r"grafana/grafana\.db has"):
-        drill.drill(host.settings(), host.folder(made), host.told.append)
+        run_restore_test(host.settings(), host.folder(made), host.output.append)

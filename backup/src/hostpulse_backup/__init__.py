@@ -1,4 +1,4 @@
-"""Backups of what a hostpulse host cannot make again: made, looked through, tried and put back.
+"""Backups of what a hostpulse host cannot make again: created, verified, tested and restored.
 
 Only the standard library, Python 3.9 or newer: it runs with the host's own interpreter, also where
 the rest of hostpulse is gone.

@@ -1,4 +1,4 @@
-"""The folder of backups: names, one run at a time, what is whole, what may go."""
+"""The folder of backups: names, the lock, which are complete, which are pruned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostpulse_backup import files, manifest
 from hostpulse_backup.errors import BusyError, DamagedError, RefusedError
-from hostpulse_backup.pruning import Made, kept
+from hostpulse_backup.pruning import BackupInfo, names_to_keep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hostpulse_backup.settings import Keep
 
 NAME = re.compile(r"\d{8}T\d{6}Z")
-TRIAL = "drill.json"
+RESTORE_TEST = "drill.json"
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -34,8 +34,8 @@ class Archive:
         self.directory = directory
 
     @contextmanager
-    def only_one(self) -> Iterator[None]:
-        """Hold the folder's lock and clear what a killed run left; raises BusyError."""
+    def lock(self) -> Iterator[None]:
+        """Hold the folder's lock and remove what a killed run left; raises BusyError."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -62,14 +62,14 @@ class Archive:
         """
         at = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
         for newest in self.names()[-1:]:
-            at = max(at, _time(newest) + timedelta(seconds=1))
+            at = max(at, _time_of(newest) + timedelta(seconds=1))
         name = at.strftime(_STAMP)
         folder = self.directory / f".new-{name}"
         folder.mkdir(mode=0o700)
         return name, folder
 
     def finish(self, folder: Path, made: Manifest) -> None:
-        """Give a whole backup its name; before that nobody sees it."""
+        """Give a complete backup its name, which makes it visible."""
         manifest.write(folder, made)
         for inside in [folder, *(one for one in folder.rglob("*") if one.is_dir())]:
             files.sync_folder(inside)
@@ -83,7 +83,7 @@ class Archive:
         return sorted(path.name for path in self.directory.iterdir() if NAME.fullmatch(path.name))
 
     def find(self, name: str) -> Path:
-        """Return the folder of a backup, ``latest`` being the newest whole one."""
+        """Return the folder of a backup, ``latest`` being the newest complete one."""
         if name == "latest":
             found = self.newest_good()
             if found is None:
@@ -96,7 +96,7 @@ class Archive:
         return self.directory / name
 
     def newest_good(self) -> Manifest | None:
-        """Return the newest backup that is whole and did not fail a trial."""
+        """Return the newest complete backup whose restore test did not fail."""
         for name in reversed(self.names()):
             try:
                 found = manifest.read(self.directory / name)
@@ -106,25 +106,25 @@ class Archive:
                 return found
         return None
 
-    def trial(self, name: str) -> dict[str, Any]:
-        """Return how the last trial of a backup ended; empty before the first."""
+    def restore_test(self, name: str) -> dict[str, Any]:
+        """Return the result of a backup's last restore test; empty before the first."""
         try:
-            text = (self.directory / name / TRIAL).read_text(encoding="utf-8")
+            text = (self.directory / name / RESTORE_TEST).read_text(encoding="utf-8")
             return dict(json.loads(text))
         except (OSError, ValueError):
             return {}
 
-    def note_trial(self, name: str, at_ms: int, error: str) -> None:
-        """Write down how a trial ended, beside the manifest, which stays as it was made."""
-        path = self.directory / name / TRIAL
-        fresh = path.with_name(f".{TRIAL}")
+    def record_restore_test(self, name: str, at_ms: int, error: str) -> None:
+        """Record the result of a restore test beside the manifest, which is never changed."""
+        path = self.directory / name / RESTORE_TEST
+        fresh = path.with_name(f".{RESTORE_TEST}")
         fresh.write_text(json.dumps({"passed": not error, "at_ms": at_ms, "error": error}) + "\n")
         fresh.chmod(0o600)
         fresh.replace(path)
 
     def prune(self, keep: Keep) -> list[str]:
         """Delete what the policy no longer keeps; return the names that went."""
-        stay = kept([self._made(name) for name in self.names()], keep)
+        stay = names_to_keep([self._info(name) for name in self.names()], keep)
         gone = [name for name in self.names() if name not in stay]
         for name in gone:
             hidden = self.directory / f".new-{name}"  # half deleted, it is no backup any more
@@ -132,17 +132,17 @@ class Archive:
             shutil.rmtree(hidden)
         return gone
 
-    def _made(self, name: str) -> Made:
-        at = _time(name)
+    def _info(self, name: str) -> BackupInfo:
+        at = _time_of(name)
         try:
             found = manifest.read(self.directory / name)
         except DamagedError:
-            return Made(name, at, good=False, raw=False)
-        return Made(name, at, good=self._is_good(name, found), raw=found.raw)
+            return BackupInfo(name, at, good=False, raw=False)
+        return BackupInfo(name, at, good=self._is_good(name, found), raw=found.raw)
 
     def _is_good(self, name: str, made: Manifest) -> bool:
-        return not made.failed and self.trial(name).get("passed") is not False
+        return not made.failed and self.restore_test(name).get("passed") is not False
 
 
-def _time(name: str) -> datetime:
+def _time_of(name: str) -> datetime:
     return datetime.strptime(name, _STAMP).replace(tzinfo=timezone.utc)

@@ -11,16 +11,24 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hostpulse_backup import carry, compare, drill, freeze, manifest, settings, verify
+from hostpulse_backup import (
+    bundle,
+    compare,
+    manifest,
+    settings,
+    snapshot,
+    verify,
+)
 from hostpulse_backup.archive import Archive
-from hostpulse_backup.create import Creation
+from hostpulse_backup.components import STORE
+from hostpulse_backup.create import BackupRun
 from hostpulse_backup.errors import BackupError, DamagedError
 from hostpulse_backup.files import human
 from hostpulse_backup.influxdb import Client
-from hostpulse_backup.parts import STORE
 from hostpulse_backup.restore import Restore
-from hostpulse_backup.results import Results
+from hostpulse_backup.restore_test import run_restore_test
 from hostpulse_backup.services import Unit
+from hostpulse_backup.status_files import StatusFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,27 +62,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def tell(line: str) -> None:
-    """Say how far it is; on stderr, so that stdout holds the result alone."""
+def echo(line: str) -> None:
+    """Print progress; on stderr, so that stdout holds the result alone."""
     print(line, file=sys.stderr, flush=True)
 
 
 def create(given: argparse.Namespace) -> None:
-    """Make a backup and, if the settings say so, try it."""
+    """Create a backup and, if so configured, run a restore test of it."""
     here = settings.load(given.settings)
     raw = given.raw or here.raw
     service = _influxdb_service(here)
     if service and service.resume():
-        tell(f"started {service.name}, which a killed run had left stopped")
-    creation = Creation(here, service, tell)
+        echo(f"started {service.name}, which a killed run had left stopped")
+    creation = BackupRun(here, service, echo)
     if given.check:
-        needed = creation.refuse_lack_of_room(raw=raw)
+        needed = creation.require_space(raw=raw)
         print(json.dumps({"needed_bytes": needed, "kinds": creation.kinds()}))
         return
     made = creation.run(raw=raw)
     if here.drill and not given.no_drill and not made.failed:
-        _drill(here, here.directory / made.name)
-    _show(made, Archive(here.directory), as_json=given.json)
+        _run_and_record(here, here.directory / made.name)
+    _print_summary(made, Archive(here.directory), as_json=given.json)
     if made.failed:
         raise BackupError(
             f"{made.name} is not whole: "
@@ -82,10 +90,10 @@ def create(given: argparse.Namespace) -> None:
         )
 
 
-def listing(given: argparse.Namespace) -> None:
+def list_backups(given: argparse.Namespace) -> None:
     """List the backups, oldest first."""
     archive = Archive(settings.load(given.settings).directory)
-    found = [_described(archive, name) for name in archive.names()]
+    found = [_summary(archive, name) for name in archive.names()]
     if given.json:
         print(json.dumps(found, indent=1))
         return
@@ -97,30 +105,30 @@ def listing(given: argparse.Namespace) -> None:
         print(f"no backup in {archive.directory}")
 
 
-def check(given: argparse.Namespace) -> None:
+def verify_backup(given: argparse.Namespace) -> None:
     """Read every file of a backup, or of a packed one, and compare it with the manifest."""
     if given.name.endswith(".tar.gz"):
-        made = carry.examine(Path(given.name))
+        made = bundle.check(Path(given.name))
     else:
         made = verify.verify(Archive(settings.load(given.settings).directory).find(given.name))
     print(f"{made.name} is whole: {len(made.files)} files, {human(made.bytes)}, of {made.host}")
 
 
-def trial(given: argparse.Namespace) -> None:
-    """Put a backup back into a scratch place and compare."""
+def restore_test(given: argparse.Namespace) -> None:
+    """Restore a backup into a scratch place and compare."""
     here = settings.load(given.settings)
     archive = Archive(here.directory)
-    with archive.only_one():
-        made = _drill(here, archive.find(given.name))
-    _show(made, archive, as_json=given.json)
+    with archive.lock():
+        made = _run_and_record(here, archive.find(given.name))
+    _print_summary(made, archive, as_json=given.json)
 
 
 def restore(given: argparse.Namespace) -> None:
-    """Show what would be put back, or put it back."""
+    """Show what would be restored, or restore it."""
     here = settings.load(given.settings)
     archive = Archive(here.directory)
-    with archive.only_one():
-        wanted = Restore(here, archive.find(given.name), tell)
+    with archive.lock():
+        wanted = Restore(here, archive.find(given.name), echo)
         if given.check:
             print(json.dumps(wanted.report(over=given.over), indent=1))
             return
@@ -132,61 +140,61 @@ def prove(given: argparse.Namespace) -> None:
     """Ask the running stores for the values that a backup notes."""
     here = settings.load(given.settings)
     made = manifest.read(Archive(here.directory).find(given.name))
-    faults: list[str] = []
+    problems: list[str] = []
     compared = 0
     if here.state and STORE in made.kinds.get("state", {}).get("counts", {}):
-        faults += compare.embedded(here.state.data_dir / STORE, made)
+        problems += compare.embedded_store(here.state.data_dir / STORE, made)
         compared += len(made.kinds["state"]["samples"])
     if here.influxdb and "influxdb" in made.kinds:
         there = here.influxdb
         client = Client.with_token_file(there.url, there.org, there.token_file, there.ca_file)
         found, count = compare.influxdb(client, made, live=True)
-        faults, compared = faults + found, compared + count
-    if faults:
-        raise DamagedError(f"the stores do not hold what {made.name} notes: {'; '.join(faults)}")
+        problems, compared = problems + found, compared + count
+    if problems:
+        raise DamagedError(f"the stores do not hold what {made.name} notes: {'; '.join(problems)}")
     print(f"{compared} values of {made.name} are answered as they were")
 
 
 def pack(given: argparse.Namespace) -> None:
-    """Write a backup as one file."""
+    """Export a backup as one file."""
     folder = Archive(settings.load(given.settings).directory).find(given.name)
-    carry.pack(folder, given.file)
+    bundle.pack(folder, given.file)
     print(folder.name)
 
 
 def unpack(given: argparse.Namespace) -> None:
-    """Take a packed backup in."""
+    """Import a packed backup."""
     archive = Archive(settings.load(given.settings).directory)
-    with archive.only_one():
-        print(carry.unpack(given.file, archive.directory).name)
+    with archive.lock():
+        print(bundle.unpack(given.file, archive.directory).name)
 
 
 def resume(given: argparse.Namespace) -> None:
-    """Start InfluxDB if a killed run left it stopped, and clear what that run had put aside."""
+    """Start InfluxDB if a killed run left it stopped, and remove the snapshot of that run."""
     here = settings.load(given.settings)
     service = _influxdb_service(here)
     if service and service.resume():
-        tell(f"started {service.name}, which a killed run had left stopped")
+        echo(f"started {service.name}, which a killed run had left stopped")
     if here.influxdb:
-        freeze.clear(here.influxdb.data_dir)
+        snapshot.clear(here.influxdb.data_dir)
 
 
-def _drill(here: Settings, folder: Path) -> Manifest:
-    archive, results = Archive(here.directory), Results(here.results)
+def _run_and_record(here: Settings, folder: Path) -> Manifest:
+    archive, status_files = Archive(here.directory), StatusFiles(here.results)
     at_ms = time.time_ns() // 1_000_000
     newest = archive.names()[-1] == folder.name
     error = ""
     try:
-        made = drill.drill(here, folder, tell)
+        made = run_restore_test(here, folder, echo)
     except BackupError as found:
         error = str(found)
         raise
     finally:
-        archive.note_trial(folder.name, at_ms, error)
+        archive.record_restore_test(folder.name, at_ms, error)
         if newest:
             for kind in _kinds(folder):
-                results.tried(kind, error)
-    tell(f"{folder.name}: the drill passed")
+                status_files.record_restore_test(kind, error)
+    echo(f"{folder.name}: the drill passed")
     return made
 
 
@@ -203,8 +211,8 @@ def _influxdb_service(here: Settings) -> Unit | None:
     return Unit(here.influxdb.service, here.directory / ".stopped")
 
 
-def _described(archive: Archive, name: str) -> dict[str, Any]:
-    tried = archive.trial(name)
+def _summary(archive: Archive, name: str) -> dict[str, Any]:
+    tried = archive.restore_test(name)
     document: dict[str, Any] = {"name": name, "bytes": 0, "kinds": [], "raw": False, "host": ""}
     document.update(verified=tried.get("passed") is True, error=str(tried.get("error", "")))
     try:
@@ -217,8 +225,8 @@ def _described(archive: Archive, name: str) -> dict[str, Any]:
     return document
 
 
-def _show(made: Manifest, archive: Archive, *, as_json: bool) -> None:
-    one = _described(archive, made.name)
+def _print_summary(made: Manifest, archive: Archive, *, as_json: bool) -> None:
+    one = _summary(archive, made.name)
     if as_json:
         print(json.dumps(one))
     else:
@@ -244,11 +252,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--no-drill", action="store_true", help="do not try it afterwards")
     one.add_argument("--check", action="store_true", help="only say how much room it wants")
     one.add_argument("--json", action="store_true")
-    command("list", listing, "list the backups", of_one=False).add_argument(
+    command("list", list_backups, "list the backups", of_one=False).add_argument(
         "--json", action="store_true"
     )
-    command("verify", check, "read every file and compare it with its SHA-256")
-    command("drill", trial, "restore into a scratch place and compare").add_argument(
+    command("verify", verify_backup, "read every file and compare it with its SHA-256")
+    command("drill", restore_test, "restore into a scratch place and compare").add_argument(
         "--json", action="store_true"
     )
     one = command("restore", restore, "put a backup back")

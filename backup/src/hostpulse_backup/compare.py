@@ -1,4 +1,4 @@
-"""Whether databases and InfluxDB hold what the manifest of a backup says of them."""
+"""Compares databases and InfluxDB with the manifest of a backup."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_backup import databases
-from hostpulse_backup.parts import STORE
+from hostpulse_backup.components import STORE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 SHARD = timedelta(days=1)
 
 
-def copies(folder: Path, made: Manifest, kind: str) -> list[str]:
-    """Return what is wrong with the copied databases of a kind; look through each of them."""
-    faults = []
+def copied_databases(folder: Path, made: Manifest, kind: str) -> list[str]:
+    """Return problems of the copied databases of a kind, after an integrity check of each."""
+    problems = []
     for name, counts in made.kinds[kind]["counts"].items():
         path = folder / kind / name
         databases.check(path)
         found = databases.counts(path)
         if found != counts:
-            faults.append(f"{kind}/{name} has {found}, the manifest says {counts}")
+            problems.append(f"{kind}/{name} has {found}, the manifest says {counts}")
         if name == STORE:
-            faults += embedded(path, made)
-    return faults
+            problems += embedded_store(path, made)
+    return problems
 
 
-def embedded(store: Path, made: Manifest) -> list[str]:
-    """Return which sample values an embedded store does not have."""
+def embedded_store(store: Path, made: Manifest) -> list[str]:
+    """Return the sample values that an embedded store lacks."""
     return [
         f"{sample['key']} is {found}, was {sample['value']}"
         for sample in made.kinds["state"].get("samples", [])
@@ -43,13 +43,13 @@ def embedded(store: Path, made: Manifest) -> list[str]:
 
 
 def influxdb(client: Client, made: Manifest, *, live: bool) -> tuple[list[str], int]:
-    """Return what an InfluxDB does not have, and how many values were compared.
+    """Return what an InfluxDB lacks, and how many values were compared.
 
     The files are of a moment between two counts, so a copy has a number between theirs. A live one
     may have more, and less of what retention took since.
     """
     kind = made.kinds["influxdb"]
-    faults = []
+    problems = []
     compared = 0
     for name, bucket in kind["buckets"].items():
         samples = [
@@ -62,14 +62,14 @@ def influxdb(client: Client, made: Manifest, *, live: bool) -> tuple[list[str], 
             compared += 1
             if found != sample["value"]:
                 where = f"{sample['measurement']}.{sample['field']} {sample['tags']}"
-                faults.append(
+                problems.append(
                     f"{name}: {where} at {sample['time']} is {found}, was {sample['value']}"
                 )
         if not live:
             count = client.count(name, kind["until"])
             if not min(bucket["counts"]) <= count <= max(bucket["counts"]):
-                faults.append(f"{name} has {count} values, it had {bucket['counts']}")
-    return faults, compared
+                problems.append(f"{name} has {count} values, it had {bucket['counts']}")
+    return problems, compared
 
 
 def _retained(sample: dict[str, Any], retention_seconds: int) -> bool:

@@ -1,4 +1,4 @@
-"""SQLite databases: copied while their services write, counted, looked through."""
+"""SQLite databases: online copies, row counts, integrity checks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30.0
 SAMPLES = 5
 
-_SAMPLE = """
+_SAMPLE_QUERY = """
 SELECT s.server_id, s.measurement, s.tags, s.field, v.at, v.{value}
 FROM {table} AS v JOIN series AS s ON s.id = v.series
 WHERE v.bucket = (SELECT {end}(bucket) FROM {table}) AND v.series >= ?
 ORDER BY v.series, v.at LIMIT 1
 """
-_SAME = """
+_VALUE_QUERY = """
 SELECT v.{value} FROM {table} AS v JOIN series AS s ON s.id = v.series
 WHERE s.server_id = ? AND s.measurement = ? AND s.tags = ? AND s.field = ? AND v.at = ?
 """
@@ -68,7 +68,7 @@ def counts(path: Path) -> dict[str, int]:
 
 
 def check(path: Path) -> None:
-    """Look through a whole database; raises DamagedError."""
+    """Check the integrity of a database; raises DamagedError."""
     try:
         with closing(_open(path, "ro")) as connection:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -86,7 +86,7 @@ def store_samples(path: Path) -> list[dict[str, Any]]:
         for table, value in _TABLES.items():
             for step in range(SAMPLES):
                 end = "max" if step % 2 else "min"
-                statement = _SAMPLE.format(table=table, value=value, end=end)
+                statement = _SAMPLE_QUERY.format(table=table, value=value, end=end)
                 row = connection.execute(statement, (top * step // SAMPLES,)).fetchone()
                 if row is not None:
                     found.append({"table": table, "key": list(row[:5]), "value": row[5]})
@@ -94,8 +94,8 @@ def store_samples(path: Path) -> list[dict[str, Any]]:
 
 
 def store_value(path: Path, sample: dict[str, Any]) -> float | None:
-    """Return what an embedded store holds in the place of a sample."""
-    statement = _SAME.format(table=sample["table"], value=_TABLES[sample["table"]])
+    """Return the value that an embedded store has for a sample, ``None`` for nothing."""
+    statement = _VALUE_QUERY.format(table=sample["table"], value=_TABLES[sample["table"]])
     with closing(_open(path, "ro")) as connection:
         row = connection.execute(statement, tuple(sample["key"])).fetchone()
     return None if row is None else float(row[0])

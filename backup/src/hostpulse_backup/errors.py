@@ -1,4 +1,4 @@
-"""Everything that can go wrong and that an operator can do something about."""
+"""Errors that an operator can do something about."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class SettingsError(BackupError):
     """The settings file is missing, unreadable or wrong."""
 
 
-class RoomError(BackupError):
-    """There is too little room; nothing was begun."""
+class DiskSpaceError(BackupError):
+    """Too little free disk space; nothing was begun."""
 
 
 class BusyError(BackupError):

@@ -1,4 +1,4 @@
-"""Files: copied with their holes and their SHA-256 in one pass, compared, measured."""
+"""Files: sparse copies with their SHA-256 in one pass, hashes, sizes, disk space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hostpulse_backup.errors import RoomError
+from hostpulse_backup.errors import DiskSpaceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ class Copied(NamedTuple):
 def copy(source: Path, target: Path, *, durable: bool = True) -> Copied:
     """Copy a file to a new one, 0600; zeros become holes; ``durable``: on disk when it returns.
 
-    InfluxDB's series files are mostly holes: written out they would take a hundred times the room.
+    InfluxDB's series files are mostly holes: written out they would take a hundred times the space.
     """
     digest = hashlib.sha256()
     size = 0
@@ -58,6 +58,12 @@ def copy_tree(source: Path, target: Path, *, durable: bool = True) -> None:
     for below in regular(source):
         (target / below).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         copy(source / below, target / below, durable=durable)
+
+
+def chown_tree(place: Path, user: str) -> None:
+    """Make a folder and all in it belong to a user."""
+    for below in [place, *place.rglob("*")]:
+        shutil.chown(below, user, user)
 
 
 def sha256(path: Path) -> str:
@@ -91,8 +97,8 @@ def size(path: Path) -> int:
     return sum(allocated(path / below) for below in regular(path))
 
 
-def need_room(directory: Path, wanted: int, floor: int, what: str) -> None:
-    """Return if ``wanted`` bytes fit and ``floor`` stays free; raise RoomError with the numbers.
+def require_space(directory: Path, wanted: int, floor: int, what: str) -> None:
+    """Return if ``wanted`` bytes fit and ``floor`` stays free; raise DiskSpaceError otherwise.
 
     A directory that is not there yet will be on the disk of the nearest one that is.
     """
@@ -100,7 +106,7 @@ def need_room(directory: Path, wanted: int, floor: int, what: str) -> None:
         directory = directory.parent
     free = shutil.disk_usage(directory).free
     if free - wanted < floor:
-        raise RoomError(
+        raise DiskSpaceError(
             f"{what} needs about {human(wanted)} in {directory} and shall leave {human(floor)} "
             f"free, but only {human(free)} is free: nothing was begun. Free some room, keep fewer "
             "backups (hostpulse_backup_keep_daily, _weekly, _monthly), or move "
@@ -118,7 +124,7 @@ def sync_folder(path: Path) -> None:
 
 
 def human(size: int) -> str:
-    """Write a number of bytes for people."""
+    """Format a number of bytes."""
     value = float(size)
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:  # noqa: PLR2004 -- as the units say

@@ -1,4 +1,4 @@
-"""What is asked of an InfluxDB: which buckets it has, how many points, which values."""
+"""A minimal InfluxDB client: buckets, counts, sample values."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 300.0
 READY_SECONDS = 120.0
 SAMPLES = 5
-_LOOKED_AT = 2000
+_MAX_SERIES = 2000
 _OK = 200
 _DENIED = (401, 403)
-# Columns of an answer that are no tags.
-_OURS = ("", "result", "table", "_start", "_stop", "_time", "_value", "_field", "_measurement")
+# Columns of a response that are no tags.
+_NON_TAGS = ("", "result", "table", "_start", "_stop", "_time", "_value", "_field", "_measurement")
 
 
 class Bucket(NamedTuple):
@@ -36,7 +36,7 @@ class Bucket(NamedTuple):
 
 
 class Client:
-    """One InfluxDB, asked with one token. Every method raises StoreError."""
+    """Client of one InfluxDB with one token. Every method raises StoreError."""
 
     def __init__(self, url: str, org: str, token: str, ca_file: str = "") -> None:
         self._url = urlsplit(url)
@@ -58,7 +58,7 @@ class Client:
     def bucket(self, name: str) -> Bucket:
         """Look a bucket up by its name."""
         path = f"/api/v2/buckets?name={quote(name)}&org={quote(self._org)}"
-        found = json.loads(self._ask("GET", path)).get("buckets", [])
+        found = json.loads(self._read("GET", path)).get("buckets", [])
         if not found:
             raise StoreError(f"InfluxDB shows no bucket {name} to the backup token; run site.yml")
         rules = found[0].get("retentionRules") or [{}]
@@ -67,7 +67,7 @@ class Client:
     def count(self, bucket: str, until: str) -> int:
         """Return how many values a bucket has before a time (RFC 3339)."""
         rows = self._query(
-            f"from(bucket: {literal(bucket)}) |> range(start: 0, stop: {until})"
+            f"from(bucket: {flux_string(bucket)}) |> range(start: 0, stop: {until})"
             " |> count() |> group() |> sum()"
         )
         return sum(int(row["_value"]) for row in rows)
@@ -78,23 +78,23 @@ class Client:
         for end in ("first", "last"):
             rows = []
             for row in self._query(
-                f"from(bucket: {literal(bucket)}) |> range(start: 0, stop: {until}) |> {end}()"
+                f"from(bucket: {flux_string(bucket)}) |> range(start: 0, stop: {until}) |> {end}()"
             ):
                 rows.append(row)
-                if len(rows) == _LOOKED_AT:
+                if len(rows) == _MAX_SERIES:
                     break
             step = max(1, len(rows) // SAMPLES)
             chosen += [_sample(row) for row in rows[::step][:SAMPLES]]
         return chosen
 
     def value(self, bucket: str, sample: Mapping[str, Any]) -> float | None:
-        """Return what the bucket holds in the place of a sample, ``None`` for nothing."""
+        """Return the value that the bucket has for a sample, ``None`` for nothing."""
         where = {"_measurement": sample["measurement"], "_field": sample["field"], **sample["tags"]}
         tests = " and ".join(
-            f"r[{literal(name)}] == {literal(value)}" for name, value in where.items()
+            f"r[{flux_string(name)}] == {flux_string(value)}" for name, value in where.items()
         )
         rows = self._query(
-            f"from(bucket: {literal(bucket)}) |> range(start: {sample['time']})"
+            f"from(bucket: {flux_string(bucket)}) |> range(start: {sample['time']})"
             f" |> filter(fn: (r) => {tests}) |> first()"
         )
         for row in rows:
@@ -105,14 +105,14 @@ class Client:
     def wait(self, alive: Any = lambda: True) -> None:
         """Wait until it is ready, for as long as ``alive()`` is true."""
         deadline = time.monotonic() + READY_SECONDS
-        while (fault := self._unready()) is not None:
+        while (problem := self._health_error()) is not None:
             if time.monotonic() > deadline or not alive():
-                raise StoreError(f"InfluxDB did not get ready: {fault}")
+                raise StoreError(f"InfluxDB did not get ready: {problem}")
             time.sleep(0.05)
 
-    def _unready(self) -> StoreError | None:
+    def _health_error(self) -> StoreError | None:
         try:
-            self._ask("GET", "/health")
+            self._read("GET", "/health")
         except StoreError as error:
             return error
         return None
@@ -120,9 +120,9 @@ class Client:
     def _query(self, flux: str) -> Iterator[dict[str, str]]:
         document = json.dumps({"query": flux, "type": "flux"}).encode()
         header: list[str] = []
-        with self._asked("POST", f"/api/v2/query?org={quote(self._org)}", document) as answer:
+        with self._request("POST", f"/api/v2/query?org={quote(self._org)}", document) as response:
             # read as it comes: a caller that has seen enough ends the query
-            for row in csv.reader(io.TextIOWrapper(answer, encoding="utf-8", newline="")):
+            for row in csv.reader(io.TextIOWrapper(response, encoding="utf-8", newline="")):
                 if not row:
                     header = []  # the next table has a header of its own
                 elif not header:
@@ -132,27 +132,27 @@ class Client:
                 else:
                     yield dict(zip(header, row))
 
-    def _ask(self, method: str, path: str) -> str:
-        with self._asked(method, path) as answer:
-            return answer.read().decode(errors="replace")
+    def _read(self, method: str, path: str) -> str:
+        with self._request(method, path) as response:
+            return response.read().decode(errors="replace")
 
     @contextmanager
-    def _asked(
+    def _request(
         self, method: str, path: str, body: bytes | None = None
     ) -> Iterator[http.client.HTTPResponse]:
         headers = {"Authorization": f"Token {self._token}", "Content-Type": "application/json"}
         try:
             with closing(self._connect()) as connection:
                 connection.request(method, path, body, headers)
-                answer = connection.getresponse()
-                if answer.status in _DENIED:
+                response = connection.getresponse()
+                if response.status in _DENIED:
                     raise StoreError(
-                        f"InfluxDB refuses the backup token ({answer.status}); run site.yml"
+                        f"InfluxDB refuses the backup token ({response.status}); run site.yml"
                     )
-                if answer.status != _OK:
-                    said = answer.read().decode(errors="replace")[:300].strip()
-                    raise StoreError(f"InfluxDB answers {answer.status}: {said}")
-                yield answer
+                if response.status != _OK:
+                    message = response.read().decode(errors="replace")[:300].strip()
+                    raise StoreError(f"InfluxDB answers {response.status}: {message}")
+                yield response
         except (OSError, http.client.HTTPException) as error:
             raise StoreError(
                 f"InfluxDB at {self._url.netloc} does not answer: {error}; see systemctl status "
@@ -167,13 +167,13 @@ class Client:
         return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
 
 
-def literal(text: str) -> str:
-    """Write a Flux string; what could end it or be an expression in it is written as bytes."""
-    plain = "".join(
+def flux_string(text: str) -> str:
+    """Return a Flux string literal; what could end it or be an expression is escaped as bytes."""
+    escaped = "".join(
         f"\\x{ord(char):02x}" if ord(char) < 32 or char in '"\\$' else char  # noqa: PLR2004
         for char in text
     )
-    return f'"{plain}"'
+    return f'"{escaped}"'
 
 
 def _sample(row: Mapping[str, str]) -> dict[str, Any]:
@@ -181,6 +181,6 @@ def _sample(row: Mapping[str, str]) -> dict[str, Any]:
         "measurement": row["_measurement"],
         "field": row["_field"],
         "time": row["_time"],
-        "tags": {name: text for name, text in row.items() if name not in _OURS and text},
+        "tags": {name: text for name, text in row.items() if name not in _NON_TAGS and text},
         "value": float(row["_value"]),
     }

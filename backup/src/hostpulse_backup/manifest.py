@@ -1,4 +1,4 @@
-"""What a backup says of itself: where it is from, what it holds, the SHA-256 of every file."""
+"""The manifest of a backup: where it is from, what it holds, the SHA-256 of every file."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Entry:
 
 @dataclass
 class Manifest:
-    """One backup. ``kinds`` holds counts and sample values; ``failed`` the parts that are not there
-    and why. Times are epoch milliseconds; names of files are relative to the backup.
+    """One backup. ``kinds`` holds counts and sample values; ``failed`` the components that are
+    missing and why. Times are epoch milliseconds; names of files are relative to the backup.
     """  # noqa: D205 -- two sentences that belong together
 
     name: str

@@ -1,4 +1,4 @@
-"""Putting a backup back: compared first, and what is replaced is kept beside."""
+"""Restores a backup: compares first, and moves what is replaced aside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hostpulse_backup import databases, drill, files, freeze, parts, services
+from hostpulse_backup import components, databases, files, services, snapshot
 from hostpulse_backup.create import versions
 from hostpulse_backup.errors import RefusedError
 from hostpulse_backup.verify import verify
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from hostpulse_backup.settings import Settings
 
-# As the services of ours make them; logs beside a database go with it.
-BESIDE = ("", "-wal", "-shm")
+# SQLite's files beside a database are replaced with it.
+SIDECARS = ("", "-wal", "-shm")
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class Change:
 
 
 class Restore:
-    """One backup and the host that it shall go to."""
+    """The restore of one backup onto this host."""
 
-    def __init__(self, settings: Settings, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, folder: Path, echo: Callable[[str], None]) -> None:
         self.settings = settings
         self.folder = folder
         self.made = verify(folder)
-        self._tell = tell
+        self._echo = echo
         self._stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
 
     def changes(self) -> list[Change]:
-        """Return what would be written; nothing is in it that is the same already."""
-        found = [self._change(kind, source, target) for kind, source, target in self._whole()]
-        for name, _, target in self._configuration():
+        """Return what would be written, without what is the same already."""
+        found = [self._change(kind, source, target) for kind, source, target in self._data_files()]
+        for name, _, target in self._configuration_files():
             if not target.exists():
                 found.append(Change("configuration", str(target), "absent", "as backed up"))
             elif files.sha256(target) != self.made.files[name].sha256:
@@ -60,7 +60,7 @@ class Restore:
             f"{service} is {here} here and was {then} there: install that release or a newer one"
             for service, then in self.made.versions.items()
             for here in [versions(self.settings.releases).get(service)]
-            if here and _number(here) < _number(then)
+            if here and _version(here) < _version(then)
         ]
         if self.made.failed:
             found.append(f"the backup is not whole: {self.made.failed}")
@@ -86,7 +86,7 @@ class Restore:
         }
 
     def run(self, *, over: bool) -> list[Change]:
-        """Put everything back; raises RefusedError and RoomError before anything is changed.
+        """Restore everything; raises RefusedError and DiskSpaceError before anything is changed.
 
         Services that ran are stopped, and started again at the end.
         """
@@ -94,46 +94,46 @@ class Restore:
         refusals = self.refusals(changes, over=over)
         if refusals:
             raise RefusedError("; ".join(refusals))
-        self._room()
+        self._require_space()
         running = services.active(self._services())
         for unit in running:
-            self._tell(f"stopping {unit}")
+            self._echo(f"stopping {unit}")
             services.systemctl("stop", unit)
         try:
-            for kind, source, target in self._whole():
-                self._tell(f"{kind}: {target}")
-                self._put(source, target, self._user(kind))
-            for name, source, target in self._configuration():
-                self._put_configuration(name, source, target)
+            for kind, source, target in self._data_files():
+                self._echo(f"{kind}: {target}")
+                self._replace(source, target, self._owner(kind))
+            for name, source, target in self._configuration_files():
+                self._replace_configuration(name, source, target)
         finally:
             for unit in reversed(running):
-                self._tell(f"starting {unit}")
+                self._echo(f"starting {unit}")
                 services.systemctl("start", unit)
         return changes
 
-    def _whole(self) -> list[tuple[str, Path, Path]]:
+    def _data_files(self) -> list[tuple[str, Path, Path]]:
         """Return kind, source and target of everything but the configuration."""
         found = []
         if self.settings.state:
             state = self.settings.state
             for name in self.made.kinds.get("state", {}).get("counts", {}):
-                registry = name == parts.REGISTRY and state.url.startswith("sqlite:")
-                target = parts.sqlite_path(state.url) if registry else state.data_dir / name
+                registry = name == components.REGISTRY and state.url.startswith("sqlite:")
+                target = components.sqlite_path(state.url) if registry else state.data_dir / name
                 found.append(("state", self.folder / "state" / name, target))
-            if f"state/{parts.LINK_KEY}" in self.made.files:
-                source = self.folder / "state" / parts.LINK_KEY
-                found.append(("state", source, state.data_dir / parts.LINK_KEY))
+            if f"state/{components.LINK_KEY}" in self.made.files:
+                source = self.folder / "state" / components.LINK_KEY
+                found.append(("state", source, state.data_dir / components.LINK_KEY))
         if self.settings.influxdb and "influxdb" in self.made.kinds:
-            for name in (*freeze.TOP, "engine"):
+            for name in (*snapshot.TOP, "engine"):
                 source = self.folder / "influxdb" / name
                 if source.exists():
                     found.append(("influxdb", source, self.settings.influxdb.data_dir / name))
         if self.settings.grafana and "grafana" in self.made.kinds:
-            source = self.folder / "grafana" / parts.GRAFANA
-            found.append(("grafana", source, self.settings.grafana.data_dir / parts.GRAFANA))
+            source = self.folder / "grafana" / components.GRAFANA
+            found.append(("grafana", source, self.settings.grafana.data_dir / components.GRAFANA))
         return found
 
-    def _configuration(self) -> list[tuple[str, Path, Path]]:
+    def _configuration_files(self) -> list[tuple[str, Path, Path]]:
         """Return name, source and target of keys, tokens and certificates.
 
         What was a link came from a release, and the next installation writes it.
@@ -146,20 +146,20 @@ class Restore:
         ]
 
     def _change(self, kind: str, source: Path, target: Path) -> Change:
-        then = _described(source)
-        return Change(kind, str(target), _described(target) if target.exists() else "absent", then)
+        then = _summary(source)
+        return Change(kind, str(target), _summary(target) if target.exists() else "absent", then)
 
-    def _put(self, source: Path, target: Path, user: str) -> None:
+    def _replace(self, source: Path, target: Path, user: str) -> None:
         if not target.parent.is_dir():
             target.parent.mkdir(mode=0o700, parents=True)
             shutil.chown(target.parent, user, user)
         fresh = target.with_name(f".restore-{target.name}")
         _copy(source, fresh)
-        if target.name == parts.JOURNAL:
+        if target.name == components.JOURNAL:
             databases.renew_epoch(fresh)
-        drill.give(fresh, user)
+        files.chown_tree(fresh, user)
         aside = target.parent / f"before-restore-{self._stamp}"
-        for end in BESIDE:
+        for end in SIDECARS:
             old = target.with_name(target.name + end)
             if old.exists():
                 aside.mkdir(mode=0o700, exist_ok=True)
@@ -167,7 +167,7 @@ class Restore:
         fresh.rename(target)
         files.sync_folder(target.parent)
 
-    def _put_configuration(self, name: str, source: Path, target: Path) -> None:
+    def _replace_configuration(self, name: str, source: Path, target: Path) -> None:
         entry = self.made.files[name]
         if target.exists() and files.sha256(target) == entry.sha256:
             return
@@ -183,13 +183,13 @@ class Restore:
         _copy(source, fresh)
         fresh.chmod(entry.mode)
         fresh.rename(target)
-        self._tell(f"configuration: {target}")
+        self._echo(f"configuration: {target}")
 
-    def _room(self) -> None:
-        for root in {target.parent for _, _, target in self._whole()}:
-            there = [source for _, source, target in self._whole() if target.parent == root]
+    def _require_space(self) -> None:
+        for root in {target.parent for _, _, target in self._data_files()}:
+            there = [source for _, source, target in self._data_files() if target.parent == root]
             needed = sum(files.size(source) for source in there)
-            files.need_room(root, needed, self.settings.min_free_bytes, "this restore")
+            files.require_space(root, needed, self.settings.min_free_bytes, "this restore")
 
     def _services(self) -> list[str]:
         state = list(self.settings.state.services) if self.settings.state else []
@@ -197,10 +197,10 @@ class Restore:
         grafana = [self.settings.grafana.service] if self.settings.grafana else []
         return state + influxdb + grafana
 
-    def _user(self, kind: str) -> str:
+    def _owner(self, kind: str) -> str:
         here = self.settings
-        part = {"state": here.state, "influxdb": here.influxdb, "grafana": here.grafana}[kind]
-        return part.user if part else "root"
+        component = {"state": here.state, "influxdb": here.influxdb, "grafana": here.grafana}[kind]
+        return component.user if component else "root"
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -214,12 +214,12 @@ def _copy(source: Path, target: Path) -> None:
     files.copy_tree(source, target)
 
 
-def _described(path: Path) -> str:
-    if path.name == parts.REGISTRY:
+def _summary(path: Path) -> str:
+    if path.name == components.REGISTRY:
         counts = databases.counts(path)
         return f"{files.human(files.size(path))}, {counts.get('servers', 0)} servers"
     return files.human(files.size(path))
 
 
-def _number(release: str) -> tuple[int, ...]:
+def _version(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", release.partition("+")[0])[:3])

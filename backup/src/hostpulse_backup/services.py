@@ -1,4 +1,4 @@
-"""Stopping and starting services, and never leaving one stopped."""
+"""Stops and starts systemd units, and never leaves one stopped."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ class Service(Protocol):
 class Unit:
     """A systemd unit.
 
-    The mark says that we stopped it: where this program is killed in between, the unit's
+    The marker file says that we stopped it: where this program is killed in between, the unit's
     ExecStopPost (``resume``) and the next run see it and start the service.
     """
 
-    def __init__(self, name: str, mark: Path) -> None:
+    def __init__(self, name: str, marker: Path) -> None:
         self.name = name
-        self._mark = mark
+        self._marker = marker
 
     def stop(self) -> None:
         """Stop the unit; raises ServiceError."""
-        self._mark.write_text(f"{self.name}\n", encoding="utf-8")
+        self._marker.write_text(f"{self.name}\n", encoding="utf-8")
         systemctl("stop", self.name)
 
     def start(self) -> None:
         """Start the unit; raises ServiceError."""
         systemctl("start", self.name)
-        self._mark.unlink(missing_ok=True)
+        self._marker.unlink(missing_ok=True)
 
     def resume(self) -> bool:
         """Start the unit if a killed run left it stopped; return whether that was so."""
-        if not self._mark.exists():
+        if not self._marker.exists():
             return False
         self.start()
         return True

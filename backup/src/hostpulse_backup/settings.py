@@ -1,4 +1,4 @@
-"""The settings that the role writes: which parts this host has and where they are."""
+"""The settings that the role writes: which components this host has and where they are."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class State:
 
 @dataclass(frozen=True)
 class Influxdb:
-    """An InfluxDB of ours on this host; ``program`` is its influxd, for trials."""
+    """An InfluxDB of ours on this host; ``program`` is its influxd, for restore tests."""
 
     url: str
     ca_file: str
@@ -67,7 +67,7 @@ class Grafana:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything; a part that the host does not have is ``None``."""
+    """Everything; a component that the host does not have is ``None``."""
 
     host: str
     directory: Path

@@ -1,7 +1,8 @@
-"""The parts of a backup as they are copied: the server's databases, the configuration, InfluxDB.
+"""The components of a backup, copied: the server's databases, InfluxDB, Grafana, configuration.
 
-The order between them is the point (docs/adr/0011): the journal first, then the books that say what
-was taken out of it, then the store. Whatever an earlier copy counts as done is in a later one.
+The order between them is the point (docs/adr/0011): the journal first, then the shipper's
+state, which says what was taken out of it, then the store. Whatever an earlier copy counts as done
+is in a later one.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ if TYPE_CHECKING:
     from hostpulse_backup.manifest import Manifest
     from hostpulse_backup.settings import Grafana, State
 
-JOURNAL, BOOKS, REGISTRY, STORE = "journal.db", "shipper.db", "state.db", "store.db"
+JOURNAL, SHIPPER_STATE, REGISTRY, STORE = "journal.db", "shipper.db", "state.db", "store.db"
 DUMP = "state.dump"
 GRAFANA = "grafana.db"
-# Signs the links in messages: without it those that were sent lead nowhere.
+# Signs the links in messages: without it links already sent stop working.
 LINK_KEY = "link.key"
 # A rebuilt host makes a new one of its own; this host's settings for us are the role's.
-NOT_OURS = ("agent.key", "backup.json")
+EXCLUDED = ("agent.key", "backup.json")
 
 
 def state_sources(state: State) -> Iterator[tuple[str, Path]]:
     """Yield the SQLite databases in the order of copying, those that exist."""
-    sources = [(JOURNAL, state.data_dir / JOURNAL), (BOOKS, state.data_dir / BOOKS)]
+    sources = [(JOURNAL, state.data_dir / JOURNAL), (SHIPPER_STATE, state.data_dir / SHIPPER_STATE)]
     if state.url.startswith("sqlite:"):
         sources.append((REGISTRY, sqlite_path(state.url)))
     if state.store == "embedded":
@@ -48,37 +49,37 @@ def sqlite_path(url: str) -> Path:
     return Path(urlsplit(url).path[1:])
 
 
-def copy_state(state: State, folder: Path, made: Manifest, tell: Any) -> None:
+def copy_state(state: State, folder: Path, made: Manifest, echo: Any) -> None:
     """Copy the server's databases; raises DamagedError and RefusedError."""
     refuse_other_databases(state)
     target = folder / "state"
     target.mkdir(mode=0o700)
     counts: dict[str, Any] = {}
     for name, source in state_sources(state):
-        tell(f"state: {name}")
+        echo(f"state: {name}")
         databases.copy(source, target / name)
         counts[name] = databases.counts(target / name)
-        _enter(made, f"state/{name}", target / name)
+        _add(made, f"state/{name}", target / name)
     if state.url.startswith("postgresql"):
-        tell("state: PostgreSQL")
+        echo("state: PostgreSQL")
         _dump(state, target / DUMP)
-        _enter(made, f"state/{DUMP}", target / DUMP)
+        _add(made, f"state/{DUMP}", target / DUMP)
     if (state.data_dir / LINK_KEY).is_file():
         files.copy(state.data_dir / LINK_KEY, target / LINK_KEY)
-        _enter(made, f"state/{LINK_KEY}", target / LINK_KEY)
+        _add(made, f"state/{LINK_KEY}", target / LINK_KEY)
     found = {"counts": counts}
     if STORE in counts:
         found["samples"] = databases.store_samples(target / STORE)  # type: ignore[assignment]
     made.kinds["state"] = found
 
 
-def copy_grafana(grafana: Grafana, folder: Path, made: Manifest, tell: Any) -> None:
-    """Copy Grafana's database: people, teams, what they made; raises DamagedError."""
-    tell(f"grafana: {GRAFANA}")
+def copy_grafana(grafana: Grafana, folder: Path, made: Manifest, echo: Any) -> None:
+    """Copy Grafana's database: users, teams, what they made; raises DamagedError."""
+    echo(f"grafana: {GRAFANA}")
     target = folder / "grafana"
     target.mkdir(mode=0o700)
     databases.copy(grafana.data_dir / GRAFANA, target / GRAFANA)
-    _enter(made, f"grafana/{GRAFANA}", target / GRAFANA)
+    _add(made, f"grafana/{GRAFANA}", target / GRAFANA)
     made.kinds["grafana"] = {"counts": {GRAFANA: databases.counts(target / GRAFANA)}}
 
 
@@ -98,14 +99,14 @@ def refuse_other_databases(state: State) -> None:
         )
 
 
-def copy_configuration(source: Path, folder: Path, made: Manifest, tell: Any) -> None:
+def copy_configuration(source: Path, folder: Path, made: Manifest, echo: Any) -> None:
     """Copy keys, tokens and certificates, and what links lead to, for comparison."""
-    tell(f"configuration: {source}")
+    echo(f"configuration: {source}")
     target = folder / "configuration"
     target.mkdir(mode=0o700)
     for path in sorted(source.rglob("*")):
         below = path.relative_to(source)
-        if path.name in NOT_OURS or any(part.startswith(".before-restore") for part in below.parts):
+        if path.name in EXCLUDED or any(part.startswith(".before-restore") for part in below.parts):
             continue
         if path.is_dir() and not path.is_symlink():
             (target / below).mkdir(mode=0o700)
@@ -122,28 +123,28 @@ def copy_configuration(source: Path, folder: Path, made: Manifest, tell: Any) ->
 
 
 def copy_influxdb(
-    stage: Path, folder: Path, made: Manifest, before: tuple[Path, Manifest] | None
+    stage: Path, folder: Path, made: Manifest, previous: tuple[Path, Manifest] | None
 ) -> None:
-    """Copy what was put aside; a file that the backup before has already becomes a link to it."""
+    """Copy the snapshot; a file that the previous backup has already becomes a link to it."""
     target = folder / "influxdb"
     for below in files.regular(stage):
         name = f"influxdb/{below}"
         source = stage / below
         (target / below).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        known = before[1].files.get(name) if before else None
-        if before and known and _same(source, known, before[0] / name):
-            os.link(before[0] / name, target / below)
+        known = previous[1].files.get(name) if previous else None
+        if previous and known and _unchanged(source, known, previous[0] / name):
+            os.link(previous[0] / name, target / below)
             made.files[name] = known
         else:
             copied = files.copy(source, target / below)
             made.files[name] = Entry(*copied, mtime_ns=source.stat().st_mtime_ns)
 
 
-def _same(source: Path, known: Entry, old: Path) -> bool:
-    """Tell whether an immutable file is the one that was copied before, and still whole there."""
+def _unchanged(source: Path, known: Entry, old: Path) -> bool:
+    """Return whether an immutable file is the one copied before, and still intact there."""
     now = source.stat()
     return (
-        now.st_nlink > 1  # put aside as a link: immutable
+        now.st_nlink > 1  # a link in the snapshot: immutable
         and (now.st_size, now.st_mtime_ns) == (known.bytes, known.mtime_ns)
         and old.is_file()
         and files.sha256(old) == known.sha256
@@ -170,5 +171,5 @@ def _dump(state: State, target: Path) -> None:
     target.chmod(0o600)
 
 
-def _enter(made: Manifest, name: str, path: Path) -> None:
+def _add(made: Manifest, name: str, path: Path) -> None:
     made.files[name] = Entry(path.stat().st_size, files.sha256(path))

@@ -1,4 +1,4 @@
-"""The files that the server's measurement `backup` is made of: one a kind."""
+"""Status files, one a kind, from which the server makes its measurement `backup`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Results:
-    """Result files in ``directory``; without one, nothing is written."""
+class StatusFiles:
+    """The status files in ``directory``; without one, nothing is written."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
 
-    def succeeded(self, kind: str, finished_ms: int, size: int) -> None:
-        """Note a backup that was made; it counts as verified once a trial passed."""
+    def record_success(self, kind: str, finished_ms: int, size: int) -> None:
+        """Record a backup; it counts as verified once a restore test passed."""
         self._write(kind, finished_ms=finished_ms, bytes=size, verified=False, error="")
 
-    def failed(self, kind: str, error: str) -> None:
-        """Note why none was made; the age stays that of the last one."""
+    def record_failure(self, kind: str, error: str) -> None:
+        """Record why there is none; the age stays that of the last one."""
         self._write(kind, error=error)
 
-    def tried(self, kind: str, error: str) -> None:
-        """Note how the trial of the newest backup ended."""
+    def record_restore_test(self, kind: str, error: str) -> None:
+        """Record the result of the newest backup's restore test."""
         self._write(kind, verified=not error, error=error)
 
     def _write(self, kind: str, **news: Any) -> None:

@@ -1,4 +1,4 @@
-"""Trying a backup: put back into a scratch place and asked what the manifest says it knows."""
+"""Restore test: restores a backup into a scratch place and compares it with its manifest."""
 
 from __future__ import annotations
 
@@ -26,39 +26,41 @@ NEVER = "87600h"
 STOP_SECONDS = 60
 
 
-def drill(settings: Settings, folder: Path, tell: Callable[[str], None]) -> Manifest:
-    """Try a backup; return its manifest, or raise BackupError that says what does not hold."""
-    tell("reading every file")
+def run_restore_test(settings: Settings, folder: Path, echo: Callable[[str], None]) -> Manifest:
+    """Test a backup; return its manifest, or raise BackupError that names what does not match."""
+    echo("reading every file")
     made = verify.verify(folder)
-    faults = []
+    problems = []
     for kind in ("state", "grafana"):
         if kind in made.kinds:
-            tell(f"{kind}: looking through the databases")
-            faults += compare.copies(folder, made, kind)
+            echo(f"{kind}: looking through the databases")
+            problems += compare.copied_databases(folder, made, kind)
     if "influxdb" in made.kinds:
         if settings.influxdb is None:
             raise StoreError("there is no influxd on this host to try the backup with")
-        with scratch(settings, settings.influxdb, folder, made) as client:
+        with scratch_influxd(settings, settings.influxdb, folder, made) as client:
             found, compared = compare.influxdb(client, made, live=False)
-            tell(f"influxdb: compared the counts and {compared} values with the manifest's")
-            faults += found
-    verify.refuse(made.name, faults)
+            echo(f"influxdb: compared the counts and {compared} values with the manifest's")
+            problems += found
+    verify.raise_if_damaged(made.name, problems)
     if made.failed:
         raise DamagedError(f"{made.name} is not whole: {made.failed}; make another one")
     return made
 
 
 @contextmanager
-def scratch(settings: Settings, here: Influxdb, folder: Path, made: Manifest) -> Iterator[Client]:
-    """Run another influxd on a copy of the backup, on a port of its own; give its client."""
+def scratch_influxd(
+    settings: Settings, here: Influxdb, folder: Path, made: Manifest
+) -> Iterator[Client]:
+    """Run another influxd on a copy of the backup, on a free port; yield its client."""
     for left in here.data_dir.glob(f"{SCRATCH}*"):
         shutil.rmtree(left)
     needed = sum(files.allocated(folder / name) for name in made.below("influxdb"))
-    files.need_room(here.data_dir, needed, settings.min_free_bytes, "this drill")
+    files.require_space(here.data_dir, needed, settings.min_free_bytes, "this drill")
     place = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=here.data_dir))
     try:
         files.copy_tree(folder / "influxdb", place, durable=False)
-        give(place, here.user)
+        files.chown_tree(place, here.user)
         token = folder / "configuration" / here.token_file.relative_to(settings.configuration)
         if not token.exists():
             token = here.token_file
@@ -68,12 +70,6 @@ def scratch(settings: Settings, here: Influxdb, folder: Path, made: Manifest) ->
             yield client
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def give(place: Path, user: str) -> None:
-    """Make a folder and all in it belong to a user."""
-    for below in [place, *place.rglob("*")]:
-        shutil.chown(below, user, user)
 
 
 @contextmanager

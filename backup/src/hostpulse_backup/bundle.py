@@ -1,4 +1,4 @@
-"""One backup as one file, to be carried to another machine."""
+"""Export a backup as one compressed tar file (a bundle), and import it on another machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FASTEST = 1  # most of it is compressed already; holes go anyway
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write a backup as a compressed tar file, 0600 unless it is there already."""
+    """Export a backup to a bundle, 0600 unless the file exists already."""
     made = verify(folder)
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with (
@@ -33,7 +33,7 @@ def pack(folder: Path, target: Path) -> None:
 
 
 def unpack(source: Path, directory: Path) -> Manifest:
-    """Unpack a file into the folder of backups and verify it; harmless if it is there already.
+    """Import a bundle into the folder of backups and verify it; harmless if it is there already.
 
     Raises DamagedError for anything but plain files below one folder that is named like a backup.
     """
@@ -57,8 +57,8 @@ def unpack(source: Path, directory: Path) -> Manifest:
     return made
 
 
-def examine(source: Path) -> Manifest:
-    """Compare a packed backup with its own manifest, on a disk with room for it."""
+def check(source: Path) -> Manifest:
+    """Verify a bundle against its own manifest, unpacked beside it."""
     with tempfile.TemporaryDirectory(prefix=".hostpulse-", dir=source.parent) as place:
         return unpack(source, Path(place))
 

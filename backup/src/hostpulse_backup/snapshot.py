@@ -1,8 +1,8 @@
-"""The files of InfluxDB, held still for a moment and copied at leisure.
+"""A snapshot of InfluxDB's files, taken while influxd is stopped for a moment.
 
 While influxd is stopped its immutable files are linked and the others, which are small, copied:
-that takes as long for a month of data as for a day. Then influxd runs again, and the copy proper is
-made of what was put aside.
+that takes as long for a month of data as for a day. Then influxd runs again, and the backup
+is copied from the snapshot.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from hostpulse_backup import files
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-STAGE = ".hostpulse-backup"
+STAGING = ".hostpulse-backup"
 TOP = ("influxd.bolt", "influxd.sqlite", "influxd.sqlite-wal", "influxd.sqlite-shm")
 # Written once, then only deleted: sorted data and compacted indexes.
 IMMUTABLE = (".tsm", ".tsi")
 _SHARDS = ("data", "wal")
 
 
-class Piece(NamedTuple):
+class SnapshotFile(NamedTuple):
     """One file of InfluxDB, relative to its data folder."""
 
     path: Path
@@ -32,12 +32,14 @@ class Piece(NamedTuple):
     allocated: int
 
 
-def pieces(data_dir: Path, without: Collection[str]) -> Iterator[Piece]:
+def influxdb_files(data_dir: Path, excluded_buckets: Collection[str]) -> Iterator[SnapshotFile]:
     """Yield InfluxDB's files, leaving out the buckets whose ids are in ``without``."""
-    skipped = {("engine", part, bucket) for part in _SHARDS for bucket in without}
+    skipped = {("engine", part, bucket) for part in _SHARDS for bucket in excluded_buckets}
     for name in TOP:
         if (data_dir / name).is_file():
-            yield Piece(Path(name), immutable=False, allocated=files.allocated(data_dir / name))
+            yield SnapshotFile(
+                Path(name), immutable=False, allocated=files.allocated(data_dir / name)
+            )
     for below in files.regular(data_dir / "engine"):
         path = Path("engine") / below
         if path.parts[:3] not in skipped:
@@ -45,24 +47,24 @@ def pieces(data_dir: Path, without: Collection[str]) -> Iterator[Piece]:
                 size = files.allocated(data_dir / path)
             except FileNotFoundError:  # compacted away just now
                 continue
-            yield Piece(path, path.suffix in IMMUTABLE, size)
+            yield SnapshotFile(path, path.suffix in IMMUTABLE, size)
 
 
-def put_aside(data_dir: Path, without: Collection[str]) -> Path:
+def take(data_dir: Path, excluded_buckets: Collection[str]) -> Path:
     """Link and copy InfluxDB's files into a folder on the same disk; influxd must be stopped."""
-    stage = data_dir / STAGE
+    stage = data_dir / STAGING
     stage.mkdir(mode=0o700)
-    for piece in pieces(data_dir, without):
-        target = stage / piece.path
+    for file in influxdb_files(data_dir, excluded_buckets):
+        target = stage / file.path
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (piece.immutable and _linked(data_dir / piece.path, target)):
-            files.copy(data_dir / piece.path, target, durable=False)
+        if not (file.immutable and _linked(data_dir / file.path, target)):
+            files.copy(data_dir / file.path, target, durable=False)
     return stage
 
 
 def clear(data_dir: Path) -> None:
-    """Remove what was put aside, now or by a run that was killed."""
-    shutil.rmtree(data_dir / STAGE, ignore_errors=True)
+    """Remove the snapshot of this run or of one that was killed."""
+    shutil.rmtree(data_dir / STAGING, ignore_errors=True)
 
 
 def _linked(source: Path, target: Path) -> bool:
