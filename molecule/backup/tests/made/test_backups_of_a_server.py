@@ -1,4 +1,4 @@
-"""A server's host that is backed up: by its timer, tried, and told what it lacks."""
+"""A server's host that is backed up by its timer: backups are tested, problems reported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def listed(host: Host) -> list[dict[str, Any]]:
     return list(json.loads(host.check_output(f"{COMMAND} list --json")))
 
 
-def test_the_backup_was_tried_and_is_whole(monitor: Host) -> None:
+def test_the_backup_was_tested_and_is_whole(monitor: Host) -> None:
     """State, InfluxDB with raw samples, configuration; each file as its manifest says."""
     newest = [one for one in listed(monitor) if one["raw"]][-1]
     assert newest["verified"], newest
@@ -64,7 +64,7 @@ def test_only_root_reads_backups(monitor: Host) -> None:
 def test_the_timer_is_set_and_its_service_works_in_its_sandbox(
     monitor: Host, exposure: Callable[[Host, str], float]
 ) -> None:
-    """It stops and starts InfluxDB, tries the backup as InfluxDB's user, and prunes."""
+    """It stops and starts InfluxDB, tests the backup as InfluxDB's user, and prunes."""
     timer = monitor.service("hostpulse-backup.timer")
     assert timer.is_running
     assert timer.is_enabled
@@ -80,7 +80,7 @@ def test_the_timer_is_set_and_its_service_works_in_its_sandbox(
 def test_a_service_that_is_killed_in_the_middle_leaves_influxdb_running(
     monitor: Host, until: Until
 ) -> None:
-    """The mark of a killed run is found by what systemd runs after it."""
+    """The marker of a killed run is found by what systemd runs after it."""
     monitor.check_output("systemctl stop hostpulse-influxdb.service")
     monitor.check_output(f"echo hostpulse-influxdb.service > {FOLDER}/.stopped")
     monitor.check_output(f"{COMMAND} resume")
@@ -92,34 +92,34 @@ def test_a_changed_file_is_found_and_named(monitor: Host, scratch: str) -> None:
     """One bit is enough."""
     name = listed(monitor)[-1]["name"]
     monitor.check_output(f"printf X | dd conv=notrunc of={scratch}/{name}/state/state.db")
-    told = monitor.run(f"{COMMAND} --settings {scratch}/settings.json verify {name}")
-    assert told.rc == 1
-    assert "state/state.db has another SHA-256" in told.stderr
+    done = monitor.run(f"{COMMAND} --settings {scratch}/settings.json verify {name}")
+    assert done.rc == 1
+    assert "state/state.db has another SHA-256" in done.stderr
 
 
-def test_too_little_room_is_refused_with_numbers(monitor: Host, scratch: str) -> None:
+def test_too_little_disk_space_is_refused_with_numbers(monitor: Host, scratch: str) -> None:
     """Before anything is begun, and InfluxDB is not even stopped."""
     before = monitor.check_output(f"ls -A {scratch}")
     started = "systemctl show --property=ActiveEnterTimestamp hostpulse-influxdb.service"
     since = monitor.check_output(started)
-    told = monitor.run(f"{COMMAND} --settings {scratch}/settings.json create")
-    assert told.rc == 1
-    assert "nothing was begun" in told.stderr
-    assert "GiB" in told.stderr
+    done = monitor.run(f"{COMMAND} --settings {scratch}/settings.json create")
+    assert done.rc == 1
+    assert "nothing was begun" in done.stderr
+    assert "GiB" in done.stderr
     assert monitor.check_output(f"ls -A {scratch}").replace(".lock\n", "") == before
     assert monitor.check_output(started) == since
 
 
 def test_the_server_measures_its_backups(monitor: Host, ask: Ask, until: Until) -> None:
-    """Age, size and whether the last trial passed, of each kind."""
-    said: dict[str, float] = {}
+    """Age, size and whether the last restore test passed, of each kind."""
+    verified: dict[str, float] = {}
 
-    def heard() -> bool:
-        answer = ask(monitor, "metrics", measurement="backup", field="verified", start="-5m")
-        said.update({one["tags"]["kind"]: one["points"][-1][1] for one in answer["series"]})
-        return set(said) == {"state", "influxdb", "configuration"} and all(said.values())
+    def reported() -> bool:
+        response = ask(monitor, "metrics", measurement="backup", field="verified", start="-5m")
+        verified.update({one["tags"]["kind"]: one["points"][-1][1] for one in response["series"]})
+        return set(verified) == {"state", "influxdb", "configuration"} and all(verified.values())
 
-    until(heard, 120)
+    until(reported, 120)
 
 
 def test_no_secret_of_a_backup_shows(
