@@ -108,6 +108,30 @@ def test_a_key_that_cannot_be_used_costs_the_link_and_not_the_message(
         ours.open("AAAA")
 
 
+# Made by the program before release 0.1.0 with a key of 32 letters k.
+FORMER = (
+    "8-El0E9qqwQLPxFIFjMBVKk75bPu9nsZLpyOf5Dd4ZhbMSwxNzk1Mzg3MjAw"
+    "MDAwLCIwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZiIsIm1haWwi"
+    "XQ"
+)
+FORMER_ENDS_MS = 1_795_387_200_000
+
+
+def test_a_link_sent_before_0_1_works_until_it_expires(tmp_path: Path, clock: ManualClock) -> None:
+    """Messages of the week before an upgrade keep their links; a changed one opens nothing."""
+    (tmp_path / "link.key").write_bytes(b"k" * 32)
+    ours = links(tmp_path, clock)
+    clock.ms = FORMER_ENDS_MS - 1
+    assert ours.open(FORMER) == ActionLink(INCIDENT, "mail", FORMER_ENDS_MS)
+    for forged in (FORMER[:-1] + "A", "A" + FORMER[1:], FORMER[4:], ""):
+        with pytest.raises(LinkError):
+            ours.open(forged)
+    clock.ms += 1
+    with pytest.raises(LinkError) as caught:
+        ours.open(FORMER)
+    assert caught.value.has_expired
+
+
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_changed_token_opens(tmp_path: Path, clock: ManualClock, data: st.DataObject) -> None:

@@ -1,14 +1,15 @@
 """Signed links of messages, by which a person without a key acknowledges or silences.
 
-A token is base64url(HMAC-SHA256 ‖ payload), the payload a JSON array of version, end in epoch
-milliseconds, incident and channel. Nothing about it is kept: whoever holds the key knows all that
-were given out.
+A token is itsdangerous' ``URLSafeSerializer`` over a JSON array of version, end in epoch
+milliseconds, incident and channel. Nothing about it is kept: the key alone tells which were given
+out.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import hmac
 import json
 import logging
@@ -16,7 +17,9 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from itsdangerous import BadData, URLSafeSerializer
 
 from hostpulse_server.errors import LinkError
 
@@ -26,9 +29,9 @@ if TYPE_CHECKING:
 
 PATH: Final = "act"  # below the public address
 KEY_BYTES: Final = 32
-_DIGEST: Final = "sha256"
-_DIGEST_BYTES: Final = 32
 _VERSION: Final = 1
+_SALT: Final = "hostpulse.act"
+_DIGEST_BYTES: Final = 32
 _MAX_TOKEN: Final = 2000
 
 log = logging.getLogger(__name__)
@@ -64,13 +67,12 @@ class ActionLinks:
             return ""
         expires_ms = self._clock.now_ms() + round(self._config.alerts.link_lifetime * 1000)
         content = [_VERSION, expires_ms, incident, channel]
-        payload = json.dumps(content, separators=(",", ":")).encode()
         try:
             key = _key_made(self._config.paths.link_key)
         except OSError as error:
             log.warning("messages go without links: %s", error)
             return ""
-        return f"{public_url}/{PATH}/{_text(_signature(key, payload) + payload)}"
+        return f"{public_url}/{PATH}/{_serializer(key).dumps(content)}"
 
     def open(self, token: str) -> ActionLink:
         """Read a token; raises LinkError when it is forged or has expired."""
@@ -83,33 +85,46 @@ class ActionLinks:
             raise LinkError(
                 "This link cannot be checked; the server's log has the cause."
             ) from None
-        raw = _bytes(token)
-        payload = raw[_DIGEST_BYTES:]
-        if not hmac.compare_digest(raw[:_DIGEST_BYTES], _signature(key, payload)):
-            raise LinkError("This link was not made here.")
-        _, expires_ms, incident, channel = json.loads(payload)
+        _, expires_ms, incident, channel = _content(key, token)
         if self._clock.now_ms() >= expires_ms:
             raise LinkError("This link has expired.", has_expired=True)
         return ActionLink(incident, channel, expires_ms)
 
 
-def _signature(key: bytes, payload: bytes) -> bytes:
-    return hmac.digest(key, payload, _DIGEST)
+def _serializer(key: bytes) -> URLSafeSerializer:
+    return URLSafeSerializer(
+        key, _SALT, signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    )
 
 
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+def _content(key: bytes, token: str) -> list[Any]:
+    """Return what a token was made from; raises LinkError when it is forged."""
+    if len(token) <= _MAX_TOKEN and token.isascii():
+        if "." not in token:
+            return _content_before_0_1(key, token)
+        serializer = _serializer(key)
+        with contextlib.suppress(BadData):
+            content: list[Any] = serializer.loads(token)
+            if serializer.dumps(content) == token:  # base64 reads several spellings alike
+                return content
+    raise LinkError("This link was not made here.")
 
 
-def _bytes(token: str) -> bytes:
-    """Return what the token stands for, ``b""`` if it is no token."""
-    if len(token) > _MAX_TOKEN or not token.isascii():
-        return b""
+def _content_before_0_1(key: bytes, token: str) -> list[Any]:
+    """Read a token as made before release 0.1.0: base64url(HMAC-SHA256 ‖ JSON).
+
+    Such links live for ``[alerts] link_lifetime`` after an upgrade; then this can go.
+    """
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
-        return b""
-    return raw if _text(raw) == token else b""  # the decoder skips what it does not know
+        raw = b""
+    canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") == token
+    signature, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
+    if canonical and hmac.compare_digest(signature, hmac.digest(key, payload, "sha256")):
+        content: list[Any] = json.loads(payload)
+        return content
+    raise LinkError("This link was not made here.")
 
 
 def _key_kept(path: Path) -> bytes:

@@ -25,7 +25,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)(https?://hooks\.[^\s/\"']+/)[^\s\"']+"), rf"\1{HIDDEN}"),
     (re.compile(r"(?i)(https?://[^\s\"']*?/(?:web)?hooks?/)[^\s\"']+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(/act/)[A-Za-z0-9_-]{16,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"(/act/)[A-Za-z0-9._-]{16,}"), rf"\1{HIDDEN}"),
     (
         re.compile(
             rf"(?i)([\w-]*(?:{_NAMES})[\\\"']*\s*[:=]\s*)"
