@@ -66,6 +66,17 @@ def test_a_mode_says_which_rules_there_are(mode: str, names: set[str]) -> None:
     assert {rule["labels"]["rule"] for rule in rules(mode)} == names
 
 
+def condition_of(level: dict[str, Any]) -> dict[str, Any]:
+    """Return what fires at a level of the file, and what ends it where the file says that."""
+    if "above" in level:
+        fires, ends, clear = ("gt", level["above"]), "lt", level.get("clear_below")
+    else:
+        fires, ends, clear = ("lt", level["below"]), "gt", level.get("clear_above")
+    condition = {"evaluator": {"type": fires[0], "params": [fires[1]]}}
+    unload = {"unloadEvaluator": {"type": ends, "params": [clear]}} if clear is not None else {}
+    return {**condition, **unload}
+
+
 def test_each_level_is_a_rule_with_the_files_threshold_and_time() -> None:
     """A number stands in the rules file and nowhere else."""
     for rule in yaml.safe_load(PACK)["rules"]:
@@ -73,9 +84,7 @@ def test_each_level_is_a_rule_with_the_files_threshold_and_time() -> None:
             if "kind" in rule:
                 continue
             found = one(PACK, f"{rule['name']} {severity}")
-            (condition,) = found["data"][2]["model"]["conditions"]
-            direction = "above" if "above" in level else "below"
-            assert condition["evaluator"]["params"] == [level[direction]]
+            assert found["data"][2]["model"]["conditions"] == [condition_of(level)]
             assert found["for"] == level.get("for", rule.get("for", "0s"))
             assert found["annotations"]["runbook"] == rule["runbook"]
 
