@@ -1,8 +1,10 @@
 """Plugin of pytest: tests marked ``grafana`` run where an archive of Grafana is had.
 
 Elsewhere they are left out, and the run ends with a line that counts them and says what to do; with
-HOSTPULSE_REQUIRE_GRAFANA=1 the run fails for it. A file that HOSTPULSE_NOT_RUN_FILE names gets the
-line, too, for who shows a summary after others have written more.
+HOSTPULSE_REQUIRE_GRAFANA=1 (true, yes) the run fails for it. With 0 (false, no, nothing) none is
+required, and anything else is an error; scripts/molecule-grafana reads it so, too. A file that
+HOSTPULSE_NOT_RUN_FILE names gets the line, too, for who shows a summary after others have written
+more.
 """
 
 from __future__ import annotations
@@ -18,6 +20,15 @@ import pytest
 MARK = "grafana"
 ENGINES = Path(__file__).parents[1] / "engines"
 REQUIRE = "HOSTPULSE_REQUIRE_GRAFANA"
+REQUIRED = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "": False,
+}
 LINE_FILE = "HOSTPULSE_NOT_RUN_FILE"
 # What a worker of pytest-xdist hands to the process that it works for.
 OUTPUT = "hostpulse_grafana_not_run"
@@ -26,7 +37,12 @@ NOT_RUN = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with nothing left out."""
+    """Begin with nothing left out; refuse to guess whether a Grafana is required."""
+    given = os.environ.get(REQUIRE, "")
+    if given not in REQUIRED:
+        raise pytest.UsageError(
+            f"{REQUIRE} is {given!r}: let it be 1, true or yes, or 0, false, no or empty"
+        )
     config.stash[NOT_RUN] = set()
 
 
@@ -81,7 +97,7 @@ def _is_had() -> bool:
 
 
 def _is_required() -> bool:
-    return os.environ.get(REQUIRE, "0") not in {"", "0"}
+    return REQUIRED[os.environ.get(REQUIRE, "")]
 
 
 def _line(number: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.engines.vendor import CLOSED, Vendor, engines, packed, sha256
+from tests.servers.grafana_api.archive import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,3 +129,41 @@ def test_an_archive_is_described_by_path_version_and_sum(tmp_path: Path) -> None
     got = get(made, "--describe", "grafana", given=str(given))
     assert got.returncode == 1
     assert "has no file VERSION in its top folder" in got.stderr
+
+
+OTHERS = {
+    "empty": b"",
+    "text": b"not found\n",
+    "cut off": ARCHIVE[:40],
+    "influxdb": packed({"usr/bin/influxd": "\x7fELF"}),
+    "a script in its place": packed({"bin/grafana": "#!/bin/sh\n"}),
+    "a folder in its place": packed({"bin/grafana/x": "\x7fELF"}),
+}
+
+
+@pytest.mark.parametrize("way", ["--optional", "--describe", "--unpacked", ""])
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_file_that_is_named_and_is_none_is_refused_in_one_sentence(
+    tmp_path: Path, what: str, way: str
+) -> None:
+    """Whatever is asked of it, and nothing of it is kept."""
+    given = tmp_path / "file"
+    given.write_bytes(OTHERS[what])
+    ways = [way] if way else []
+    got = get(engines(tmp_path, CLOSED), *ways, "grafana", given=str(given))
+    said = f"engines: HOSTPULSE_GRAFANA_ARCHIVE names {given}, which is no archive of grafana\n"
+    assert (got.returncode, got.stdout, got.stderr) == (1, "", said)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("way", ["--optional", "--describe", "--unpacked"])
+def test_the_stand_ins_own_archive_is_never_taken_for_a_grafana(tmp_path: Path, way: str) -> None:
+    """Or every test with the marker would pass without one."""
+    given = tmp_path / "grafana-10.0.0.tar.gz"
+    pack(given, "10.0.0")
+    got = get(engines(tmp_path, CLOSED), way, "grafana", given=str(given))
+    assert (got.returncode, got.stdout) == (1, "")
+    (line,) = got.stderr.splitlines()
+    assert line.endswith(
+        f"names {given}, which is the stand-in that tests use, and no archive of grafana"
+    )

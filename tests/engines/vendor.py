@@ -73,14 +73,16 @@ def engines(folder: Path, url: str, sums: Mapping[str, str] | None = None) -> Pa
         f'url = "{url}/{{version}}/{{archive}}"\n'
         'downloads = "https://downloads.example.org"\n'
         'environment = "HOSTPULSE_GRAFANA_ARCHIVE"\n'
+        'program = "bin/grafana"\n'
         "[sha256]\n"
         + "".join(f'{machine} = "{total}"\n' for machine, total in (sums or {}).items())
     )
     return made
 
 
-def packed(**files: str) -> bytes:
-    """Return an archive with these files in one top folder."""
+def packed(files: Mapping[str, str] | None = None, /, **more: str) -> bytes:
+    """Return an archive with these files in one top folder, and with a program called Grafana."""
+    files = {"bin/grafana": "\x7fELF", **more} if files is None else files
     total = io.BytesIO()
     with tarfile.open(fileobj=total, mode="w:gz") as archive:
         for name, content in files.items():
