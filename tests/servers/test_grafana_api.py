@@ -27,12 +27,13 @@ POINT = {
     "name": "ops",
     "receivers": [{"uid": "ops", "type": "slack", "settings": {"url": "http://127.0.0.1:1"}}],
 }
-RULE = {
+RULE: dict[str, Any] = {
     "uid": "one", "title": "One", "condition": "B", "for": "1m",
     "data": [
         {"refId": "A", "datasourceUid": "store", "model": {"query": "x"}},
         {"refId": "B", "datasourceUid": "__expr__",
-         "model": {"type": "threshold", "expression": "A"}},
+         "model": {"type": "threshold", "expression": "A",
+                   "conditions": [{"evaluator": {"type": "gt", "params": [1]}}]}},
     ],
 }  # fmt: skip
 GROUP = {"name": "g", "folder": "f", "interval": "1m", "rules": [RULE]}
@@ -95,6 +96,18 @@ def test_what_documentation_has_is_taken(tmp_path: Path) -> None:
         assert (rule["uid"], rule["provenance"]) == ("one", "file")
 
 
+def _threshold(**changed: Any) -> dict[str, Any]:
+    """Return groups whose rule has another expression."""
+    query, expression = RULE["data"]
+    return _rule(data=[query, {**expression, "model": {**expression["model"], **changed}}])
+
+
+def _point(kind: str, **settings: Any) -> dict[str, Any]:
+    """Return a contact point."""
+    receiver = {"uid": "x", "type": kind, "settings": settings}
+    return {"contactPoints": [{"name": "x", "receivers": [receiver]}]}
+
+
 def _rule(**changed: Any) -> dict[str, Any]:
     return {"groups": [{**GROUP, "rules": [{**RULE, **changed}]}]}
 
@@ -124,6 +137,28 @@ def _rule(**changed: Any) -> dict[str, Any]:
         (_rule(data=[{"refId": "B", "datasourceUid": "gone", "model": {}}]), "no data source"),
         (_rule(data=[{"refId": "B", "datasourceUid": "__expr__",
                       "model": {"type": "math", "expression": "$Z"}}]), "names what is nowhere"),
+        (_rule(data=[{"refId": "B", "datasourceUid": "store", "model": {}}]), "missing ['query']"),
+        (_rule(data=[{"refId": "B", "datasourceUid": "store",
+                      "model": {"query": "x", "flux": "y"}}]), "unknown ['flux']"),
+        (_rule(data=[{"refId": "B", "datasourceUid": "store",
+                      "model": {"query": "x", "refId": "A"}}]), "another refId"),
+        (_threshold(type="thresholds"), "unknown expression 'thresholds'"),
+        (_threshold(expression="Z"), "names what is nowhere"),
+        (_threshold(condition=[]), "unknown ['condition']"),
+        (_threshold(conditions=[]), "a threshold has one condition"),
+        (_threshold(conditions=[{"evaluator": {"type": "above", "params": [1]}}]), "no evaluator"),
+        (_threshold(conditions=[{"evaluator": {"type": "gt", "params": ["1"]}}]), "no evaluator"),
+        (_threshold(conditions=[{"evaluator": {"type": "gt", "params": [1]}, "unload": 1}]),
+         "unknown ['unload']"),
+        (_threshold(type="reduce", reducer="median"), "unknown ['conditions']"),
+        (_point("slack", url="http://127.0.0.1:1", addresses="x"), "unknown ['addresses']"),
+        (_point("email", addresses="x@y.z", single_email=True), "unknown ['single_email']"),
+        (_point("webhook", url="http://127.0.0.1:1", method="PUT"), "unknown ['method']"),
+        ({"apiVersion": 2}, "apiVersion is not 1"),
+        ({"groups": [{**GROUP, "orgId": 2}]}, "groups has 2 as organization"),
+        ({"deleteRules": [{"orgId": 2, "uid": "x"}]}, "deleteRules has 2 as organization"),
+        ({"deleteRules": [{"orgId": 1, "name": "x"}]}, "unknown ['name'], missing ['uid']"),
+        ({"resetPolicies": [2]}, "resetPolicies has 2 as organization"),
         ({"groups": [{**GROUP, "interval": "7s"}]}, "no multiple of 10 s"),
         ({"groups": [{**GROUP, "rules": [RULE, RULE]}]}, "a title twice"),
     ],
@@ -135,6 +170,108 @@ def test_alerting_that_cannot_be_ends_it_with_the_reason(
     with pytest.raises(EngineError) as refused:
         provisioned(tmp_path, document)
     assert fault in str(refused.value)
+
+
+PROVIDER = {"name": "p", "type": "file", "options": {"path": "/nowhere"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "document", "fault"),
+    [
+        ("datasources", {"apiVersion": 2, "datasources": [SOURCE]}, "apiVersion is not 1"),
+        ("datasources", {"datasources": [SOURCE]}, "apiVersion is not 1"),
+        ("datasources", {"apiVersion": 1, "datasources": [{**SOURCE, "access": "server"}]},
+         "access is 'server', neither proxy nor direct"),
+        ("datasources", {"apiVersion": 1, "datasources": [{**SOURCE, "orgId": 2}]}, "organization"),
+        ("dashboards", {"apiVersion": 2, "providers": [PROVIDER]}, "apiVersion is not 1"),
+        ("dashboards", {"apiVersion": 1, "providers": [{**PROVIDER, "type": "folder"}]},
+         "the type of a provider is 'folder', not file"),
+        ("dashboards", {"apiVersion": 1, "providers": [{**PROVIDER, "orgId": 2}]}, "organization"),
+    ],
+)  # fmt: skip
+def test_other_provisioning_that_cannot_be_ends_it_with_the_reason(
+    kind: str, document: dict[str, Any], fault: str, tmp_path: Path
+) -> None:
+    """As above, of data sources and of dashboards."""
+    (tmp_path / kind).mkdir()
+    (tmp_path / kind / "one.json").write_text(json.dumps(document))
+    with pytest.raises(EngineError) as refused:
+        StandIn.start(tmp_path / "server", provisioning=tmp_path)
+    assert fault in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b'{"title": "Declared"}', "application/json; charset=utf-8", 200),
+        (b'{"title": "Not declared"}', "", 415),
+        (b'{"title": "A form"}', "application/x-www-form-urlencoded", 415),
+        (b"title=none", "application/json", 400),
+        (b" ", "application/json", 400),
+        (b'["a list"]', "application/json", 400),
+    ],
+)
+def test_a_body_is_declared_and_readable_json(
+    server: StandIn, body: bytes, kind: str, status: int
+) -> None:
+    """Whatever a client sends by mistake is noticed."""
+    answer = requests.post(
+        f"{server.url}/api/folders",
+        data=body,
+        headers={"Content-Type": kind} if kind else {},
+        auth=("admin", server.password),
+        timeout=10,
+    )
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "document"),
+    [
+        ("PATCH", "/api/org/users/1", {"role": "viewer"}),
+        ("POST", "/api/folders/roles/permissions",
+         {"items": [{"role": "viewer", "permission": 1}]}),
+        ("PUT", "/api/users/1", {"email": "new@example.org", "name": "New"}),
+        ("PUT", "/api/users/1", {"login": "admin", "email": "new@example.org"}),
+        ("POST", "/api/datasources", {**SOURCE, "access": "server"}),
+        ("POST", "/api/v1/provisioning/contact-points",
+         {"name": "x", "type": "webhook", "settings": {"url": "http://127.0.0.1:1", "tls": {}}}),
+        ("GET", "/api/search?limit=5001", None),
+    ],
+)  # fmt: skip
+def test_what_is_not_documented_is_refused(
+    server: StandIn, method: str, path: str, document: Any
+) -> None:
+    """Roles in lower case, a user without a login, settings of nobody's."""
+    there = {"uid": "roles", "title": "Roles"}
+    if not any(one["uid"] == "roles" for one in server.api("GET", "/api/folders")):
+        server.api("POST", "/api/folders", there)
+    with pytest.raises(EngineError, match=r": 400 "):
+        server.api(method, path, document)
+
+
+def test_answers_end_where_they_were_asked_to(tmp_path: Path) -> None:
+    """Or, with a page of its own, where nobody asked; versions are an object if that is wanted."""
+    settings = {"stand_in": {"page": "2", "versions": "object"}}
+    with StandIn.start(tmp_path, settings=settings) as running:
+        for name in "abc":
+            running.api("POST", "/api/teams", {"name": name})
+            running.api("POST", "/api/folders", {"title": name})
+            board = {"uid": "board", "title": f"Board {name}"}
+            running.api("POST", "/api/dashboards/db", {"dashboard": board, "overwrite": True})
+
+        def found(path: str) -> int:
+            answer = running.api("GET", path)
+            return len(answer if isinstance(answer, list) else answer.popitem()[1])
+
+        assert (found("/api/search"), found("/api/search?limit=3")) == (2, 3)
+        versions = "/api/dashboards/uid/board/versions"
+        assert (found(versions), found(f"{versions}?limit=3")) == (2, 3)
+        teams = "/api/teams/search"
+        assert len(running.api("GET", teams)["teams"]) == 2
+        assert len(running.api("GET", f"{teams}?perpage=3")["teams"]) == 3
+        (last,) = running.api("GET", f"{teams}?page=2")["teams"]
+        assert last["name"] == "c"
 
 
 @pytest.mark.parametrize(

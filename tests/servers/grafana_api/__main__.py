@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 
 from tests.servers.grafana_api import accounts
-from tests.servers.grafana_api.alert_files import FileError
+from tests.servers.grafana_api.file_checks import FileError
 from tests.servers.grafana_api.provisioning import Provisioning
 from tests.servers.grafana_api.server import VERSION, Server
 from tests.servers.grafana_api.settings import Settings, SettingsError

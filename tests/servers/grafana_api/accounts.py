@@ -185,9 +185,16 @@ def create_user(call: Call) -> dict[str, Any]:
 
 
 def change_user(call: Call, number: str) -> dict[str, Any]:
-    """Give a user another name or address."""
+    """Give a user another name or address.
+
+    The documented example has all three; what becomes of one that is left out is not documented.
+    """
     user, given = _user(call, number), call.document()
-    changed: dict[str, Any] = {key: given[key] for key in ("name", "email") if key in given}
+    if not all(isinstance(given.get(key), str) for key in ("login", "name", "email")):
+        raise ApiError(400, "the stand-in wants login, name and email of a user that is changed")
+    if given["login"] != user["login"]:
+        raise ApiError(400, "the stand-in does not rename users")
+    changed = {"name": given["name"], "email": given["email"]}
     call.state.update("user", user["login"], {**user, **changed})
     return said("User updated")
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from tests.servers.grafana_api import folders
+from tests.servers.grafana_api import folders, rule_files
 from tests.servers.grafana_api.api import ORGANIZATION, now
+from tests.servers.grafana_api.file_checks import DURATION, FileError, need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tests.servers.grafana_api.state import State
 
 ROOT = {
@@ -26,44 +25,30 @@ DEFAULT_POINT = {
     "settings": {"addresses": "<example@email.com>"}, "disableResolveMessage": False,
     "provenance": "",
 }  # fmt: skip
-EXPRESSION = "__expr__"
 LISTS = {
     *("groups", "contactPoints", "policies", "templates", "muteTimes", "resetPolicies"),
     *("deleteRules", "deleteContactPoints", "deleteTemplates", "deleteMuteTimes"),
 }
-GROUP = {"orgId", "name", "folder", "interval", "rules"}
-RULE = {
-    *("uid", "title", "condition", "data", "dashboardUid", "panelId", "noDataState", "for"),
-    *("execErrState", "annotations", "labels", "isPaused", "keepFiringFor"),
-}
-RULE_NEEDS = {"uid", "title", "condition", "data", "for"}
-QUERY = {"refId", "datasourceUid", "relativeTimeRange", "model", "queryType"}
 POLICY = {
     *("orgId", "receiver", "group_by", "matchers", "object_matchers", "mute_time_intervals"),
     *("group_wait", "group_interval", "repeat_interval", "routes", "continue"),
 }
 RECEIVER = {"uid", "type", "settings", "disableResolveMessage", "secureSettings"}
-# Of each type of contact point: one of these settings is needed.
+# Of each type of contact point: one of these settings is needed, and these there are beside them.
 SETTINGS_NEEDED = {"slack": ("url", "token"), "email": ("addresses",), "webhook": ("url",)}
-STATES = {"noDataState": ("OK", "NoData", "Alerting", "KeepLast"),
-          "execErrState": ("OK", "Error", "Alerting", "KeepLast")}  # fmt: skip
-LONGEST_UID, STEP_SECONDS = 40, 10
-_DURATION = re.compile(r"(\d+[smhdw])+")
+SETTINGS = {
+    "slack": {
+        *("recipient", "username", "icon_emoji", "icon_url", "mentionChannel", "mentionUsers"),
+        *("mentionGroups", "endpointUrl", "title", "text"),
+    },
+    "email": {"singleEmail", "subject", "message"},
+    "webhook": {
+        *("httpMethod", "username", "password", "authorization_scheme", "maxAlerts"),
+        *("authorization_credentials", "title", "message"),
+    },
+}
 _USED = re.compile(r'{{-?\s*template\s+"([^"]+)"')
 _DEFINED = re.compile(r'{{-?\s*define\s+"([^"]+)"')
-
-
-class FileError(Exception):
-    """A provisioning file cannot be used; the message names the file and the fault."""
-
-
-def need(name: str, given: Any, allowed: Iterable[str], needed: Iterable[str] = ()) -> None:
-    """Refuse keys that are not documented and the lack of those that are needed."""
-    if not isinstance(given, dict):
-        raise FileError(f"{name} is no object")
-    unknown, missing = sorted(set(given) - set(allowed)), sorted(set(needed) - set(given))
-    if unknown or missing:
-        raise FileError(f"{name}: unknown {unknown}, missing {missing}")
 
 
 def apply(state: State, documents: dict[str, dict[str, Any]]) -> None:
@@ -74,7 +59,7 @@ def apply(state: State, documents: dict[str, dict[str, Any]]) -> None:
               for key in LISTS}  # fmt: skip
     with state.lock:
         for group in merged["groups"]:
-            _check_group(state, group)
+            rule_files.check_group(state, group)
         for group in merged["groups"]:
             _write_group(state, group)
         _remove(state, merged)
@@ -97,6 +82,10 @@ def apply(state: State, documents: dict[str, dict[str, Any]]) -> None:
 
 
 def _remove(state: State, merged: dict[str, list[Any]]) -> None:
+    for key in ("Rules", "ContactPoints", "Templates", "MuteTimes"):
+        for one in merged[f"delete{key}"]:
+            what = "uid" if key in ("Rules", "ContactPoints") else "name"
+            need(f"delete{key}", one, {"orgId", what}, {what})
     for one in merged["deleteRules"]:
         state.delete("alert_rule", one["uid"])
     if merged["resetPolicies"]:
@@ -146,7 +135,7 @@ def check_policy(state: State, given: dict[str, Any], *, root: bool = True) -> N
     for name in set(given.get("mute_time_intervals") or ()) - timings:
         raise FileError(f"policies: there is no mute timing {name!r}")
     for key in ("group_wait", "group_interval", "repeat_interval"):
-        if key in given and not _DURATION.fullmatch(str(given[key])):
+        if key in given and not DURATION.fullmatch(str(given[key])):
             raise FileError(f"policies: {key} is {given[key]!r}, no duration")
     for matcher in given.get("object_matchers") or []:
         if len(matcher) != len(("name", "operator", "value")) or matcher[1] not in (
@@ -171,7 +160,8 @@ def check_receiver(one: dict[str, Any]) -> None:
     needed = SETTINGS_NEEDED.get(str(one.get("type")))
     if needed is None:
         raise FileError(f"contactPoints: unknown type {one.get('type')!r}")
-    if not any((one.get("settings") or {}).get(key) for key in needed):
+    need("contactPoints", one.get("settings"), {*needed, *SETTINGS[str(one["type"])]})
+    if not any(one["settings"].get(key) for key in needed):
         raise FileError(f"contactPoints: {one.get('uid')} has no {' or '.join(needed)}")
 
 
@@ -188,59 +178,6 @@ def _check_templates(state: State) -> None:
     unknown = sorted(name for name in used - defined if not name.startswith("default."))
     if unknown:
         raise FileError(f"contactPoints use the templates {unknown}, which nobody defines")
-
-
-def _check_group(state: State, group: dict[str, Any]) -> None:
-    need("groups", group, GROUP, {"name", "folder", "interval", "rules"})
-    found = _DURATION.fullmatch(str(group["interval"]))
-    units = {"s": 1, "m": 60, "h": 3600}
-    if not found or int(group["interval"][:-1]) * units[group["interval"][-1]] % STEP_SECONDS:
-        raise FileError(f"group {group['name']}: the interval is no multiple of {STEP_SECONDS} s")
-    titles = [rule.get("title") for rule in group["rules"]]
-    if len(set(titles)) != len(titles):
-        raise FileError(f"group {group['name']}: a title twice")
-    for rule in group["rules"]:
-        _check_rule(state, rule)
-
-
-def _check_rule(state: State, rule: dict[str, Any]) -> None:
-    name = f"rule {rule.get('uid')}"
-    need(name, rule, RULE, RULE_NEEDS)
-    if not folders.UID.fullmatch(rule["uid"]) or len(rule["uid"]) > LONGEST_UID:
-        raise FileError(f"{name}: the uid is no uid")
-    refs = [one.get("refId") for one in rule["data"]]
-    if rule["condition"] not in refs or len(set(refs)) != len(refs):
-        raise FileError(f"{name}: condition {rule['condition']} or a refId is not as it should be")
-    for key, allowed in STATES.items():
-        if rule.get(key, "OK") not in allowed:
-            raise FileError(f"{name}: {key} is {rule[key]!r}")
-    if not _DURATION.fullmatch(str(rule["for"])):
-        raise FileError(f"{name}: for is {rule['for']!r}, no duration")
-    for one in rule["data"]:
-        need(name, one, QUERY, {"refId", "datasourceUid", "model"})
-        source = one["datasourceUid"]
-        if source == EXPRESSION:
-            _check_expression(name, one["model"], refs)
-        elif state.find("data_source", source) is None:
-            raise FileError(f"{name}: there is no data source {source!r}")
-
-
-def _check_expression(name: str, model: dict[str, Any], refs: list[Any]) -> None:
-    kind, expression = model.get("type"), str(model.get("expression", ""))
-    if kind not in ("reduce", "threshold", "math", "resample", "classic_conditions"):
-        raise FileError(f"{name}: unknown expression {kind!r}")
-    used = re.findall(r"\$(\w+)", expression) if kind == "math" else [expression]
-    if not set(used) <= set(refs):
-        raise FileError(f"{name}: the expression {expression!r} names what is nowhere")
-    if kind == "reduce" and model.get("reducer") not in (
-        "last",
-        "mean",
-        "min",
-        "max",
-        "sum",
-        "count",
-    ):
-        raise FileError(f"{name}: unknown reducer {model.get('reducer')!r}")
 
 
 def _write_group(state: State, group: dict[str, Any]) -> None:

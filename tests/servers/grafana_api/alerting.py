@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tests.dashboards.annotated_csv import QueryError
-from tests.servers.grafana_api import alert_files, flux
+from tests.servers.grafana_api import alert_files, flux, rule_files
 from tests.servers.grafana_api.api import (
     ADMIN,
     ORGANIZATION,
@@ -23,6 +23,7 @@ from tests.servers.grafana_api.api import (
     now,
     said,
 )
+from tests.servers.grafana_api.file_checks import FileError
 
 if TYPE_CHECKING:
     from tests.servers.grafana_api.state import Document
@@ -69,7 +70,7 @@ def create_contact_point(call: Call) -> Answer:
     one = {"uid": secrets.token_hex(7), "disableResolveMessage": False, **given}
     try:
         alert_files.check_receiver(one)
-    except alert_files.FileError as fault:
+    except FileError as fault:
         raise ApiError(400, str(fault)) from fault
     if not one.get("name"):
         raise ApiError(400, "invalid object specification: contact point has no name")
@@ -92,7 +93,7 @@ def set_policies(call: Call) -> Answer:
     given = call.document()
     try:
         alert_files.check_policy(call.state, given)
-    except alert_files.FileError as fault:
+    except FileError as fault:
         raise ApiError(400, f"invalid object specification: {fault}") from fault
     kept = {key: value for key, value in given.items() if key != "provenance"}
     call.state.put("policy", str(ORGANIZATION), {**kept, "provenance": "api"})
@@ -156,7 +157,7 @@ def _fault(call: Call, rule: Document) -> str:
     """Return why the queries of a rule do not run."""
     stop = int(time.time() * 1000)
     for one in rule["data"]:
-        if one["datasourceUid"] == alert_files.EXPRESSION:
+        if one["datasourceUid"] == rule_files.EXPRESSION:
             continue
         source = call.state.find("data_source", one["datasourceUid"])
         if source is None:

@@ -58,6 +58,11 @@ class Call:
         """Return a parameter of the query."""
         return self.query.get(name, [default])[0]
 
+    def most(self, name: str, default: int) -> int:
+        """Return how many the query asks for, else the page of the settings or ``default``."""
+        less = self.settings.number("stand_in", "page")
+        return int(self.given(name, str(less or default)))
+
     def document(self) -> dict[str, Any]:
         """Return the body, which has to be an object."""
         if not isinstance(self.body, dict):

@@ -10,7 +10,7 @@ from tests.servers.grafana_api.api import VIEWER, ApiError, Call, Route, now, re
 if TYPE_CHECKING:
     from tests.servers.grafana_api.state import Document, State
 
-LIMIT = 1000  # of a search that names none
+LIMIT, MOST = 1000, 5000  # of a search that names none, and of any (documented)
 
 
 def store(state: State, uid: str, document: dict[str, Any], folder: str, **more: Any) -> Document:
@@ -149,12 +149,11 @@ def remove(call: Call, uid: str) -> dict[str, Any]:
     return said(f"Dashboard {title} deleted", title=title, id=one["id"])
 
 
-def versions(call: Call, uid: str) -> list[dict[str, Any]]:
-    """Answer the versions of a dashboard, the newest first."""
+def versions(call: Call, uid: str) -> Any:
+    """Answer the versions of a dashboard, the newest first: a list, or as since 12 an object."""
     one = _found(call, uid, folders.EDIT)
     kept = call.state.keyed("dashboard_version", f"{uid}/")
-    limit = int(call.given("limit", str(LIMIT)))
-    return [
+    shown = [
         {
             "id": version["id"], "dashboardId": one["id"], "uid": uid,
             "parentVersion": max(version["version"] - 1, 0), "restoredFrom": 0,
@@ -162,7 +161,10 @@ def versions(call: Call, uid: str) -> list[dict[str, Any]]:
             "createdBy": version["createdBy"], "message": version["message"],
         }
         for version in reversed(kept)
-    ][:limit]  # fmt: skip
+    ][: call.most("limit", LIMIT)]  # fmt: skip
+    if call.settings.text("stand_in", "versions") == "object":
+        return {"continueToken": "", "versions": shown}
+    return shown
 
 
 def search(call: Call) -> list[dict[str, Any]]:
@@ -179,7 +181,10 @@ def search(call: Call) -> list[dict[str, Any]]:
         and set(tags) <= set(one["tags"])
     ]
     hits.sort(key=lambda one: (one["type"] != "dash-folder", one["title"].lower()))
-    return hits[: int(call.given("limit", str(LIMIT)))]
+    limit = call.most("limit", LIMIT)
+    if limit > MOST:
+        raise ApiError(400, f"a search answers {MOST} at most")
+    return hits[:limit]
 
 
 def _folders(call: Call) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_INTERVAL_MS = 1000
 NEEDED = ("name", "type", "access")
+ACCESS = ("proxy", "direct")
 SETTINGS = {
     *("access", "basicAuth", "database", "editable", "isDefault", "jsonData", "name", "orgId"),
     *("readOnly", "secureJsonData", "type", "uid", "url", "user", "version", "withCredentials"),
@@ -33,6 +34,8 @@ def made(given: dict[str, Any], *, read_only: bool = False) -> dict[str, Any]:
     """Return a data source as it is kept; refuse what is none."""
     if not all(given.get(key) for key in NEEDED):
         raise ApiError(400, "bad request data")
+    if given["access"] not in ACCESS:
+        raise ApiError(400, f"access is {given['access']!r}, neither {' nor '.join(ACCESS)}")
     return {
         "uid": checked_uid(given.get("uid")), "name": given["name"], "type": given["type"],
         "access": given["access"], "url": given.get("url", ""),

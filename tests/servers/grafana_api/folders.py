@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.servers.grafana_api.state import Document, State
 
 VIEW, EDIT, MANAGE = 1, 2, 4
+ROLES = ("Viewer", "Editor", "Admin")
 LEVELS = {VIEW: "View", EDIT: "Edit", MANAGE: "Admin"}
 UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -197,6 +198,8 @@ def set_permissions(call: Call, uid: str) -> dict[str, Any]:
         names = [key for key in ("role", "userId", "teamId") if one.get(key)]
         if len(names) != 1 or one.get("permission") not in LEVELS:
             raise ApiError(400, "bad request data")
+        if names == ["role"] and one["role"] not in ROLES:
+            raise ApiError(400, f"{one['role']} is none of the roles {', '.join(ROLES)}")
         if names == ["userId"] and call.state.by_id("user", one["userId"]) is None:
             raise ApiError(400, "user not found")
         if names == ["teamId"] and call.state.by_id("team", one["teamId"]) is None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from tests.servers.grafana_api import alert_files, dashboards, datasources, folders
-from tests.servers.grafana_api.alert_files import FileError, need
+from tests.servers.grafana_api.api import ApiError
+from tests.servers.grafana_api.file_checks import FileError, check_head, need
 from tests.servers.grafana_api.settings import expanded
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ class Provisioning:
             need(name, document, {"apiVersion", "datasources", "deleteDatasources"}, {"apiVersion"})
             for given in document.get("datasources") or []:
                 need(name, given, datasources.SETTINGS, {"name", "type", "access"})
-                one = datasources.made(_resolved(given), read_only=not given.get("editable", False))
+                try:
+                    one = datasources.made(
+                        _resolved(given), read_only=not given.get("editable", False)
+                    )
+                except ApiError as fault:
+                    raise FileError(f"{name}: {fault}") from fault
                 there = self._state.find("data_source", one["uid"])
                 if there:
                     one["version"] = there["version"] + 1
@@ -76,7 +82,9 @@ class Provisioning:
         for name, document in self._documents("dashboards"):
             need(name, document, {"apiVersion", "providers"}, {"apiVersion", "providers"})
             for one in document["providers"]:
-                need(name, one, PROVIDER, {"name", "options"})
+                need(name, one, PROVIDER, {"name", "options", "type"})
+                if one["type"] != "file":
+                    raise FileError(f"{name}: the type of a provider is {one['type']!r}, not file")
                 yield one
 
     def _read(self, provider: dict[str, Any]) -> None:
@@ -115,10 +123,13 @@ class Provisioning:
     def _documents(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for path in sorted((self._folder / kind).glob("*")):
             if path.suffix in ENDINGS:
+                name = f"{kind}/{path.name}"
                 try:
-                    yield f"{kind}/{path.name}", yaml.safe_load(path.read_text(encoding="utf-8"))
+                    document = yaml.safe_load(path.read_text(encoding="utf-8"))
                 except yaml.YAMLError as fault:
-                    raise FileError(f"{kind}/{path.name}: {fault}") from fault
+                    raise FileError(f"{name}: {fault}") from fault
+                check_head(name, document)
+                yield name, document
 
 
 def _resolved(value: Any) -> Any:

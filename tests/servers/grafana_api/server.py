@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.servers.grafana_api import accounts, alerting, dashboards, datasources, folders, teams
-from tests.servers.grafana_api.alert_files import FileError
 from tests.servers.grafana_api.api import (
     NOBODY,
     SERVER_ADMIN,
@@ -22,6 +21,7 @@ from tests.servers.grafana_api.api import (
     refuse,
     said,
 )
+from tests.servers.grafana_api.file_checks import FileError
 
 if TYPE_CHECKING:
     from tests.servers.grafana_api.provisioning import Provisioning
@@ -144,10 +144,22 @@ class Handler(BaseHTTPRequestHandler):
                 refuse(f"{route.method} {route.path}")
             call = Call(
                 self.server.state, self.server.settings, who, parse_qs(parts.query),
-                _parsed(body), self.server,
+                self._parsed(body), self.server,
             )  # fmt: skip
             return route.answer(call, *map(unquote, found.groups()))
         raise ApiError(404 if who.rank else 401, "Not found" if who.rank else "Unauthorized")
+
+    def _parsed(self, body: bytes) -> Any:
+        if not body:
+            return None
+        if self.command == "GET":
+            raise ApiError(400, "a GET has no body")
+        if self.headers.get_content_type() != "application/json":
+            raise ApiError(415, "the body is not declared as application/json")
+        try:
+            return json.loads(body)
+        except ValueError as fault:
+            raise ApiError(400, "bad request data") from fault
 
     def _identity(self) -> Identity:
         return accounts.identify(
@@ -160,12 +172,3 @@ class Handler(BaseHTTPRequestHandler):
         """Write a line a request where the settings want them."""
         if self.server.settings.text("log", "level") in ("info", "debug"):
             sys.stderr.write(f"{self.address_string()} {format % args}\n")
-
-
-def _parsed(body: bytes) -> Any:
-    if not body.strip():
-        return None
-    try:
-        return json.loads(body)
-    except ValueError as fault:
-        raise ApiError(400, "bad request data") from fault

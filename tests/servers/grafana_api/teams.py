@@ -28,9 +28,11 @@ def _shown(team: Document) -> dict[str, Any]:
 
 def search(call: Call) -> dict[str, Any]:
     """Answer the teams, or those of one name."""
-    name, size = call.given("name"), int(call.given("perpage", str(PAGE)))
+    name, size = call.given("name"), call.most("perpage", PAGE)
+    page = int(call.given("page", "1"))
     found = [_shown(one) for one in call.state.all("team") if name in ("", one["name"])]
-    return {"totalCount": len(found), "teams": found[:size], "page": 1, "perPage": size}
+    shown = found[(page - 1) * size : page * size]
+    return {"totalCount": len(found), "teams": shown, "page": page, "perPage": size}
 
 
 def create(call: Call) -> dict[str, Any]:
