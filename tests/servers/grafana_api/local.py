@@ -3,7 +3,7 @@
     with StandIn.start(directory, provisioning=folder) as server:
         server.api("GET", "/api/datasources")
 
-A test of what both do takes ``SERVERS`` as its parameters.
+A test of what both do takes ``SERVERS`` as its parameters, one of the modules ``MODULE_SERVERS``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from tests.servers.grafana_api.archive import lay_out
 from tests.servers.grafana_api.server import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Self
 
 
 class StandIn(Grafana):
@@ -32,7 +34,26 @@ class StandIn(Grafana):
         return top
 
 
+class LaterStandIn(StandIn):
+    """Answers versions as releases since 12 do, and little where no limit is sent."""
+
+    name: ClassVar[str] = "later-stand-in"
+
+    @classmethod
+    def start(
+        cls,
+        directory: Path,
+        *,
+        provisioning: Path | None = None,
+        settings: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> Self:
+        """Start one."""
+        more = {"stand_in": {"versions": "object", "page": "2"}, **(settings or {})}
+        return super().start(directory, provisioning=provisioning, settings=more)
+
+
 SERVERS = [
     pytest.param(StandIn, id="stand-in"),
     pytest.param(Grafana, id="real", marks=pytest.mark.grafana),
 ]
+MODULE_SERVERS = [*SERVERS, pytest.param(LaterStandIn, id="later-stand-in")]

@@ -18,7 +18,7 @@ import pytest
 from ansible.module_utils import _internal
 from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
-from tests.servers.grafana_api.local import SERVERS
+from tests.servers.grafana_api.local import MODULE_SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ class Estate(Controller):
 
 
 class Desk(Controller):
-    """Runs the modules for Grafana, signed in as its administrator."""
+    """Runs the modules for Grafana against a server of its interface, as the administrator."""
 
     prefix = "grafana"
 
@@ -121,6 +121,21 @@ class Desk(Controller):
     def credentials(self) -> dict[str, Any]:
         """Return the administrator's name and where the password is."""
         return {"user": "admin", "password_file": str(self.password_file)}
+
+
+class Guest(Controller):
+    """As ``Desk``, with the token of a service account that may what an administrator may."""
+
+    prefix = "grafana"
+
+    def __init__(self, grafana: Grafana, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__(grafana.url, folder, capsys)
+        self.grafana = grafana
+        account = {"name": f"robot-{uuid.uuid4().hex}", "role": "Admin"}
+        number = grafana.api("POST", "/api/serviceaccounts", account)["id"]
+        made = grafana.api("POST", f"/api/serviceaccounts/{number}/tokens", {"name": "one"})
+        self.token_file = folder / "robot.token"
+        self.token_file.write_text(made["key"] + "\n")
 
 
 def utility(name: str) -> ModuleType:
@@ -168,11 +183,11 @@ def estate(
     return Estate(influxd, tmp_path, capsys)
 
 
-@pytest.fixture(scope="session", params=SERVERS)
+@pytest.fixture(scope="session", params=MODULE_SERVERS)
 def grafana(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Grafana]:
-    """Give a running server that tests share, each with names of its own."""
+    """Give a server of Grafana's interface that tests share, each with names of its own."""
     with request.param.start(tmp_path_factory.mktemp("grafana")) as server:
         yield server
 
@@ -184,8 +199,19 @@ def desk(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> Desk:
-    """Give the administrator of the shared Grafana."""
+    """Give the administrator of the shared server."""
     return Desk(grafana, tmp_path, capsys)
+
+
+@pytest.fixture
+def guest(
+    utilities: dict[str, ModuleType],
+    grafana: Grafana,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Guest:
+    """Give somebody with a token of the shared server."""
+    return Guest(grafana, tmp_path, capsys)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the modules make in Grafana, and that they leave the rest alone.
+"""What the modules make over Grafana's interface, and that they leave the rest alone.
 
 Against a stand-in of its interface, and against a real one where an archive is had.
 """
@@ -9,10 +9,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from engines.influxdb.local import ORG
 from engines.server import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from engines.influxdb.local import Influxd
 
 SOURCE = {
     "name": "guest", "uid": "guest", "type": "influxdb", "access": "proxy", "isDefault": False,
@@ -27,75 +30,41 @@ def dashboard(uid: str, title: str) -> dict[str, Any]:
 
 def uids(desk: Any) -> set[str]:
     """Return the uids of all dashboards."""
-    return {one["uid"] for one in desk.grafana.api("GET", "/api/search?type=dash-db")}
+    found = desk.grafana.api("GET", "/api/search?type=dash-db&limit=5000")
+    return {one["uid"] for one in found}
 
 
-def test_people_teams_and_rights_are_made_once(desk: Any) -> None:
-    """A dry run tells the truth, and a second run changes nothing."""
-    desk.grafana.api("POST", "/api/folders", {"uid": "shared", "title": "Shared"})
-    desk.twice(
-        "access",
-        users=[{"login": "ada", "role": "editor", "email": "ada@example.org", "password": "ada-1"}],
-        teams=[{"name": "crew", "email": "crew@example.org", "members": ["ada"]}],
-        folder="shared",
-        permissions=[
-            {"role": "viewer", "permission": "view"}, {"user": "ada", "permission": "edit"}
-        ],
-    )  # fmt: skip
-    assert (
-        desk.grafana.api("GET", "/api/user", login=("ada", "ada-1"))["email"] == "ada@example.org"
-    )
-    said = desk.twice(
-        "access",
-        users=[{"login": "ada", "role": "viewer", "password": "ada-2"}],
-        teams=[{"name": "crew", "members": []}],
-        folder="shared",
-        permissions=[{"team": "crew", "permission": "admin"}],
-    )
-    assert said["diff"]["before"]["folder shared"] == {"role viewer": "view", "user ada": "edit"}
-    assert "ada-2" not in json.dumps(said)
-    with pytest.raises(EngineError, match="401"):
-        desk.grafana.api("GET", "/api/user", login=("ada", "ada-1"))
-    assert desk.grafana.api("GET", "/api/user", login=("ada", "ada-2"))["login"] == "ada"
+def test_with_a_token_a_folder_is_written_and_read(
+    guest: Any, influxd: Influxd, tmp_path: Path
+) -> None:
+    """As the role does in a server that is not ours."""
+    (tmp_path / "read.token").write_text(influxd.operator_token)
+    given = {
+        "uid": "by-token", "title": "By token", "tag": "ours",
+        "datasource": {**SOURCE, "uid": "by-token", "name": "by token"},
+        "secret_files": {"token": str(tmp_path / "read.token")},
+    }  # fmt: skip
+    ours = [dashboard(f"b-{n}", f"Number {n}") for n in range(3)]
+    guest.twice("folder", **given, dashboards=ours)
+    read = guest.run("dashboards_info", folder="by-token")["dashboards"]
+    assert read == {one["uid"]: one for one in ours}
+    guest.twice("folder", **given, dashboards=ours[:1])
+    assert list(guest.run("dashboards_info", folder="by-token")["dashboards"]) == ["b-0"]
 
 
-def test_people_who_are_not_named_stay(desk: Any) -> None:
-    """Only who is said to be absent goes."""
-    desk.run(
-        "access", users=[{"login": "bo", "password": "bo-12"}, {"login": "cy", "password": "cy-12"}]
-    )
-    desk.twice("access", users=[{"login": "bo", "state": "absent"}])
-    there = {one["login"] for one in desk.grafana.api("GET", "/api/org/users")}
-    assert "bo" not in there
-    assert {"admin", "cy"} <= there
-
-
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"users": [{"login": "x", "role": "boss", "password": "12345"}]}, "none of viewer"),
-        ({"users": [{"login": "nobody"}]}, "needs a password"),
-        ({"teams": [{"name": "t", "members": ["stranger"]}]}, "no user 'stranger'"),
-        ({"folder": "f", "permissions": [{"role": "viewer", "permission": "x"}]}, "as permission"),
-        ({"folder": "f", "permissions": [{"team": "gone", "permission": "view"}]}, "no team"),
-    ],
-)
-def test_what_cannot_be_is_said_with_a_way_out(desk: Any, wrong: dict[str, Any], told: str) -> None:
-    """The operator reads what to write."""
-    said = desk.run("access", **wrong)
-    assert said["failed"]
-    assert told in said["msg"]
-
-
-def test_a_new_user_without_a_password_is_refused_before_anybody_is_made(desk: Any) -> None:
-    """A dry run says so too, and names the variable that lacks it."""
-    users = [{"login": "first", "password": "first-1"}, {"login": "second"}]
-    for check in (True, False):
-        said = desk.run("access", check=check, users=users)
-        assert said["failed"]
-        assert "user second is not there yet" in said["msg"]
-        assert "give it one in hostpulse_grafana_users" in said["msg"]
-    assert "first" not in {one["login"] for one in desk.grafana.api("GET", "/api/org/users")}
+def test_a_folder_gets_another_title(desk: Any, tmp_path: Path) -> None:
+    """It stays the same folder, with what is in it."""
+    (tmp_path / "read.token").write_text("not-a-real-token\n")
+    given = {
+        "uid": "titled", "tag": "ours", "dashboards": [dashboard("n-1", "Titled one")],
+        "datasource": {**SOURCE, "uid": "titled", "name": "titled"},
+        "secret_files": {"token": str(tmp_path / "read.token")},
+    }  # fmt: skip
+    desk.twice("folder", title="Before", **given)
+    said = desk.twice("folder", title="After + more", **given)
+    assert said["diff"]["before"]["folder"] == "Before"
+    assert desk.grafana.api("GET", "/api/folders/titled")["title"] == "After + more"
+    assert desk.grafana.api("GET", "/api/dashboards/uid/n-1")["meta"]["folderUid"] == "titled"
 
 
 def test_as_a_guest_we_write_our_own_and_nothing_else(desk: Any, tmp_path: Path) -> None:
@@ -113,6 +82,14 @@ def test_as_a_guest_we_write_our_own_and_nothing_else(desk: Any, tmp_path: Path)
             "dashboard": {**dashboard("g-1", "One, changed by hand"), "version": 2},
             "folderUid": "guest", "overwrite": True,
         },
+        # Behind so many versions of somebody else's the one that is ours is found, too.
+        *(
+            {
+                "dashboard": dashboard("g-1", f"One, changed by hand {number}"),
+                "folderUid": "guest", "overwrite": True,
+            }
+            for number in range(3)
+        ),
     ]  # fmt: skip
     for one in theirs:
         desk.grafana.api("POST", "/api/dashboards/db", one)
@@ -133,6 +110,8 @@ def test_a_folder_of_somebody_elses_with_our_title_stays(desk: Any, tmp_path: Pa
     """The operator is told which it is and what to do."""
     (tmp_path / "read.token").write_text("not-a-real-token\n")
     desk.grafana.api("POST", "/api/folders", {"uid": "theirs", "title": "Namesake"})
+    for other in ("A Namesake", "Another Namesake"):
+        desk.grafana.api("POST", "/api/folders", {"title": other})
     said = desk.run(
         "folder", uid="ours", title="Namesake", tag="ours", datasource=SOURCE,
         secret_files={"token": str(tmp_path / "read.token")},
@@ -161,18 +140,29 @@ def test_a_dashboard_of_somebody_elses_with_a_title_of_ours_stays(
     assert "a dashboard 'One' of somebody else's (uid s-theirs)" in said["msg"]
 
 
-def test_another_token_reaches_the_data_source(desk: Any, tmp_path: Path) -> None:
-    """Grafana gives no secret back: a fingerprint tells that it is another."""
+def test_another_token_reaches_the_data_source(desk: Any, influxd: Influxd, tmp_path: Path) -> None:
+    """The interface gives no secret back: a fingerprint tells that it is another."""
     token = tmp_path / "new.token"
     token.write_text("first\n")
+    settings = {"version": "Flux", "organization": ORG, "defaultBucket": "first"}
+    source = {
+        **SOURCE, "uid": "rotated", "name": "rotated", "url": influxd.url, "jsonData": settings
+    }  # fmt: skip
     given = {
-        "uid": "rotated", "title": "Rotated", "tag": "ours",
-        "datasource": {**SOURCE, "uid": "rotated", "name": "rotated"},
+        "uid": "rotated", "title": "Rotated", "tag": "ours", "datasource": source,
         "secret_files": {"token": str(token)},
     }  # fmt: skip
+    path = "/api/datasources/uid/rotated"
     desk.twice("folder", **given)
-    token.write_text("second\n")
+    assert desk.grafana.api("GET", path)["secureJsonFields"] == {"token": True}
+    with pytest.raises(EngineError):
+        desk.grafana.api("GET", f"{path}/health")
+    token.write_text(f"{influxd.operator_token}\n")
     desk.twice("folder", **given)
+    found = desk.grafana.api("GET", path)
+    assert found["secureJsonFields"] == {"token": True}
+    assert found["jsonData"].items() >= settings.items()
+    assert desk.grafana.api("GET", f"{path}/health")["status"] == "OK"
 
 
 def test_the_administrators_password_becomes_the_one_kept(desk: Any) -> None:
@@ -210,10 +200,29 @@ def test_somebody_else_can_lock_the_administrator_out_and_it_is_said(
         assert "too many consecutive incorrect login attempts" in said["msg"]
 
 
+def test_a_proof_says_what_was_found(desk: Any, influxd: Influxd) -> None:
+    """The data source reads buckets, and the dashboards are there."""
+    source = {
+        **SOURCE, "uid": "well", "name": "well", "url": influxd.url,
+        "jsonData": {"version": "Flux", "organization": ORG, "defaultBucket": "first"},
+        "secureJsonData": {"token": influxd.operator_token},
+    }  # fmt: skip
+    desk.grafana.api("POST", "/api/datasources", source)
+    for one in (dashboard("p-1", "Proof one"), dashboard("p-2", "Proof two")):
+        desk.grafana.api("POST", "/api/dashboards/db", {"dashboard": one})
+    said = desk.run("proof", datasource="well", dashboards=["p-1", "p-2"])
+    assert said["text"].endswith("buckets found; 2 dashboards")
+    said = desk.run("proof", datasource="well", dashboards=["p-1", "p-3", "p-4"])
+    assert said["failed"]
+    assert said["msg"].endswith("Grafana has no dashboard p-3, p-4")
+
+
 def test_a_proof_names_what_is_missing(desk: Any) -> None:
     """A data source that reaches nothing, a dashboard that is not there."""
     desk.grafana.api("POST", "/api/datasources", {**SOURCE, "uid": "dead", "name": "dead"})
     said = desk.run("verify", datasource="dead")
     assert said["failed"]
+    assert "/api/datasources/uid/dead/health with 400: " in said["msg"]
+    assert "connection refused" in said["msg"].lower()
     gone = desk.run("dashboards_info", folder="nowhere", dashboard="lost")
     assert "no dashboard lost" in gone["msg"]
