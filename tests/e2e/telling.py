@@ -1,4 +1,4 @@
-"""A Grafana with the data source and the alerting that the role gives it for one Slack channel."""
+"""The data source and the alerting that the role provisions, and a real Grafana that has them."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from operator import gt, lt
+from operator import gt, itemgetter, lt
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +140,9 @@ CASES: dict[str, tuple[str, dict[str, list[str]]]] = {
         )}),
 }  # fmt: skip
 EVERY_MS = 10_000
+REDUCERS: dict[str, Callable[[list[float]], float]] = {
+    "last": itemgetter(-1), "mean": fmean, "min": min, "max": max
+}  # fmt: skip
 
 
 def firing(influxd: Influxd, bucket: str, rule: dict[str, Any], stop_ms: int) -> set[str]:
@@ -158,9 +161,7 @@ def firing(influxd: Influxd, bucket: str, rule: dict[str, Any], stop_ms: int) ->
     }
     span, model = asked["relativeTimeRange"], asked["model"]
     start, end = (stop_ms - span[key] * 1000 for key in ("from", "to"))
-    reducer: Callable[[list[float]], float] = {
-        "last": lambda values: values[-1], "mean": fmean, "min": min, "max": max
-    }[reduce["model"]["reducer"]]  # fmt: skip
+    reducer = REDUCERS[reduce["model"]["reducer"]]
     (condition,) = threshold["model"]["conditions"]
     (limit,) = condition["evaluator"]["params"]
     holds = {"gt": gt, "lt": lt}[condition["evaluator"]["type"]]

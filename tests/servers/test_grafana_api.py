@@ -1,4 +1,4 @@
-"""The stand-in of Grafana's HTTP API: it says what it is, and takes nothing that Grafana would not.
+"""The stand-in of Grafana's HTTP API: it says what it is, and takes what is documented.
 
 What it answers is held to tests/servers/grafana_exchanges.json (test_grafana_exchanges.py).
 """
@@ -286,7 +286,7 @@ def test_answers_end_where_they_were_asked_to(tmp_path: Path) -> None:
         ("a = b", "a = b"),
     ],
 )
-def test_an_ini_value_is_read_as_grafanas_library_reads_it(text: str, value: str) -> None:
+def test_an_ini_value_is_read_as_documented(text: str, value: str) -> None:
     """Comments behind a value, and what protects one."""
     assert parse(f"[x]\nkey = {text}\nnext = 1\n") == {"x": {"key": value, "next": "1"}}
 

@@ -1,4 +1,4 @@
-"""What Grafana tells is made of the rules file and of the channels that the server has."""
+"""The provisioning of alerting is made of the rules file and of the server's channels."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_each_level_is_a_rule_with_the_files_threshold_and_time() -> None:
 
 
 def test_titles_and_uids_are_unique_and_short_enough() -> None:
-    """Grafana refuses a second title in a folder, and a uid of more than 40 characters."""
+    """A second title in a folder is refused, and so is a uid of more than 40 characters."""
     found = rules("full")
     assert len({rule["title"] for rule in found}) == len({rule["uid"] for rule in found})
     assert len({rule["uid"] for rule in found}) == len(found)

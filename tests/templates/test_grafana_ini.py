@@ -1,4 +1,7 @@
-"""Settings of an inventory in Grafana's ini file: what it reads is what was meant, or refused."""
+"""Settings of an inventory in Grafana's ini file: what is read is what was meant, or refused.
+
+Read by the stand-in, and by a real one where an archive is had.
+"""
 
 from __future__ import annotations
 

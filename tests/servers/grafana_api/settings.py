@@ -1,6 +1,7 @@
 """Settings of the stand-in: defaults, an ini file in Grafana's syntax, and the command line.
 
-The syntax is that of the ini library that Grafana's documentation names: ``#`` and ``;`` begin a
+The syntax is what the documentation of Grafana, and of the ini library that it names, says; that a
+real one reads a file so, only a real one shows (test_grafana_ini.py). ``#`` and ``;`` begin a
 comment also behind a value, three double quotes or a backquote protect one, and ``$__file{PATH}``
 stands for what a file holds.
 """

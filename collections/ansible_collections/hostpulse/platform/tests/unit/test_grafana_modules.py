@@ -124,7 +124,7 @@ def test_a_folder_of_somebody_elses_with_our_title_stays(desk: Any, tmp_path: Pa
 def test_a_dashboard_of_somebody_elses_with_a_title_of_ours_stays(
     desk: Any, tmp_path: Path
 ) -> None:
-    """Grafana would write ours over it."""
+    """It would become an older version of ours."""
     (tmp_path / "read.token").write_text("not-a-real-token\n")
     desk.grafana.api("POST", "/api/folders", {"uid": "shares", "title": "Shares"})
     theirs = {"dashboard": {"uid": "s-theirs", "title": "One"}, "folderUid": "shares"}
@@ -187,7 +187,7 @@ def test_the_administrators_password_becomes_the_one_kept(desk: Any) -> None:
 def test_somebody_else_can_lock_the_administrator_out_and_it_is_said(
     desk: Any, tmp_path: Path
 ) -> None:
-    """Grafana refuses the right password after five wrong ones, in the same words."""
+    """After five wrong ones the right one is refused, too, and in the same words."""
     desk.run("access", users=[{"login": "locked", "role": "admin", "password": "right-one"}])
     for _ in range(5):
         with pytest.raises(EngineError, match="401"):
