@@ -125,8 +125,11 @@ class View:
 
     def columns(self, question: Question) -> list[str]:
         """Return the names of the columns that a query finds values for, frame by frame."""
-        frames = self._source.frames(self.query(question))
-        return [name for frame in frames for name in frame.shown()]
+        return [name for frame in self.frames(question) for name in frame.shown()]
+
+    def frames(self, question: Question) -> list[Frame]:
+        """Return what a query finds."""
+        return self._source.frames(self.query(question))
 
     def _query(self, flux: str, points: int = 0, min_interval_ms: int = 0) -> Query:
         every_ms = panel_interval_ms(self._span_ms, points, min_interval_ms) if points else None
