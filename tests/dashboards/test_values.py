@@ -20,6 +20,8 @@ EARLIER = (
     "memory,server_id=a used_percent=43,used_bytes=4300",
     "alert,rule=cpu_usage,server_id=b,severity=warning,state=firing change=1,duration_seconds=60",
     "alert,rule=disk_usage,server_id=a,severity=warning,state=firing change=1,duration_seconds=60",
+    "alert,rule=disk_usage,server_id=b,severity=warning,state=firing change=1,duration_seconds=120",
+    "alert,rule=cpu_usage,server_id=a,severity=warning,state=firing change=1,duration_seconds=60",
     "alert,rule=cpu_usage,server_id=c,severity=critical,state=firing change=1,duration_seconds=60",
 )
 NOW = (
@@ -36,17 +38,28 @@ NOW = (
     "server,server_id=a,agent_version=0.1.0 status=0,completeness_percent=97",
     "server,server_id=b,agent_version=0.2.0 status=2,completeness_percent=88",
     "server,server_id=c,agent_version=0.2.0 status=1,completeness_percent=99",
+    # As many of each status as nothing else is: one up, two late, three down, four otherwise.
+    *(
+        f"server,server_id=s{number} status={status},completeness_percent=100"
+        for number, status in enumerate((1, 2, 2, 3, 3, 4, 5))
+    ),
     "pipeline samples_per_second=12,journal_hours_left=700,notifications_waiting=3",
     "backup,kind=state age_seconds=3600,bytes=1000,verified=1",
     "certificate,name=server days_left=33",
     "alert,rule=disk_usage,server_id=a,severity=warning,state=resolved change=-1",
+    "alert,rule=cpu_usage,server_id=a,severity=warning,state=resolved change=-1",
 )
 EARLIER_MS, NOW_MS = 300_000, 30_000  # ago
 # By dashboard and panel: what is shown, in this order; times left out.
 SHOWN: dict[tuple[str, str], list[dict[str, Any]]] = {
-    ("overview", "Servers by status (stat)"): [{"up": "1", "late": "1", "down": "1", "other": "0"}],
+    ("overview", "Servers by status (stat)"): [{"up": "1", "late": "2", "down": "3", "other": "4"}],
     ("overview", "Alerts firing by severity (stat)"): [
-        {"critical": "1", "warning": "1", "info": "0"}
+        {"critical": "1", "warning": "2", "info": "0"}
+    ],
+    ("overview", "Firing alerts (table)"): [
+        {"server_id": "c", "rule": "cpu_usage", "severity": "critical", "firing": "1"},
+        {"server_id": "b", "rule": "disk_usage", "severity": "warning", "firing": "1"},
+        {"server_id": "b", "rule": "cpu_usage", "severity": "warning", "firing": "1"},
     ],
     ("overview", "Least complete (stat)"): [{"Value": "88"}],
     ("overview", "Busiest CPUs (table)"): [
@@ -80,7 +93,7 @@ SHOWN: dict[tuple[str, str], list[dict[str, Any]]] = {
     ],
     ("server-detail", "Memory (timeseries)"): [{"used_bytes": "4300"}, {"used_bytes": "4100"}],
     ("alerts", "Noisiest rules (table)"): [
-        {"rule": "cpu_usage", "begun": "2"}, {"rule": "disk_usage", "begun": "1"}
+        {"rule": "cpu_usage", "begun": "3"}, {"rule": "disk_usage", "begun": "2"}
     ],
 }  # fmt: skip
 
