@@ -61,7 +61,7 @@ UNIT = "hostpulse-grafana.service"
 def alerting(**given: Any) -> dict[str, Any]:
     """Return what the role makes of alerting: the provisioning and the section [smtp]."""
     known = {**BESIDE, "role_path": str(ROOT / "roles" / ROLE), **given}
-    made: dict[str, Any] = evaluate(ROLE, "__hostpulse_grafana_alerting_made", **known)
+    made: dict[str, Any] = evaluate(ROLE, "__hostpulse_grafana_alerting_rendered", **known)
     return made
 
 

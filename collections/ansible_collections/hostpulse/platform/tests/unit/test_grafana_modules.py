@@ -212,9 +212,9 @@ def test_a_proof_says_what_was_found(desk: Any, influxd: Influxd) -> None:
     desk.grafana.api("POST", "/api/datasources", source)
     for one in (dashboard("p-1", "Proof one"), dashboard("p-2", "Proof two")):
         desk.grafana.api("POST", "/api/dashboards/db", {"dashboard": one})
-    said = desk.run("proof", datasource="well", dashboards=["p-1", "p-2"])
+    said = desk.run("verify", datasource="well", dashboards=["p-1", "p-2"])
     assert said["text"].endswith("buckets found; 2 dashboards")
-    said = desk.run("proof", datasource="well", dashboards=["p-1", "p-3", "p-4"])
+    said = desk.run("verify", datasource="well", dashboards=["p-1", "p-3", "p-4"])
     assert said["failed"]
     assert said["msg"].endswith("Grafana has no dashboard p-3, p-4")
 
@@ -251,7 +251,7 @@ def test_a_proof_says_what_an_ill_data_source_says(controller: Any) -> None:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         controller.url = f"http://127.0.0.1:{server.server_port}"
-        said = controller.run("proof", datasource="ill")
+        said = controller.run("verify", datasource="ill")
         thread.join()
     assert said["failed"]
     assert said["msg"].endswith("the data source does not work: unauthorized: token revoked")
