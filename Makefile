@@ -27,13 +27,13 @@ lint: setup ## ruff, mypy, import-linter, yamllint, ansible-lint
 
 .PHONY: engines
 engines: setup ## the servers that tests run against: influxd, built where its vendor does not answer; a Grafana, if one is had
-	@engines/get influxdb
-	@grafana=$$(engines/get --optional grafana) && \
+	@testbed/get influxdb
+	@grafana=$$(testbed/get --optional grafana) && \
 	  echo "$${grafana:-no Grafana is had: tests that need a real one are not run; name an archive in HOSTPULSE_GRAFANA_ARCHIVE}"
 
 .PHONY: dashboards
 dashboards: setup ## write grafana/dashboards anew from their generator
-	python -m grafana.generator
+	python -m tools.dashboards
 
 .PHONY: unit
 unit: engines ## pytest over agent, app, backup and tests, with the coverage gate
@@ -88,5 +88,5 @@ bench-dashboards: engines ## how long every query of every dashboard takes, cold
 
 .PHONY: clean
 clean: demo-down ## remove the test hosts, their images, the payloads and the environment
-	engines/systemd-host/hosts.py clean
+	testbed/systemd-host/hosts.py clean
 	rm -rf roles/*/files/payload .cache .venv .coverage* .mypy_cache .ruff_cache .pytest_cache

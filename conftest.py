@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

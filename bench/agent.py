@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from bench.loopback import HOST, Scraper, Sink, allow_files, connected, free_port, make_ca
 from bench.procs import cpu_ns, memory, wait_until
 from bench.report import Row, save, table
-from tools.build_payload.build import AGENT, CACHE, ROOT, build
+from tools.payload.build import AGENT, CACHE, ROOT, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench import store_alerts as alerts
 from bench import store_data as data
 from bench.store_files import COMPACT_SOON, settle
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from tests.e2e.influx import RAW, ROLLUP
 
 if TYPE_CHECKING:

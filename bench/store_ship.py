@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from bench import ingest_sample
 from bench.procs import wait_until
 from bench.report import Row
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.services import Site
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench import store_data as data
 from bench.report import Row
 from bench.store_files import COMPACT_SOON, settle, sizes
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.services import Site
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(CHECKOUT / "engines" / "systemd-host"))
+sys.path.insert(0, str(CHECKOUT / "testbed" / "systemd-host"))
 
 import hosts  # noqa: E402 -- the tool that made the hosts knows their names
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 MARK = "grafana"
-ENGINES = Path(__file__).parents[1] / "engines"
+ENGINES = Path(__file__).parents[1] / "testbed"
 REQUIRE = "HOSTPULSE_REQUIRE_GRAFANA"
 REQUIRED = {
     "1": True,
@@ -89,7 +89,7 @@ def pytest_terminal_summary(
 
 
 def _is_had() -> bool:
-    """Ask engines/get, which remembers for some minutes that the vendor's site does not answer."""
+    """Ask testbed/get, which remembers for some minutes that the vendor's site does not answer."""
     command: list[str | Path] = [sys.executable, ENGINES / "get", "--optional", "grafana"]
     got = subprocess.run(command, capture_output=True, check=False)
     # A named file that is not there, or another error, is not "none": the tests fail over it.

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from engines.influxdb.local import Influxd, program
+from testbed.influxdb.local import Influxd, program
 from tests.e2e.services import wait_until
 
 from hostpulse_backup.archive import Archive

@@ -15,7 +15,7 @@ import pytest
 from backup.tests.hosts import BackupHost, rows
 from tests.e2e.services import Site
 from tests.policy.estate import ROOT
-from tools.build_payload.build import BACKUP, build
+from tools.payload.build import BACKUP, build
 
 from hostpulse_backup.archive import Archive
 from hostpulse_backup.status_files import StatusFiles

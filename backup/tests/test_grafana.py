@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from backup.tests.hosts import ME, BackupHost
-from engines.grafana.local import ADMIN
+from testbed.grafana.local import ADMIN
 from tests.servers.grafana_api.local import SERVERS
 
 from hostpulse_backup import files, manifest, settings
@@ -19,7 +19,7 @@ from hostpulse_backup.restore_test import run_restore_test
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines.grafana.local import Grafana
+    from testbed.grafana.local import Grafana
 
 
 def host_with_grafana(root: Path, data_dir: Path) -> BackupHost:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from backup.tests.hosts import RAW, ROLLUP, SNAPSHOT_AT_ONCE, BackupHost, fill, with_influxdb
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 
 from hostpulse_backup import files, manifest
 from hostpulse_backup.errors import BackupError, DamagedError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from backup.tests.hosts import RAW, ROLLUP, SNAPSHOT_AT_ONCE, BackupHost, rows, with_influxdb
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from tests.e2e.services import Site
 
 from hostpulse_backup import bundle, manifest

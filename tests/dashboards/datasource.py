@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import requests
-from engines.influxdb.local import ORG
+from testbed.influxdb.local import ORG
 from tests.dashboards.annotated_csv import ANNOTATIONS, QueryError, tables
 from tests.dashboards.interpolation import (
     ALL,

@@ -11,7 +11,7 @@ from bench import store_data as data
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 HOSTS = 50
 # All measurements are there of the first host, which a page about one server opens with, all day;

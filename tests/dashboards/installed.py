@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from engines.grafana.local import Grafana
+from testbed.grafana.local import Grafana
 from tests.dashboards import role
 from tests.dashboards.committed import FOLDER, Dashboard
 from tests.dashboards.datasource import Column, Frame
@@ -15,7 +15,7 @@ from tests.templates.render import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
     from tests.dashboards.datasource import Query
 
 ROLE = role.ROLE

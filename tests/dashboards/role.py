@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engines.influxdb.local import ORG
+from testbed.influxdb.local import ORG
 from tests.dashboards.committed import Dashboard
 from tests.policy.estate import ROOT
 from tests.templates.render import HOST, evaluate
 
 if TYPE_CHECKING:
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 ROLE = "hostpulse_grafana"
 

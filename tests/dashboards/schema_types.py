@@ -2,7 +2,7 @@
 
 The SDK's models are walked by their annotations. Of a panel, options and custom field config are
 those of its type; the property of an override has the type that the field config gives it. The SDK
-has no model of a Flux query: its fields are those of ``grafana.generator.queries.FluxQuery``. It
+has no model of a Flux query: its fields are those of ``tools.dashboards.queries.FluxQuery``. It
 takes a field's link for a dashboard's, which has more keys: ``DataLink`` is what a field may have.
 What the SDK leaves open (options of transformations and matchers) is not checked.
 """
@@ -15,10 +15,10 @@ import typing
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from grafana.generator.queries import FluxQuery
 from grafana_foundation_sdk.cog import plugins, runtime
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import dashboard
+from tools.dashboards.queries import FluxQuery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grafana.generator import thresholds
-from grafana.generator.__main__ import generated, main
 from tests.dashboards import lint
 from tests.dashboards.committed import FOLDER, Dashboard, dashboards
+from tools.dashboards import thresholds
+from tools.dashboards.__main__ import generated, main
 
 if TYPE_CHECKING:
     from collections.abc import Callable

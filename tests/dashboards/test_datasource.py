@@ -11,7 +11,7 @@ from tests.dashboards.datasource import Column, FluxDataSource, Frame, Query
 from tests.dashboards.interpolation import Macros, interpolate
 
 if TYPE_CHECKING:
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 BUCKET = "datasource_test"
 NOW_MS = time.time_ns() // 1_000_000

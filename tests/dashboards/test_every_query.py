@@ -19,7 +19,7 @@ from tests.dashboards.role import adapted, data_source_token
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 RAW, ROLLUP = "fleet_raw", "fleet_rollup"  # not the names that dashboards are written with
 MANY = "fleet_many"

@@ -13,7 +13,7 @@ from tests.dashboards.interpolation import Macros, expand, interpolate
 from tests.e2e.influx import RAW, ROLLUP
 
 if TYPE_CHECKING:
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 (OVERVIEW,) = (one for one in dashboards() if one.name == "hostpulse-overview")
 HOUR_MS = 3_600_000

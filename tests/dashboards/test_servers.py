@@ -13,7 +13,7 @@ from tests.dashboards.interpolation import Macros, expand, interpolate
 from tests.e2e.influx import RAW
 
 if TYPE_CHECKING:
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 QUESTIONS = {one.owner: one.flux for board in dashboards() for one in board.questions()}
 HOUR_MS = 3_600_000

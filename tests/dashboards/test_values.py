@@ -11,7 +11,7 @@ from tests.dashboards.datasource import FluxDataSource, View
 from tests.dashboards.role import adapted, data_source_token
 
 if TYPE_CHECKING:
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
     from tests.dashboards.committed import Dashboard
 
 RAW, ROLLUP = "known_raw", "known_rollup"

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.grafana.local import ADMIN
-from engines.influxdb.local import ORG
-from engines.server import EngineError
+from testbed.grafana.local import ADMIN
+from testbed.influxdb.local import ORG
+from testbed.server import EngineError
 from tests.dashboards import installed
 from tests.templates.render import evaluate, loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.grafana.local import Grafana
-    from engines.influxdb.local import Influxd
+    from testbed.grafana.local import Grafana
+    from testbed.influxdb.local import Influxd
 
 pytestmark = pytest.mark.grafana
 

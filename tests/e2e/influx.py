@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 RAW, ROLLUP = "hostpulse_raw", "hostpulse_rollup"
 

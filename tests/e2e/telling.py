@@ -6,8 +6,8 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from engines.grafana.local import Grafana
-from engines.influxdb.local import ORG
+from testbed.grafana.local import Grafana
+from testbed.influxdb.local import ORG
 from tests.e2e.influx import RAW, ROLLUP
 from tests.policy.estate import ROOT
 from tests.templates.render import HOST, evaluate, render
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 ROLE = "hostpulse_grafana"
 CHANNELS = {"ops": {"kind": "slack", "webhook_url": "a secret", "allow_private": True}}

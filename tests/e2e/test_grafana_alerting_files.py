@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.influxdb.local import ORG
+from testbed.influxdb.local import ORG
 from tests.e2e.influx import RAW
 from tests.e2e.telling import provision, rules_of
 from tests.policy.estate import ROOT
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from engines.grafana.local import Grafana
-    from engines.influxdb.local import Influxd
+    from testbed.grafana.local import Grafana
+    from testbed.influxdb.local import Influxd
 
 PACK = (ROOT / "roles/hostpulse_server/files/rules/hostpulse.yml").read_text(encoding="utf-8")
 SITE = """

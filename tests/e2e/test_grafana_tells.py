@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from tests.e2e.services import wait_until
 from tests.e2e.telling import rules_of, telling
 from tests.policy.estate import ROOT
@@ -16,7 +16,7 @@ from tests.servers.slack_receiver import SlackReceiver
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines.grafana.local import Grafana
+    from testbed.grafana.local import Grafana
 
 pytestmark = pytest.mark.grafana
 

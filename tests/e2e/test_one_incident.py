@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.alerting import watching
 from tests.e2e.services import wait_until
@@ -15,7 +15,7 @@ from tests.templates.render import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines.grafana.local import Grafana
+    from testbed.grafana.local import Grafana
 
 pytestmark = pytest.mark.grafana
 

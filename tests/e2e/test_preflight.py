@@ -151,7 +151,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("/no/such/certificate.pem: no such file on the controller", "Put your own certificate"),
         ("There is no payload in /no/such/backup/payload", "make dist"),
         ("The archive of influxdb 2.9.1 is not named", "the SHA-256 that its vendor publishes"),
-        ("The archive of influxdb 2.9.1 is not named", "engines/get influxdb"),
+        ("The archive of influxdb 2.9.1 is not named", "testbed/get influxdb"),
         ("without TLS, and everybody on the way", "Set hostpulse_influxdb_tls: true"),
         ("is taken by another program", "choose another port with hostpulse_influxdb_bind"),
         ("for /opt/hostpulse; hostpulse-influxdb wants", "lower hostpulse_influxdb_min_free_mib"),

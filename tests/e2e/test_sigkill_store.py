@@ -6,7 +6,7 @@ import random
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.services import LONG, Site, kill, wait_until
 from tests.e2e.traffic import STREAM, Load

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import requests
 from bench import ingest_sample
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.agents import Agents
 from tests.e2e.services import DEADLINE, LONG, Site, wait_until

@@ -12,7 +12,7 @@ from tests.policy.estate import ROOT, load, tracked
 @pytest.mark.parametrize("engine", ["grafana", "influxdb"])
 def test_tests_run_the_version_that_the_role_installs(engine: str) -> None:
     """A default that nobody ran is a guess."""
-    pinned = tomllib.loads((ROOT / "engines" / engine / "engine.toml").read_text())
+    pinned = tomllib.loads((ROOT / "testbed" / engine / "engine.toml").read_text())
     defaults = load(ROOT / f"roles/hostpulse_{engine}/defaults/main.yml")
     assert pinned["version"] == defaults[f"hostpulse_{engine}_version"]
 
@@ -20,7 +20,7 @@ def test_tests_run_the_version_that_the_role_installs(engine: str) -> None:
 @pytest.mark.parametrize("document", ["docs/grafana.md", "docs/install.md"])
 def test_documents_name_the_archive_that_is_fetched_for_tests(document: str) -> None:
     """The address has a number of the vendor's, and the sum belongs to it."""
-    pinned = tomllib.loads((ROOT / "engines/grafana/engine.toml").read_text())
+    pinned = tomllib.loads((ROOT / "testbed/grafana/engine.toml").read_text())
     known = {"version": pinned["version"], "machine": "amd64"}
     url = pinned["url"].format(archive=pinned["archive"].format(**known), **known)
     text = (ROOT / document).read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def test_grafana_is_built_from_nobodys_sources() -> None:
         if module.search(path.read_text(encoding="utf-8", errors="replace"))
     ]
     assert not naming
-    assert {path.name for path in (ROOT / "engines/grafana").iterdir()} - {"__pycache__"} == {
+    assert {path.name for path in (ROOT / "testbed/grafana").iterdir()} - {"__pycache__"} == {
         "engine.toml",
         "local.py",
     }

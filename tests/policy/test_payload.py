@@ -12,8 +12,8 @@ from zipfile import ZipFile
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
-from tools.build_payload import pins as pinned
-from tools.build_payload.build import (
+from tools.payload import pins as pinned
+from tools.payload.build import (
     AGENT,
     BACKUP,
     CACHE,
@@ -23,7 +23,7 @@ from tools.build_payload.build import (
     build,
     requirements,
 )
-from tools.build_payload.wheelhouse import PayloadError, Wheelhouse, sha256
+from tools.payload.wheelhouse import PayloadError, Wheelhouse, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from engines.server import EngineError
+from testbed.server import EngineError
 from tests.servers.grafana_api.archive import pack
 from tests.servers.grafana_api.local import StandIn
 from tests.servers.grafana_api.server import NOTED, VERSION

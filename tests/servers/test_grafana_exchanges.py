@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.grafana.local import Grafana
+from testbed.grafana.local import Grafana
 from tests.servers import exchanges
 from tests.servers.exchanges import FILE, Exchange, Request, differences, filled, load, run
 from tests.servers.grafana_api.local import StandIn

@@ -19,7 +19,7 @@ from tests.templates.test_grafana_templates import BESIDE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines.grafana.local import Grafana
+    from testbed.grafana.local import Grafana
 
 FILE = "$__file{/run/credentials/hostpulse-grafana.service/oidc}"
 GIVEN: dict[str, Any] = {

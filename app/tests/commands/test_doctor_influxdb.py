@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 from werkzeug.serving import make_server
 
 from hostpulse_server import config as server_config

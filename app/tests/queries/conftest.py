@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from engines.influxdb.local import Influxd
     from flask.testing import FlaskClient
+    from testbed.influxdb.local import Influxd
     from werkzeug.test import TestResponse
 
 NOW = 1_795_387_200_000 + 123_456

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from app.tests.queries.conftest import NOW, T0, Site, settings_of
 from app.tests.store.conftest import listening
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 
 if TYPE_CHECKING:
     from pathlib import Path

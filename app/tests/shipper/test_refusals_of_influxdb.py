@@ -15,7 +15,7 @@ from hostpulse_server.store.base import Query
 from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
 
 if TYPE_CHECKING:
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 T0 = 1_795_387_200_000 - 1_795_387_200_000 % 300_000
 FLUSH_SECONDS = 5

@@ -11,7 +11,7 @@ from hostpulse_server.store.base import Aggregate, Query
 from hostpulse_server.store.influxdb import ClientSettings, InfluxdbStore
 
 if TYPE_CHECKING:
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
     from hostpulse_server.shipper.loop import Shipper
 

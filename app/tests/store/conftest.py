@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
     from hostpulse_server.store.base import Store
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from app.tests.store.conftest import settings_of
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 
 from hostpulse_server.errors import StoreFailedError
 from hostpulse_server.store.base import Query, RollupWindow

@@ -15,7 +15,7 @@ from hostpulse_server.values.points import StorePoint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 T0 = 1_795_387_200_000
 WINDOW = 300_000

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from engines.grafana.local import Grafana
+from testbed.grafana.local import Grafana
 from tests.servers.grafana_api.archive import lay_out
 from tests.servers.grafana_api.server import VERSION
 

@@ -23,8 +23,8 @@ from tests.servers.grafana_api.local import MODULE_SERVERS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.grafana.local import Grafana
-    from engines.influxdb.local import Influxd
+    from testbed.grafana.local import Grafana
+    from testbed.influxdb.local import Influxd
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 NAME = "ansible_collections.hostpulse.platform.plugins.module_utils"

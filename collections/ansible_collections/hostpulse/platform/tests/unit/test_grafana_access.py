@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from engines.server import EngineError
+from testbed.server import EngineError
 
 
 def member(desk: Any, login: str) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.influxdb.local import ORG
-from engines.server import EngineError
+from testbed.influxdb.local import ORG
+from testbed.server import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 SOURCE = {
     "name": "guest", "uid": "guest", "type": "influxdb", "access": "proxy", "isDefault": False,

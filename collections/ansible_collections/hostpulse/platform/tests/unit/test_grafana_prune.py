@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engines.grafana.local import Grafana
+    from testbed.grafana.local import Grafana
 
 TASKS = load(ROOT / "roles" / ROLE / "tasks/managed.yml")
 MODULE = "hostpulse.platform.grafana_prune"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from engines.influxdb.local import Influxd
+    from testbed.influxdb.local import Influxd
 
 MODULES = sorted(
     path.stem for path in Path(__file__).parents[2].glob("plugins/modules/influxdb_*.py")

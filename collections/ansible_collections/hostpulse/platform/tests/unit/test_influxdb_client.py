@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engines.influxdb.local import Influxd
+from testbed.influxdb.local import Influxd
 
 if TYPE_CHECKING:
     import ssl
