@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from backup.tests.hosts import BackupHost, rows
 from tests.e2e.services import Site
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tools.payload.build import BACKUP, build
 
 from hostpulse_backup.archive import Archive

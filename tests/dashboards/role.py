@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.influxdb.local import ORG
 from tests.dashboards.committed import Dashboard
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.templates.render import HOST, evaluate
 
 if TYPE_CHECKING:

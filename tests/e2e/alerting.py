@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 import sqlalchemy as sa
-from tests.e2e.doomed import LAST_SEQ
+from tests.e2e.killed_process import LAST_SEQ
 from tests.e2e.services import DEADLINE, Site, wait_until
 from tests.e2e.traffic import STREAM
 from tests.servers.slack_receiver import SlackReceiver

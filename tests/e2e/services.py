@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 
 from hostpulse_server.config import load
 from hostpulse_server.journal import open_journal

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from testbed.influxdb.local import ORG
+from tests.e2e.grafana_alerting import provision, rules_of
 from tests.e2e.influx import RAW
-from tests.e2e.telling import provision, rules_of
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.servers.grafana_api import flux
 from tests.servers.grafana_api.local import SERVERS, StandIn
 from tests.templates.test_grafana_alerting import made

@@ -8,8 +8,8 @@ import pytest
 from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.alerting import watching
+from tests.e2e.grafana_alerting import GIVEN, SECRET, grafana_with_alerting, rules_of
 from tests.e2e.services import wait_until
-from tests.e2e.telling import GIVEN, SECRET, rules_of, telling
 from tests.templates.render import render
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def test_one_incident_makes_one_message(
             with (
                 watch.site.running("alert"),
                 watch.site.running("ship"),
-                telling(tmp_path / "role", influxd, url + OF_GRAFANA, rules, **given) as grafana,
+                grafana_with_alerting(
+                    tmp_path / "role", influxd, url + OF_GRAFANA, rules, **given
+                ) as grafana,
             ):
                 watch.send(HOST, {1: 90})
                 watch.site.await_shipped()

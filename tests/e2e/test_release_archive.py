@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.alerting import PHASES, watching
-from tests.e2e.doomed import Engines
+from tests.e2e.killed_process import Engines
 from tests.e2e.services import LONG, kill, wait_until
 from tests.servers.slack_receiver import Answer
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

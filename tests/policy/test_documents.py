@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.policy.estate import ROOT, tracked
+from tests.policy.repository import ROOT, tracked
 
 from hostpulse_server.cli import COMMANDS
 

@@ -6,7 +6,7 @@ import re
 import tomllib
 
 import pytest
-from tests.policy.estate import ROOT, load, tracked
+from tests.policy.repository import ROOT, load, tracked
 
 
 @pytest.mark.parametrize("engine", ["grafana", "influxdb"])

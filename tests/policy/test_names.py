@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 
 PACKAGE = ROOT / "app" / "src" / "hostpulse_server"
 NOT_OURS = {"Meta"}  # marshmallow's, inside a schema

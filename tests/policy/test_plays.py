@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.policy.estate import PLAYBOOKS, ROOT, play_tasks, plays, tracked
+from tests.policy.repository import PLAYBOOKS, ROOT, play_tasks, plays, tracked
 
 GROUPS = {
     *("hostpulse_server", "hostpulse_influxdb", "hostpulse_grafana", "hostpulse_agents"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.policy.estate import ROLES, ROOT, load, task_files
+from tests.policy.repository import ROLES, ROOT, load, task_files
 
 EACH_ROLE = pytest.mark.parametrize("role", ROLES)
 # Said once an inventory and read by several roles.

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from tests.policy.estate import (
+from tests.policy.repository import (
     ROOT,
     Task,
     load,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from hostpulse_agent.collectors import CATALOGUES
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 
 from hostpulse_server.rules import Rule, load
 from hostpulse_server.values.server_metrics import CATALOGUE as OF_SERVER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible.template import Templar, trust_as_template
 from hostpulse_backup import settings
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.templates.render import HOST, evaluate, loader, render, role_variables
 
 HOSTS = ["Monitor", "Store", "db-01"]

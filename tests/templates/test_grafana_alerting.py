@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import Templar, trust_as_template
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.templates.render import loader
 
 PACK = (ROOT / "roles/hostpulse_server/files/rules/hostpulse.yml").read_text(encoding="utf-8")

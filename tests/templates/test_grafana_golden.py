@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.templates.golden_files import golden
 from tests.templates.render import HOST, evaluate, render
 from tests.templates.test_grafana_templates import BESIDE

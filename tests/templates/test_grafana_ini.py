@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.servers.grafana_api.local import SERVERS
 from tests.servers.grafana_api.settings import parse
 from tests.templates.golden_files import golden

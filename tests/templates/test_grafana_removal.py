@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.policy.estate import ROOT, load
+from tests.policy.repository import ROOT, load
 from tests.templates.render import evaluate
 from tests.templates.test_grafana_templates import BESIDE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.policy.estate import ROOT, role_tasks
+from tests.policy.repository import ROOT, role_tasks
 from tests.templates.render import HOST, evaluate, render
 
 CLIENT = {

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.policy.estate import ROOT, load
+from tests.policy.repository import ROOT, load
 from tests.templates.render import render
 
 if TYPE_CHECKING:

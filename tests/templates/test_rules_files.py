@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible.template import Templar, trust_as_template
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.templates.render import loader
 
 from hostpulse_server.rules.loading import load_texts

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.templates.render import render, role_variables
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.e2e.telling import GIVEN, ROLE, SECRET
-from tests.policy.estate import ROOT, load
+from tests.e2e.grafana_alerting import GIVEN, ROLE, SECRET
+from tests.policy.repository import ROOT, load
 from tests.servers.grafana_api.local import MODULE_SERVERS
 from tests.templates.render import evaluate
 

@@ -33,7 +33,7 @@ SETTINGS = (
 
 
 @dataclass
-class Desk:
+class AlertsHarness:
     """An application, its alerts and those who ask."""
 
     api: Api
@@ -152,6 +152,6 @@ class Desk:
 
 
 @pytest.fixture
-def desk(make_api: Callable[..., Api]) -> Desk:
+def alerts_site(make_api: Callable[..., Api]) -> AlertsHarness:
     """Return an application without alerts."""
-    return Desk(make_api(SETTINGS))
+    return AlertsHarness(make_api(SETTINGS))

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from hostpulse_server.values.matchers import matches, properties
 
 if TYPE_CHECKING:
-    from app.tests.alerts_api.conftest import Desk
+    from app.tests.operator.conftest import AlertsHarness
 
 HOUR_MS = 3_600_000
 GOOD: dict[str, Any] = {"matchers": {"rule": "disk_*"}, "end": "2h", "comment": "moving disks"}
 
 
-def test_a_silence_is_made_shown_and_ended(desk: Desk) -> None:
+def test_a_silence_is_made_shown_and_ended(alerts_site: AlertsHarness) -> None:
     """From now on, by the key; removing ends it and its record stays."""
-    made = desk.ask("POST", "/silences", json=GOOD)
+    made = alerts_site.ask("POST", "/silences", json=GOOD)
     assert made.status_code == 201
     shown = made.json
     assert shown is not None
@@ -31,39 +31,39 @@ def test_a_silence_is_made_shown_and_ended(desk: Desk) -> None:
     assert shown == {
         "id": 1,
         "matchers": {"rule": "disk_*"},
-        "start": desk.now_ms,
-        "end": desk.now_ms + 2 * HOUR_MS,
+        "start": alerts_site.now_ms,
+        "end": alerts_site.now_ms + 2 * HOUR_MS,
         "comment": "moving disks",
-        "by": f"key {desk.api.keys['operator'][3:15]}",
-        "created": desk.now_ms,
+        "by": f"key {alerts_site.api.keys['operator'][3:15]}",
+        "created": alerts_site.now_ms,
         "state": "active",
     }
-    assert desk.get("/silences") == {"silences": [shown], "next": None}
-    assert desk.get("/silences/1") == shown
-    desk.api.clock.move(60)
+    assert alerts_site.get("/silences") == {"silences": [shown], "next": None}
+    assert alerts_site.get("/silences/1") == shown
+    alerts_site.api.clock.move(60)
     for _ in range(2):
-        assert desk.ask("DELETE", "/silences/1").status_code == 204
-        assert desk.get("/silences")["silences"] == []
-        (old,) = desk.get("/silences?expired=true")["silences"]
-        assert (old["state"], old["end"]) == ("expired", desk.now_ms)
-        assert old["start"] == desk.now_ms - 60_000
+        assert alerts_site.ask("DELETE", "/silences/1").status_code == 204
+        assert alerts_site.get("/silences")["silences"] == []
+        (old,) = alerts_site.get("/silences?expired=true")["silences"]
+        assert (old["state"], old["end"]) == ("expired", alerts_site.now_ms)
+        assert old["start"] == alerts_site.now_ms - 60_000
 
 
-def test_a_silence_to_come_never_begins_once_it_is_removed(desk: Desk) -> None:
+def test_a_silence_to_come_never_begins_once_it_is_removed(alerts_site: AlertsHarness) -> None:
     """It is listed as future; afterwards its times are over."""
-    made = desk.ask("POST", "/silences", json={**GOOD, "start": "1h"}).json
+    made = alerts_site.ask("POST", "/silences", json={**GOOD, "start": "1h"}).json
     assert made is not None
     assert made["state"] == "future"
-    assert made["start"] == desk.now_ms + HOUR_MS
-    assert [one["id"] for one in desk.get("/silences")["silences"]] == [made["id"]]
-    desk.ask("DELETE", f"/silences/{made['id']}")
-    row = desk.silences()[0]
-    assert row.start_ms == row.end_ms == desk.now_ms
+    assert made["start"] == alerts_site.now_ms + HOUR_MS
+    assert [one["id"] for one in alerts_site.get("/silences")["silences"]] == [made["id"]]
+    alerts_site.ask("DELETE", f"/silences/{made['id']}")
+    row = alerts_site.silences()[0]
+    assert row.start_ms == row.end_ms == alerts_site.now_ms
 
 
-def test_alerts_say_what_silences_them(desk: Desk) -> None:
+def test_alerts_say_what_silences_them(alerts_site: AlertsHarness) -> None:
     """Globs over rule, severity, server, tags and labels; all of one silence must match."""
-    alert_id = desk.alert(severity="critical", labels={"env": "production", "mount": "no"})
+    alert_id = alerts_site.alert(severity="critical", labels={"env": "production", "mount": "no"})
     matching = (
         {"rule": "disk_usage"},
         {"rule": "disk_*", "server_id": "web-*"},
@@ -82,26 +82,30 @@ def test_alerts_say_what_silences_them(desk: Desk) -> None:
     )
     for matchers in (*matching, *others):
         body = {"matchers": matchers, "end": "1h", "comment": "x"}
-        assert desk.ask("POST", "/silences", json=body).status_code == 201, matchers
-    desk.ask("POST", "/silences", json={**GOOD, "start": "30m"})
-    (shown,) = desk.get("/alerts")["alerts"]
+        assert alerts_site.ask("POST", "/silences", json=body).status_code == 201, matchers
+    alerts_site.ask("POST", "/silences", json={**GOOD, "start": "30m"})
+    (shown,) = alerts_site.get("/alerts")["alerts"]
     assert shown["silenced_by"] == list(range(1, len(matching) + 1))
-    desk.api.clock.move(3600)
-    assert desk.get(f"/alerts/{alert_id}")["silenced_by"] == [len(matching) + len(others) + 1]
+    alerts_site.api.clock.move(3600)
+    assert alerts_site.get(f"/alerts/{alert_id}")["silenced_by"] == [
+        len(matching) + len(others) + 1
+    ]
 
 
-def test_a_new_silence_says_how_many_alerts_it_matches_and_what_may_be_a_slip(desk: Desk) -> None:
+def test_a_new_silence_says_how_many_alerts_it_matches_and_what_may_be_a_slip(
+    alerts_site: AlertsHarness,
+) -> None:
     """Of those that fire now; a name that nothing has is taken all the same."""
     for server_id in ("web-01", "web-02"):
-        desk.alert(server_id=server_id)
-    desk.alert("pending")
-    desk.alert("resolved")
+        alerts_site.alert(server_id=server_id)
+    alerts_site.alert("pending")
+    alerts_site.alert("resolved")
     for matchers, count, notes in (
         ({"rule": "disk_*", "mount": "*"}, 2, 0),
         ({"server_id": "web-02"}, 1, 0),
         ({"server_id": "web-02", "foo": "bar"}, 0, 1),
     ):
-        made = desk.ask("POST", "/silences", json={**GOOD, "matchers": matchers})
+        made = alerts_site.ask("POST", "/silences", json={**GOOD, "matchers": matchers})
         assert made.json is not None
         assert made.status_code == 201
         assert (made.json["firing"], len(made.json["notes"])) == (count, notes), matchers
@@ -136,28 +140,28 @@ def test_a_new_silence_says_how_many_alerts_it_matches_and_what_may_be_a_slip(de
     ],
 )
 def test_a_wrong_silence_is_told_by_its_field(
-    desk: Desk, changes: dict[str, Any], field: str
+    alerts_site: AlertsHarness, changes: dict[str, Any], field: str
 ) -> None:
     """And nothing is written."""
-    assert list(desk.faults("POST", "/silences", json={**GOOD, **changes})) == [field]
-    assert desk.silences() == []
+    assert list(alerts_site.faults("POST", "/silences", json={**GOOD, **changes})) == [field]
+    assert alerts_site.silences() == []
 
 
-def test_every_fault_is_told_at_once(desk: Desk) -> None:
+def test_every_fault_is_told_at_once(alerts_site: AlertsHarness) -> None:
     """Not one after the other."""
     body = {"matchers": {"rule": "", "severity": "fatal"}, "end": "53w", "comment": "\x07"}
-    found = desk.faults("POST", "/silences", json=body)
+    found = alerts_site.faults("POST", "/silences", json=body)
     assert set(found) == {"/matchers/rule", "/matchers/severity", "/end", "/comment"}
-    assert set(desk.faults("POST", "/silences", json={})) == {"/matchers", "/end"}
+    assert set(alerts_site.faults("POST", "/silences", json={})) == {"/matchers", "/end"}
 
 
-def test_silences_page(desk: Desk) -> None:
+def test_silences_page(alerts_site: AlertsHarness) -> None:
     """Each once, in order."""
     for _ in range(5):
-        desk.ask("POST", "/silences", json=GOOD)
-    first = desk.get("/silences?limit=3")
+        alerts_site.ask("POST", "/silences", json=GOOD)
+    first = alerts_site.get("/silences?limit=3")
     assert [one["id"] for one in first["silences"]] == [1, 2, 3]
-    rest = desk.get(f"/silences?limit=3&cursor={first['next']}")
+    rest = alerts_site.get(f"/silences?limit=3&cursor={first['next']}")
     assert ([one["id"] for one in rest["silences"]], rest["next"]) == ([4, 5], None)
 
 
@@ -184,9 +188,9 @@ def test_silences_page(desk: Desk) -> None:
         ("/silences?cursor=-1", "/cursor"),
     ],
 )
-def test_a_wrong_parameter_is_told(desk: Desk, path: str, field: str) -> None:
+def test_a_wrong_parameter_is_told(alerts_site: AlertsHarness, path: str, field: str) -> None:
     """By name, as a JSON pointer."""
-    assert list(desk.faults("GET", path)) == [field]
+    assert list(alerts_site.faults("GET", path)) == [field]
 
 
 _json = st.recursive(
@@ -212,39 +216,45 @@ _matchers = st.dictionaries(
     number=st.integers(0),
 )
 def test_whatever_is_sent_the_answer_is_no_server_error(
-    desk: Desk, body: Any, text: str, number: int
+    alerts_site: AlertsHarness, body: Any, text: str, number: int
 ) -> None:
     """Bodies, parameters and paths of any kind: 2xx or 4xx, as JSON."""
-    alert_id = desk.alert(tags={"mount": "/data"}) if not desk.get("/alerts")["alerts"] else 1
+    alert_id = (
+        alerts_site.alert(tags={"mount": "/data"})
+        if not alerts_site.get("/alerts")["alerts"]
+        else 1
+    )
     value = quote(text, errors="surrogatepass")
     data = json.dumps(body)
     options: dict[str, Any] = {"data": data, "content_type": "application/json"}
     for response in (
-        desk.ask("POST", f"/alerts/{alert_id}/ack", **options),
-        desk.ask("POST", f"/alerts/{number}/ack", **options),
-        desk.ask("POST", "/silences", **options),
-        desk.ask("DELETE", f"/silences/{number}"),
-        desk.ask("GET", f"/alerts/{value}"),
-        desk.ask("GET", f"/alerts?server_id={value}&cursor={value}"),
-        desk.ask("GET", f"/alerts/history?start={value}&end={number}&rule={value}"),
-        desk.ask("GET", f"/silences?expired={value}&limit={number}"),
+        alerts_site.ask("POST", f"/alerts/{alert_id}/ack", **options),
+        alerts_site.ask("POST", f"/alerts/{number}/ack", **options),
+        alerts_site.ask("POST", "/silences", **options),
+        alerts_site.ask("DELETE", f"/silences/{number}"),
+        alerts_site.ask("GET", f"/alerts/{value}"),
+        alerts_site.ask("GET", f"/alerts?server_id={value}&cursor={value}"),
+        alerts_site.ask("GET", f"/alerts/history?start={value}&end={number}&rule={value}"),
+        alerts_site.ask("GET", f"/silences?expired={value}&limit={number}"),
     ):
         assert response.status_code < 500, response.text
         if response.data:
             json.loads(response.data)
-    assert desk.get("/alerts/history")["alerts"]
+    assert alerts_site.get("/alerts/history")["alerts"]
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"\xff", b'"\\ud800"', b"[" * 100_000, b'{"until": ' + b"9" * 5000 + b"}"]
 )
-def test_a_body_that_is_no_json_is_the_senders_fault(desk: Desk, data: bytes) -> None:
+def test_a_body_that_is_no_json_is_the_senders_fault(
+    alerts_site: AlertsHarness, data: bytes
+) -> None:
     """However it is broken."""
-    desk.alert()
+    alerts_site.alert()
     for path in ("/alerts/1/ack", "/silences"):
-        response = desk.ask("POST", path, data=data, content_type="application/json")
+        response = alerts_site.ask("POST", path, data=data, content_type="application/json")
         assert response.status_code in ((200, 422) if data == b"" else (400, 422))
-    response = desk.ask("POST", "/silences", data={"end": "1h"})
+    response = alerts_site.ask("POST", "/silences", data={"end": "1h"})
     assert response.status_code == 415
 
 

@@ -20,7 +20,7 @@ from hostpulse_server.shipper.state import ShipperState
 from hostpulse_server.state.alert_models import OutboxRow
 
 if TYPE_CHECKING:
-    from app.tests.alerts_engine.conftest import Site
+    from app.tests.engine.conftest import Site
 
 
 def figures(site: Site) -> dict[str, float]:

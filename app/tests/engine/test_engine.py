@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from app.tests.alerts_engine.conftest import RULES, cpu, disk
+from app.tests.engine.conftest import RULES, cpu, disk
 
 from hostpulse_server import state
 from hostpulse_server.journal.records import INTERNAL
@@ -18,7 +18,7 @@ from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     import pytest
-    from app.tests.alerts_engine.conftest import Site
+    from app.tests.engine.conftest import Site
 
     from hostpulse_server.journal import Entry
 

@@ -1,9 +1,9 @@
 """Alert engines that crash where a test wants them to, and those that go on after them.
 
-``python -m tests.e2e.doomed CONFIG`` runs ``hostpulse-server alert`` in forks of itself, one after
-the other: what takes a second of a start, the imports, is done once. Each line of standard input,
-``STEP PHASE``, begins one; an empty one an engine as it is. The answers are lines, too: its process
-id, and once it has ended, its exit status. ``Engines`` is the other end of this.
+``python -m tests.e2e.killed_process CONFIG`` runs ``hostpulse-server alert`` in forks of itself,
+one after the other: what takes a second of a start, the imports, is done once. Each line of
+standard input, ``STEP PHASE``, begins one; an empty one an engine as it is. The answers are lines,
+too: its process id, and once it has ended, its exit status. ``Engines`` is the other end of this.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.e2e.services import DEADLINE, environment, kill
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 
 from hostpulse_server import cli
 from hostpulse_server.commands import services
@@ -48,7 +48,7 @@ class Engines:
     def __init__(self, site: Site) -> None:
         with (site.config.data_dir / "alert.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.e2e.doomed", site.path],
+                [sys.executable, "-m", "tests.e2e.killed_process", site.path],
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

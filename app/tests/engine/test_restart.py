@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app.tests.alerts_engine.conftest import Site, cpu, disk
+from app.tests.engine.conftest import Site, cpu, disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

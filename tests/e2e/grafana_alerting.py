@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.grafana.local import Grafana
 from testbed.influxdb.local import ORG
 from tests.e2e.influx import RAW, ROLLUP
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.templates.render import HOST, evaluate, render
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _SOON = {"unified_alerting": {"alertmanager_config_poll_interval": "5s"}}
 
 
 @contextmanager
-def telling(
+def grafana_with_alerting(
     folder: Path, influxd: Influxd, url: str, rules: dict[str, str], **given: Any
 ) -> Iterator[Grafana]:
     """Give it running: it reads the raw bucket, and its channel leads to ``url``."""

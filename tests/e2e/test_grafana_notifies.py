@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from testbed.influxdb.local import Influxd
+from tests.e2e.grafana_alerting import grafana_with_alerting, rules_of
 from tests.e2e.services import wait_until
-from tests.e2e.telling import rules_of, telling
-from tests.policy.estate import ROOT
+from tests.policy.repository import ROOT
 from tests.servers.slack_receiver import SlackReceiver
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def test_a_rule_of_the_file_reaches_people_through_grafana(tmp_path: Path) -> No
             f"pipeline samples_per_second=1,store_lag_seconds=0,alerts_lag_seconds=0 {now}\n",
         )
         rules = {"10-hostpulse.yml": PACK, "50-01-site.yml": AT_ONCE}
-        with telling(tmp_path / "role", influxd, receiver.url, rules, **SITE) as grafana:
+        with grafana_with_alerting(
+            tmp_path / "role", influxd, receiver.url, rules, **SITE
+        ) as grafana:
             wait_until(lambda: len(receiver.posts) > 0, "a message", 150)
             (post,) = receiver.posts
             said = json.dumps(post.payload)

@@ -17,7 +17,7 @@ from hostpulse_server.api.alert_schemas import AlertSchema
 from hostpulse_server.runtime import logs
 
 if TYPE_CHECKING:
-    from app.tests.alerts_api.conftest import Desk
+    from app.tests.operator.conftest import AlertsHarness
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 
@@ -59,10 +59,10 @@ def test_a_moment_is_told_in_the_zone_of_the_site() -> None:
         assert formatting.zone(name) is UTC
 
 
-def test_the_documents_name_every_path_and_field_of_alerts(desk: Desk) -> None:
+def test_the_documents_name_every_path_and_field_of_alerts(alerts_site: AlertsHarness) -> None:
     """The page that people read agrees with the description that is made from the code."""
     text = DOCS.read_text(encoding="utf-8")
-    document = desk.api.app.test_client().get("/openapi.json").get_json()
+    document = alerts_site.api.app.test_client().get("/openapi.json").get_json()
     for path in document["paths"]:
         if "/alerts" in path or "/silences" in path:
             assert re.sub(r"\{\w+\}", "ID", path) in text, path
@@ -74,7 +74,7 @@ def test_the_documents_name_every_path_and_field_of_alerts(desk: Desk) -> None:
     assert set(example["acknowledged"]) == set(acknowledged)
 
 
-def test_the_log_of_a_refused_link_does_not_hold_it(desk: Desk) -> None:
+def test_the_log_of_a_refused_link_does_not_hold_it(alerts_site: AlertsHarness) -> None:
     """Nor would that of all requests."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -84,7 +84,7 @@ def test_the_log_of_a_refused_link_does_not_hold_it(desk: Desk) -> None:
     log.setLevel(logging.INFO)
     try:
         token = "VG9rZW4tb2YtYS1saW5rLXRoYXQtYWN0cw"
-        assert desk.api.app.test_client().get(f"/act/{token}").status_code == 403
+        assert alerts_site.api.app.test_client().get(f"/act/{token}").status_code == 403
     finally:
         log.removeHandler(handler)
         log.setLevel(logging.NOTSET)

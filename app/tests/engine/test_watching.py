@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.alerts_engine.conftest import RULES, Site, cpu
+from app.tests.engine.conftest import RULES, Site, cpu
 
 from hostpulse_server.engine.background import BackgroundTask
 from hostpulse_server.engine.heartbeat import Heartbeat

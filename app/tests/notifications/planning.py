@@ -53,7 +53,7 @@ to = ["ops@example.org"]
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedMessage:
     """A message that a channel took, and when, in seconds since the beginning."""
 
     at: float
@@ -72,7 +72,7 @@ class Heard:
 
 
 @dataclass
-class Desk:
+class PlanningHarness:
     """What a test does with it; ``is_down`` lets messages wait in the outbox."""
 
     folder: Path
@@ -80,7 +80,7 @@ class Desk:
     more: str = ""
     channels: str = _PAGER
     clock: ManualClock = field(default_factory=ManualClock)
-    heard: list[Heard] = field(default_factory=list)
+    heard: list[ReceivedMessage] = field(default_factory=list)
     is_down: bool = False
     _session: Session | None = None
 
@@ -212,9 +212,11 @@ class Desk:
             for row in session.scalars(waiting.order_by(OutboxRow.id)):
                 row.state, row.done_ms, row.next_ms = "sent", now_ms, now_ms
                 message = Notification.from_document(row.document)
-                self.heard.append(Heard((now_ms - self.began_ms) / 1000, row.channel, message))
+                self.heard.append(
+                    ReceivedMessage((now_ms - self.began_ms) / 1000, row.channel, message)
+                )
 
-    def run(self, seconds: float) -> list[Heard]:
+    def run(self, seconds: float) -> list[ReceivedMessage]:
         """Let time pass as the engine does; return what was heard meanwhile.
 
         It looks at rows as often as the engine for the first minutes, then more and more seldom,

@@ -1,4 +1,4 @@
-"""A desk whose messages go out by real channels: Slack, mail and a webhook, to real receivers."""
+"""Planned messages go out by real channels, Slack, mail and a webhook, to real receivers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import sqlalchemy as sa
 from app.tests.clock import ManualClock
-from app.tests.dispatch.desk import Desk
+from app.tests.notifications.planning import PlanningHarness
 from sqlalchemy import event
 from tests.servers.mail_server import MailServer
 from tests.servers.slack_receiver import Answer, SlackReceiver
@@ -47,8 +47,8 @@ class _Pager(SlackReceiver):
 
 
 @dataclass
-class Office:
-    """``work`` sends by hand at the time of the desk; ``notifiers`` has the threads for real."""
+class DeliveryHarness:
+    """``work`` sends by hand at the planner's time; ``notifiers`` runs the real threads."""
 
     folder: Path
     names: Sequence[str] = NAMES
@@ -71,14 +71,16 @@ class Office:
         """Begin as a new process does, with these channels in the configuration."""
         channels = "\n".join(f"[channels.{name}]\n{_KINDS[name]}" for name in names)
         channels = channels.replace("{port}", str(self.mail.port))
-        self.desk = Desk(self.folder, self.alerts, channels=channels, clock=self.clock)
-        self.desk.is_down = True
-        self.stack.enter_context(closing(self.desk))
+        self.planning = PlanningHarness(
+            self.folder, self.alerts, channels=channels, clock=self.clock
+        )
+        self.planning.is_down = True
+        self.stack.enter_context(closing(self.planning))
         self.notifiers = ChannelWorkers(
-            self.desk.config,
-            self.desk.database,
-            open_channels(self.desk.config, self.desk.clock),
-            self.desk.clock,
+            self.planning.config,
+            self.planning.database,
+            open_channels(self.planning.config, self.planning.clock),
+            self.planning.clock,
         )
 
     def __enter__(self) -> Self:
@@ -92,8 +94,8 @@ class Office:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Let nobody write into the state database, as when its disk is full."""
-        self.desk.database.dispose()
-        event.listen(self.desk.database, "connect", _in_haste)
+        self.planning.database.dispose()
+        event.listen(self.planning.database, "connect", _in_haste)
         path = self.folder / "state.db"
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -105,18 +107,18 @@ class Office:
 
     def fire(self, server_id: str, **more: Any) -> int:
         """Write an alert and the messages about it."""
-        number = self.desk.fire(server_id, **more)
-        self.desk.turn()
+        number = self.planning.fire(server_id, **more)
+        self.planning.turn()
         return number
 
     def end(self, number: int) -> None:
         """Resolve an alert and write the messages about it."""
-        self.desk.end(number)
-        self.desk.turn()
+        self.planning.end(number)
+        self.planning.turn()
 
     def deliver(self, seconds: float = 0.0) -> None:
         """Let the channels work for so long; time goes from one try to the next."""
-        clock = self.desk.clock
+        clock = self.planning.clock
         end_ms = clock.ms + int(seconds * 1000)
         while True:
             waits = {one._name: one.work() for one in self.notifiers._drains}
@@ -131,18 +133,22 @@ class Office:
 
     def notified(self, kind: str = "told") -> list[tuple[int, str, int]]:
         """Return what history says: alert, channel, and when in seconds since the beginning."""
-        with state.reading(self.desk.database) as session:
+        with state.reading(self.planning.database) as session:
             rows = session.scalars(
                 sa.select(AlertEventRow).where(AlertEventRow.kind == kind).order_by("id")
             )
             return [
-                (row.alert_id, row.document["channel"], (row.at_ms - self.desk.began_ms) // 1000)
+                (
+                    row.alert_id,
+                    row.document["channel"],
+                    (row.at_ms - self.planning.began_ms) // 1000,
+                )
                 for row in rows
             ]
 
     def rows(self, **values: Any) -> list[OutboxRow]:
         """Return messages of the outbox that have these values."""
-        with state.reading(self.desk.database) as session:
+        with state.reading(self.planning.database) as session:
             found = session.scalars(sa.select(OutboxRow).filter_by(**values).order_by(OutboxRow.id))
             return list(found)
 

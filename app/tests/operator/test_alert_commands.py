@@ -28,16 +28,16 @@ from hostpulse_server.errors import (
 )
 
 if TYPE_CHECKING:
-    from app.tests.alerts_api.conftest import Desk
+    from app.tests.operator.conftest import AlertsHarness
 
 HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-def run(desk: Desk) -> Run:
+def run(alerts_site: AlertsHarness) -> Run:
     """Return commands on the state database of the application, at the time it is."""
-    desk.api.clock.ms = time.time_ns() // 1_000_000
-    return Run(str(desk.api.app.extensions[EXTENSION].config.source))
+    alerts_site.api.clock.ms = time.time_ns() // 1_000_000
+    return Run(str(alerts_site.api.app.extensions[EXTENSION].config.source))
 
 
 class Run:
@@ -60,25 +60,27 @@ class Run:
         return json.loads(result.stdout)
 
 
-def test_alerts_are_listed_for_people_and_programs(desk: Desk, run: Run) -> None:
+def test_alerts_are_listed_for_people_and_programs(alerts_site: AlertsHarness, run: Run) -> None:
     """The most serious first, columns aligned; JSON as the API has it."""
-    desk.alert("pending", fired_ms=None)
-    critical = desk.alert(severity="critical", server_id="")
+    alerts_site.alert("pending", fired_ms=None)
+    critical = alerts_site.alert(severity="critical", server_id="")
     head, first, second = run("alerts list").stdout.splitlines()
     assert head.split()[:6] == ["ID", "SEVERITY", "STATE", "SERVER", "RULE", "SINCE"]
     assert first.split()[:5] == [str(critical), "critical", "firing", "-", "disk_usage"]
     assert first.index("disk /data1") == second.index("disk /data0") == head.index("SUMMARY")
     (shown,) = run.json("alerts list --state firing")
-    expected = desk.get("/alerts?state=firing")["alerts"][0]
+    expected = alerts_site.get("/alerts?state=firing")["alerts"][0]
     assert abs(shown.pop("duration_ms") - expected.pop("duration_ms")) < 60_000
     assert shown == expected
 
 
-def test_the_history_is_a_table(desk: Desk, run: Run) -> None:
+def test_the_history_is_a_table(alerts_site: AlertsHarness, run: Run) -> None:
     """How long, who was told, who acknowledged; filters as in the API."""
-    old = desk.alert("resolved", acknowledged_by="key a", acknowledged_until_ms=desk.now_ms)
-    desk.tell(old)
-    desk.alert(rule="cpu_usage", fired_ms=desk.now_ms - 3_660_000)
+    old = alerts_site.alert(
+        "resolved", acknowledged_by="key a", acknowledged_until_ms=alerts_site.now_ms
+    )
+    alerts_site.tell(old)
+    alerts_site.alert(rule="cpu_usage", fired_ms=alerts_site.now_ms - 3_660_000)
     lines = run("alerts history").stdout.splitlines()
     assert len(lines) == 3
     assert re.search(r"  5 min  +warning .* mail  key a +disk /data0", lines[1])
@@ -94,12 +96,14 @@ def test_the_history_is_a_table(desk: Desk, run: Run) -> None:
     assert run("alerts history --start soon").exit_code == 2
 
 
-def test_an_alert_is_acknowledged_and_the_caller_named(desk: Desk, run: Run) -> None:
+def test_an_alert_is_acknowledged_and_the_caller_named(
+    alerts_site: AlertsHarness, run: Run
+) -> None:
     """For a day or as long as said; taken back; shown with what befell it."""
-    alert_id = desk.alert()
+    alert_id = alerts_site.alert()
     result = run(f"alerts ack {alert_id} --comment 'on it' --until 4h")
     assert result.stdout.startswith(f"acknowledged alert {alert_id} until 20")
-    row = desk.row(alert_id)
+    row = alerts_site.row(alert_id)
     assert row.acknowledged_by == alert_options.who()
     assert row.acknowledged_until_ms is not None
     assert row.acknowledged_ms is not None
@@ -115,7 +119,7 @@ def test_an_alert_is_acknowledged_and_the_caller_named(desk: Desk, run: Run) -> 
     run(f"alerts unack {alert_id}")
     assert run.json(f"alerts show {alert_id}")["acknowledged"] is None
     run(f"alerts ack {alert_id}")
-    row = desk.row(alert_id)
+    row = alerts_site.row(alert_id)
     assert row.acknowledged_until_ms is not None
     assert row.acknowledged_ms is not None
     assert row.acknowledged_until_ms - row.acknowledged_ms == 24 * HOUR_MS
@@ -136,9 +140,9 @@ def test_who_called_the_command_by_sudo_is_named(
     assert alert_options.who() == f"command line ({own})"
 
 
-def test_a_silence_is_added_listed_and_removed(desk: Desk, run: Run) -> None:
+def test_a_silence_is_added_listed_and_removed(alerts_site: AlertsHarness, run: Run) -> None:
     """By name and glob; the list of alerts says which silences match."""
-    desk.alert()
+    alerts_site.alert()
     assert run("silences add rule=disk_* label.env=prod* --for 2h --comment x").exit_code == 0
     (made,) = run.json("silences list")
     assert made["matchers"] == {"rule": "disk_*", "label.env": "prod*"}
@@ -152,9 +156,9 @@ def test_a_silence_is_added_listed_and_removed(desk: Desk, run: Run) -> None:
     assert run.json("silences add server_id=web-01 --for 1h")["id"] == made["id"] + 1
 
 
-def test_a_new_silence_says_what_it_matches_now(desk: Desk, run: Run) -> None:
+def test_a_new_silence_says_what_it_matches_now(alerts_site: AlertsHarness, run: Run) -> None:
     """One alert, several or none; a silence may be made before anything fires."""
-    desk.alert(server_id="web-01")
+    alerts_site.alert(server_id="web-01")
     for matcher, said in (
         ("server_id=web-01", "; it matches 1 firing alert now"),
         ("server_id=web-02", "; it matches no firing alerts now"),
@@ -162,13 +166,15 @@ def test_a_new_silence_says_what_it_matches_now(desk: Desk, run: Run) -> None:
         result = run(f"silences add {matcher} --for 2h")
         assert result.stdout.strip().endswith(said)
         assert result.stderr == ""
-    desk.alert(server_id="web-02")
+    alerts_site.alert(server_id="web-02")
     assert run.json("silences add rule=disk_* --for 2h")["firing"] == 2
 
 
-def test_a_name_that_nothing_has_is_noted(desk: Desk, run: Run, tmp_path: Path) -> None:
+def test_a_name_that_nothing_has_is_noted(
+    alerts_site: AlertsHarness, run: Run, tmp_path: Path
+) -> None:
     """Known are tags, labels of servers and of rules, and what rules call tags of their own."""
-    desk.api.registry.add({"id": "db-01", "labels": {"tier": "db"}})
+    alerts_site.api.registry.add({"id": "db-01", "labels": {"tier": "db"}})
     rules = tmp_path / "rules.yml"
     rules.write_text(
         "rules: [{name: a, measurement: x_queue, field: f, levels: {info: {above: 1}}, "
@@ -189,7 +195,7 @@ def test_a_name_that_nothing_has_is_noted(desk: Desk, run: Run, tmp_path: Path) 
         f"note: label.teir is not {label}; did you mean label.tier?",
     ]
     assert result.exit_code == 0
-    assert len(desk.silences()) == 2
+    assert len(alerts_site.silences()) == 2
 
 
 @pytest.mark.parametrize(
@@ -208,18 +214,22 @@ def test_a_name_that_nothing_has_is_noted(desk: Desk, run: Run, tmp_path: Path) 
         ("silences add rule=a --for 366d --comment '\x1b'", InvalidItemError),
     ],
 )
-def test_a_mistake_is_told(desk: Desk, run: Run, line: str, error: type[BaseException]) -> None:
+def test_a_mistake_is_told(
+    alerts_site: AlertsHarness, run: Run, line: str, error: type[BaseException]
+) -> None:
     """In one line, and nothing changes."""
-    desk.alert("resolved")
+    alerts_site.alert("resolved")
     result = run(line)
     assert isinstance(result.exception, error)
     assert result.exit_code != 0
-    assert desk.silences() == []
+    assert alerts_site.silences() == []
 
 
-def test_a_terminal_gets_lines_that_fit_and_nothing_it_obeys(desk: Desk, run: Run) -> None:
+def test_a_terminal_gets_lines_that_fit_and_nothing_it_obeys(
+    alerts_site: AlertsHarness, run: Run
+) -> None:
     """The last column is cut to the width; control characters of texts do not come through."""
-    desk.alert(summary=f"\x1b[31mred\n{'long ' * 60}")
+    alerts_site.alert(summary=f"\x1b[31mred\n{'long ' * 60}")
     master, terminal = pty.openpty()
     command = [sys.executable, "-c", "from hostpulse_server.cli import main; main()"]
     process = subprocess.Popen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.alerts_engine.conftest import RULES, Site, cpu, disk
+from app.tests.engine.conftest import RULES, Site, cpu, disk
 
 from hostpulse_server.engine.rules_reloader import RulesReloader
 

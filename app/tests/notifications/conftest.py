@@ -1,0 +1,50 @@
+"""Desks for the tests of what is told to whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from app.tests.notifications.delivery import DeliveryHarness
+from app.tests.notifications.planning import MAIL, PlanningHarness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., PlanningHarness]]:
+    """Give a maker of desks: keys of ``[alerts]``, and what else the configuration has."""
+    made: list[PlanningHarness] = []
+
+    def maker(alerts: str = 'group_wait = "10s"', more: str = "") -> PlanningHarness:
+        made.append(PlanningHarness(tmp_path / str(len(made)), alerts, more))
+        return made[-1]
+
+    yield maker
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def planning(make: Callable[..., PlanningHarness]) -> PlanningHarness:
+    """Give a harness with one channel and the times that hold without configuration."""
+    return make()
+
+
+@pytest.fixture
+def two(make: Callable[..., PlanningHarness]) -> PlanningHarness:
+    """Give a harness with two channels, one of them only for what is critical."""
+    routes = (
+        '[[routes]]\nmatch = {severity = "critical"}\nchannels = ["pager", "mail"]\n'
+        '[[routes]]\nmatch = {}\nchannels = ["mail"]\n'
+    )
+    return make(more=MAIL + routes)
+
+
+@pytest.fixture
+def delivery(tmp_path: Path) -> Iterator[DeliveryHarness]:
+    """Give a harness with chat, mail and a pager, which all get every alert."""
+    with DeliveryHarness(tmp_path / "delivery") as made:
+        yield made

@@ -1,0 +1,320 @@
+"""When something is told, to whom, and when not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hostpulse_server.notifications.channels.base import MAX_SHOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.tests.notifications.planning import PlanningHarness, ReceivedMessage
+
+HOUR = 3600.0
+
+
+def kinds(heard: list[ReceivedMessage]) -> list[str]:
+    """Return the kinds of messages."""
+    return [one.kind for one in heard]
+
+
+def test_a_group_is_told_after_its_wait(planning: PlanningHarness) -> None:
+    """With what joined it meanwhile."""
+    planning.fire("web-01")
+    assert planning.run(9) == []
+    planning.fire("web-02")
+    (one,) = planning.run(2)
+    assert (one.at, one.kind, one.names) == (10.0, "firing", ["web-01", "web-02"])
+    assert (one.message.firing, one.message.servers, one.message.number) == (2, 2, 1)
+
+
+def test_without_a_wait_the_first_goes_at_once(make: Callable[..., PlanningHarness]) -> None:
+    """In the turn that wrote it."""
+    planning = make('group_wait = "0s"')
+    planning.fire("web-01")
+    planning.turn()
+    assert kinds(planning.heard) == ["firing"]
+
+
+def test_what_joins_later_waits_for_the_interval(planning: PlanningHarness) -> None:
+    """It is an update of the same incident, and says how many there are in all."""
+    planning.fire("web-01")
+    (first,) = planning.run(11)
+    planning.fire("web-02")
+    assert planning.run(298) == []
+    (later,) = planning.run(2)
+    assert (later.at, later.kind, later.names) == (310.0, "update", ["web-02"])
+    assert later.message.incident == first.message.incident
+    assert (later.message.number, later.message.firing, later.message.servers) == (2, 2, 2)
+
+
+def test_the_end_of_all_is_told_at_once(planning: PlanningHarness) -> None:
+    """And closes the incident: what fires later is another one."""
+    number = planning.fire("web-01")
+    (first,) = planning.run(20)
+    planning.end(number)
+    (last,) = planning.run(1)
+    assert (last.kind, last.names, last.message.act_url) == ("resolved", ["web-01"], "")
+    assert (last.message.firing, last.message.resolved) == (0, 1)
+    planning.fire("web-02")
+    (other,) = planning.run(11)
+    assert other.message.incident not in {first.message.incident, ""}
+    assert other.message.number == 1
+
+
+def test_the_end_of_one_of_two_waits_for_the_interval(planning: PlanningHarness) -> None:
+    """The other still fires."""
+    number = planning.fire("web-01")
+    planning.fire("web-02")
+    planning.run(11)
+    planning.end(number)
+    assert planning.run(298) == []
+    (one,) = planning.run(2)
+    assert (one.kind, one.names) == ("resolved", ["web-01"])
+    assert (one.message.firing, one.message.resolved) == (1, 1)
+
+
+def test_what_was_over_before_it_was_told_is_never_told(planning: PlanningHarness) -> None:
+    """Neither its beginning nor its end."""
+    number = planning.fire("web-01")
+    planning.run(5)
+    planning.end(number)
+    assert planning.run(HOUR) == []
+
+
+def test_what_becomes_more_serious_is_told_at_once(planning: PlanningHarness) -> None:
+    """And what becomes less so is not told."""
+    number = planning.fire("web-01")
+    planning.run(11)
+    planning.rise(number)
+    (one,) = planning.run(1)
+    assert (one.kind, one.message.severity) == ("update", "critical")
+    planning.rise(number, "warning")
+    assert planning.run(HOUR) == []
+
+
+def test_one_that_comes_back_soon_waits_for_the_interval(planning: PlanningHarness) -> None:
+    """So that what flaps makes two messages in five minutes, not twenty."""
+    number = planning.fire("web-01")
+    planning.run(11)
+    for _ in range(10):
+        planning.end(number)
+        planning.run(10)
+        number = planning.fire("web-01")
+        planning.run(10)
+    assert kinds(planning.heard) == ["firing", "resolved"]
+    (back,) = planning.run(300)
+    assert (back.kind, back.names) == ("firing", ["web-01"])
+
+
+def test_repeats_come_only_while_it_fires_and_nobody_has_acknowledged(
+    planning: PlanningHarness,
+) -> None:
+    """Each repeat interval, and again once the acknowledgement is over."""
+    number = planning.fire("web-01")
+    planning.run(11)
+    (one,) = planning.run(4 * HOUR)
+    assert (one.kind, one.at) == ("repeat", 10 + 4 * HOUR)
+    planning.acknowledge(number, 6 * HOUR)
+    assert planning.run(6 * HOUR - 10) == []
+    (again,) = planning.run(20)
+    assert again.kind == "repeat"
+    planning.end(number)
+    assert kinds(planning.run(9 * HOUR)) == ["resolved"]
+
+
+def test_an_acknowledged_one_that_becomes_critical_is_told(planning: PlanningHarness) -> None:
+    """Somebody knew of a warning."""
+    number = planning.fire("web-01")
+    planning.run(11)
+    planning.acknowledge(number, HOUR)
+    planning.rise(number)
+    assert kinds(planning.run(10)) == ["update"]
+
+
+def test_routes_choose_and_only_who_was_told_hears_the_end(two: PlanningHarness) -> None:
+    """The first route that matches wins."""
+    low, high = two.fire("web-01"), two.fire("web-02", severity="critical", rule="disk_usage")
+    heard = two.run(11)
+    assert sorted((one.channel, one.names[0]) for one in heard) == [
+        ("mail", "web-01"),
+        ("mail", "web-02"),
+        ("pager", "web-02"),
+    ]
+    two.end(low)
+    two.end(high)
+    ends = two.run(11)
+    assert sorted((one.channel, one.names[0]) for one in ends) == [
+        ("mail", "web-01"),
+        ("mail", "web-02"),
+        ("pager", "web-02"),
+    ]
+    assert {one.kind for one in ends} == {"resolved"}
+
+
+def test_one_that_rises_into_a_route_is_told_there(two: PlanningHarness) -> None:
+    """The pager is called when a warning turns critical."""
+    number = two.fire("web-01")
+    assert [one.channel for one in two.run(11)] == ["mail"]
+    two.rise(number)
+    heard = two.run(15)
+    assert sorted((one.channel, one.kind) for one in heard) == [
+        ("mail", "update"),
+        ("pager", "firing"),
+    ]
+
+
+def test_without_routes_what_is_good_to_know_is_not_told(planning: PlanningHarness) -> None:
+    """Warning and above are."""
+    planning.fire("web-01", severity="info")
+    assert planning.run(HOUR) == []
+
+
+def test_a_host_that_is_down_mutes_what_else_it_has(planning: PlanningHarness) -> None:
+    """What still stands when it is back is told then."""
+    down = planning.fire("web-01", "liveness", "critical", verdict="host_down")
+    planning.fire("web-01", "disk_usage", "critical", measurement="disk")
+    planning.fire("web-02", "disk_usage", measurement="disk")
+    assert sorted(name for one in planning.run(11) for name in one.names) == ["web-01", "web-02"]
+    assert {alert.rule for one in planning.heard for alert in one.message.alerts} == {
+        "liveness",
+        "disk_usage",
+    }
+    planning.end(down)
+    # at once: it is graver than the warning of the other host
+    heard = planning.run(1)
+    assert [(one.kind, one.names) for one in heard] == [
+        ("update", ["web-01"]),
+        ("resolved", ["web-01"]),
+    ]
+    assert planning.run(310) == []
+
+
+def test_a_critical_one_mutes_the_warning_of_the_same_figure(planning: PlanningHarness) -> None:
+    """But not that of another mount."""
+    for severity, mount, rule in (
+        ("critical", "/", "disk_usage"),
+        ("warning", "/", "disk_growth"),
+        ("warning", "/srv", "disk_growth"),
+    ):
+        planning.fire("web-01", rule, severity, measurement="disk", tags={"mount": mount})
+    notified = [alert for one in planning.run(11) for alert in one.message.alerts]
+    assert sorted((alert.rule, alert.tags["mount"]) for alert in notified) == [
+        ("disk_growth", "/srv"),
+        ("disk_usage", "/"),
+    ]
+
+
+def test_trouble_of_our_own_mutes_what_liveness_says_of_hosts(planning: PlanningHarness) -> None:
+    """One message about us, not fifty about hosts; what samples say is told."""
+    planning.fire("", "liveness", "critical", verdict="fleet")
+    for number in range(50):
+        planning.fire(f"web-{number}", "liveness", "warning", verdict="silent")
+    planning.fire("web-01", "disk_usage", measurement="disk")
+    assert sorted(one.names for one in planning.run(11)) == [[""], ["web-01"]]
+
+
+def test_a_silence_keeps_quiet_and_what_still_fires_is_told_after_it(
+    planning: PlanningHarness,
+) -> None:
+    """By globs of anything an alert has, tags and labels included."""
+    planning.silence(HOUR, server_id="web-*", mount="/srv*")
+    planning.fire("web-01", "disk_usage", measurement="disk", tags={"mount": "/srv/a"})
+    assert planning.run(HOUR - 1) == []
+    (one,) = planning.run(12)
+    assert (one.kind, one.names) == ("firing", ["web-01"])
+
+
+def test_under_a_silence_nothing_is_repeated_and_no_end_is_told(planning: PlanningHarness) -> None:
+    """And after it what still fires is told once more."""
+    over, still = planning.fire("web-01"), planning.fire("web-02")
+    planning.run(11)
+    planning.silence(5 * HOUR, server_id="web-*")
+    planning.run(10)
+    planning.end(over)
+    assert planning.run(5 * HOUR - 20) == []
+    heard = planning.run(300)
+    assert [(one.kind, sorted(one.names)) for one in heard] == [("repeat", ["web-01", "web-02"])]
+    planning.end(still)
+    assert kinds(planning.run(1)) == ["resolved"]
+
+
+def test_a_restart_sends_nothing_again(planning: PlanningHarness) -> None:
+    """All that is known is in the database."""
+    number = planning.fire("web-01")
+    planning.run(11)
+    planning.restart()
+    assert planning.run(HOUR) == []
+    planning.end(number)
+    planning.restart()
+    assert kinds(planning.run(1)) == ["resolved"]
+    planning.restart()
+    assert planning.run(HOUR) == []
+
+
+def test_a_message_says_what_else_is_wrong_on_the_host(planning: PlanningHarness) -> None:
+    """Of another rule; and links to the host's dashboard."""
+    planning.fire("web-01", "memory_usage")
+    planning.fire("web-01", "cpu_usage", "critical")
+    heard = {one.message.alerts[0].rule: one.message.alerts[0] for one in planning.run(11)}
+    assert heard["memory_usage"].others == ("critical cpu_usage: cpu_usage on web-01",)
+    assert heard["memory_usage"].dashboard == (
+        "https://graphs.example.org/d/hostpulse-server-detail?var-server=web-01"
+    )
+
+
+@pytest.mark.parametrize(
+    ("group_by", "messages"), [('["rule"]', 2), ('["env", "rule"]', 3), ("[]", 1)]
+)
+def test_groups_are_made_by_what_the_configuration_names(
+    make: Callable[..., PlanningHarness], group_by: str, messages: int
+) -> None:
+    """Rule, severity, server or any label."""
+    planning = make(f'group_wait = "10s"\ngroup_by = {group_by}')
+    planning.fire("web-01", labels={"env": "test"})
+    planning.fire("web-02", labels={"env": "prod"})
+    planning.fire("web-03", "disk_usage", labels={"env": "prod"})
+    assert len(planning.run(11)) == messages
+
+
+@pytest.mark.parametrize("group_by", ['["rule"]', '["server_id"]', '["server_id", "rule"]'])
+def test_a_storm_is_told_in_few_messages_and_counts_every_host(
+    make: Callable[..., PlanningHarness], group_by: str
+) -> None:
+    """1,000 hosts within ten seconds, however they are grouped, and so are their ends."""
+    planning = make(f"group_by = {group_by}")
+    numbers: list[int] = []
+    for _ in range(10):
+        with planning.together():
+            numbers += [planning.fire(f"web-{len(numbers) + more}") for more in range(100)]
+        planning.run(1)
+    planning.run(400)
+    for start in range(0, 400, 60):
+        assert len([one for one in planning.heard if start <= one.at < start + 60]) <= 10
+    assert max(len(one.message.alerts) for one in planning.heard) <= MAX_SHOWN
+    last = {one.message.incident: one.message for one in planning.heard}
+    assert sum(one.servers for one in last.values()) == 1000
+    assert sum(one.firing for one in last.values()) == 1000
+    with planning.together():
+        for number in numbers:
+            planning.end(number)
+    planning.run(600)
+    assert len(planning.heard) <= 60
+    last = {one.message.incident: one.message for one in planning.heard}
+    assert sum(one.resolved for one in last.values()) == 1000
+    assert {one.kind for one in last.values()} == {"resolved"}
+
+
+def test_the_gravest_goes_first_when_there_is_room_for_few(
+    make: Callable[..., PlanningHarness],
+) -> None:
+    """What does not fit is gathered, not lost."""
+    planning = make('group_by = ["server_id"]\nmessages_per_minute = 2')
+    for number in range(5):
+        planning.fire(f"web-{number}")
+    planning.fire("db-01", severity="critical")
+    first, second = planning.run(11)
+    assert (first.names, sorted(second.names)) == (["db-01"], [f"web-{n}" for n in range(5)])
