@@ -97,7 +97,7 @@ class StoreFailedError(StoreUnavailableError):
 
 
 class StoreMisconfiguredError(StoreUnavailableError):
-    """The store turns us away (401, 403, 404) until somebody does what the message says."""
+    """The store rejects us (401, 403, 404) until an operator does what the message says."""
 
 
 class StoreTooLargeError(HostpulseError):

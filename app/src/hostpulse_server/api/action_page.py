@@ -1,6 +1,6 @@
 """``/act/TOKEN``: the page behind the link in a message, for people without a key.
 
-GET and HEAD only show, whoever fetches a link ahead of a person changes nothing; POST acts. The
+GET and HEAD only show, so a mail scanner that fetches a link changes nothing; POST acts. The
 token is all that is asked for, so the page sets no cookie and runs no script.
 """
 

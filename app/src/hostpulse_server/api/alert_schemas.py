@@ -45,7 +45,7 @@ class MomentField(fields.Field[int]):
 
 
 class Globs(fields.Dict):
-    """Name → glob; what is wrong with a glob is said of its name."""
+    """Name → glob; a fault of a glob is reported under its name."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
@@ -248,7 +248,7 @@ class AlertPage(Schema):
 
 
 class EventView(Schema):
-    """What befell an alert."""
+    """An event of an alert."""
 
     at = fields.Integer()
     kind = fields.String()
@@ -256,7 +256,7 @@ class EventView(Schema):
 
 
 class AlertDetail(AlertSchema):
-    """An alert with what befell it, the oldest first."""
+    """An alert with its events, the oldest first."""
 
     events = fields.List(fields.Nested(EventView))
 

@@ -1,4 +1,4 @@
-"""``/alerts`` below /api/v1: how alerts stand, how they went, and who takes them on."""
+"""``/alerts`` below /api/v1: lists, shows and acknowledges alerts, with their history."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _answer(
             interval_ms=verdict.kept[-1]["interval_ms"] if verdict.kept else None,
         )
     elif verdict.rejected:
-        # nothing of it says to anybody that this host is there
+        # nothing in it is evidence that this host is up
         rejection_log.note(
             envelope.server_id, f"all its samples are rejected: {verdict.rejected[0].reason}"
         )
@@ -154,7 +154,7 @@ def _read_body(limit: int) -> tuple[bytes, bool]:
     if length.isdecimal() and int(length) <= limit:
         body: bytes = environ["wsgi.input"].read(int(length))
     else:
-        # one more than allowed, for a body that comes in chunks and does not tell its length
+        # one more than allowed, for a body that comes in chunks and does not give its length
         body = b"" if length else request.stream.read(limit + 1)
         if length or len(body) > limit:
             raise TooLargeError(f"The body has more than {limit} bytes.")

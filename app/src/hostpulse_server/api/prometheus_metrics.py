@@ -148,7 +148,7 @@ class _Alerts:
         self._services = services
 
     def collect(self) -> Iterable[Metric]:
-        """Return what fires, what waits to be told, and what is wrong with the engine."""
+        """Return alerts that fire, notifications that wait, and faults of the engine."""
         journal, now_ms = self._services.journal, self._services.clock.now_ms()
         try:
             status = EngineStatusReader(self._services.registry.database).get(now_ms)

@@ -65,7 +65,7 @@ class CounterStorage(Storage):
         return self._windows.get(key, (0, time.time()))[1]
 
     def check(self) -> bool:
-        """Tell that memory answers."""
+        """Return that memory is always available."""
         return True
 
     def reset(self) -> int | None:

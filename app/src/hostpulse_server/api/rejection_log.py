@@ -45,7 +45,7 @@ class Throttle:
         self._passed: dict[str, float] = {}
 
     def admits(self, name: str) -> bool:
-        """Tell whether it is time again."""
+        """Return whether it is time again."""
         now = self._clock.monotonic()
         with self._lock:
             if now - self._passed.get(name, float("-inf")) < EVERY_SECONDS:

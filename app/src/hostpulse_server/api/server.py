@@ -1,4 +1,4 @@
-"""The api under gunicorn: one master, threads in each worker, systemd told what goes on."""
+"""The api under gunicorn: one master, threads in each worker, its state reported to systemd."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker whose own errors are problems, too (a request line too long, …)."""
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
-        """Tell whether the connection can be used again; drain what the view left of the body.
+        """Return whether the connection can be used again; drain what the view left of the body.
 
         Draining sets the socket's timeout twice. A body of known length that was read to its end,
         which is every sample, needs none of that.

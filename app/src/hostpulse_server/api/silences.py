@@ -1,4 +1,4 @@
-"""``/silences`` below /api/v1: what is not told for a while."""
+"""``/silences`` below /api/v1: suppresses notifications for a while."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class RequestContextMiddleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        # no secret: it only tells requests apart, and asking the kernel gives the interpreter away
+        # no secret: it only identifies a request, and asking the kernel gives the interpreter away
         request_id = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
         environ[ID], environ[BEGAN] = request_id, time.perf_counter()
         logs.request_id.set(request_id)

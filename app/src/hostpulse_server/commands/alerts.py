@@ -1,4 +1,4 @@
-"""``hostpulse-server alerts``: how alerts stand, how they went, and who takes them on."""
+"""``hostpulse-server alerts``: lists, shows and acknowledges alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hostpulse-server channels``: trying the ways to people before they are needed."""
+"""``hostpulse-server channels``: sends test messages."""
 
 from __future__ import annotations
 

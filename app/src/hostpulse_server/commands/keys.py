@@ -1,4 +1,4 @@
-"""``hostpulse-server keys``: who may speak to the api."""
+"""``hostpulse-server keys``: creates, rotates and revokes API keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hostpulse-server quarantine``: what could not be stored, to be looked at, retried, dropped."""
+"""``hostpulse-server quarantine``: lists, retries and drops points that the store refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hostpulse-server routes``: who is told of what."""
+"""``hostpulse-server routes``: which channels an alert goes to."""
 
 from __future__ import annotations
 

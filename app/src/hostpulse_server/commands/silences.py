@@ -1,4 +1,4 @@
-"""``hostpulse-server silences``: what is not told for a while."""
+"""``hostpulse-server silences``: suppresses notifications for a while."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class ConfigReader:
         self._wrong.append(where)
 
     def is_read(self, *keys: str) -> bool:
-        """Tell whether all these keys, and the sections they are in, are without a fault."""
+        """Return whether all these keys, and the sections they are in, are without a fault."""
         return not any(
             key == one or key.startswith(f"{one}.") for one in self._wrong for key in keys
         )

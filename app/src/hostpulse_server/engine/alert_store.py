@@ -1,4 +1,4 @@
-"""From conditions to rows: alerts and their history, within a transaction of the caller."""
+"""Stores conditions as rows: alerts and their history, within a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def apply(
 ) -> list[AlertChange]:
     """Write the conditions, in order, and return what has changed.
 
-    A condition that the rows say already changes nothing. If another program inserts the same
-    alert meanwhile, which the unique index tells, its row is taken for ours.
+    A condition that the rows already have changes nothing. If another program inserts the same
+    alert meanwhile, which the unique index detects, its row is used.
     """
     if not conditions:
         return []

@@ -1,4 +1,4 @@
-"""Slow things that the engine has done beside its loop."""
+"""Background tasks of the engine: slow work that must not hold up its loop."""
 
 from __future__ import annotations
 

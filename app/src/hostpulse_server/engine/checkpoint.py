@@ -1,4 +1,4 @@
-"""How far the engine has come, in the state database: its cursor and what evaluation remembers."""
+"""The engine's checkpoint in the state database: its cursor and the snapshot of evaluation."""
 
 from __future__ import annotations
 

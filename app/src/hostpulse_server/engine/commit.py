@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 class TurnBatch:
     """What a transaction writes.
 
-    ``ended`` are servers that no longer count; ``are_orphans_possible`` asks for the ends of alerts
-    that no rule or server stands behind, ``is_tending`` for a portion of what is long over to go.
+    ``ended`` are servers that no longer count. ``are_orphans_possible`` asks to resolve alerts
+    whose rule or server is gone, ``is_tending`` to purge a portion of the rows past retention.
     """
 
     cursor: EngineCursor
@@ -64,7 +64,7 @@ class TurnCommitter:
         self._is_failing = False
 
     def commit(self, batch: TurnBatch) -> TurnOutcome:
-        """Write a batch and let the dispatcher decide who is told."""
+        """Write a batch and let the dispatcher decide who is notified."""
         now_ms = batch.context.now_ms
         with writing(self._database) as session:
             changes = _apply(session, batch.conditions, batch.context)

@@ -1,4 +1,4 @@
-"""From journal entries to conditions: each entry is read once and given to those it concerns."""
+"""Turns journal entries into conditions: each entry is read once and handed to its evaluators."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class EntryConsumer:
         return found
 
     def saved(self) -> None:
-        """Say that the last dump is on disk; processes of samples before the newest are let go."""
+        """Note that the last dump is on disk; drop the processes of samples before the newest."""
         for server_id, _ in self._dirty:
             known = self._processes.get(server_id, {})
             for time_ms in sorted(known)[:-1]:
@@ -153,13 +153,13 @@ class EntryConsumer:
                 server_id, event["kind"], event.get("reason", ""), entry.received_ms
             )
         if not record.samples and not record.events:
-            # facts alone say that the host lives, too
+            # facts alone are evidence that the host is up, too
             self._liveness.event(server_id, "facts", "", entry.received_ms)
 
     def _take_internal(self, entry: Entry) -> None:
         samples: defaultdict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
         for point in json.loads(entry.body)["points"]:
-            # what alerts themselves say must not raise alerts
+            # measurements of alerts must not raise alerts
             if point["measurement"] != transitions.MEASUREMENT:
                 samples[point["server_id"], int(point["time"])].append(point)
         for (server_id, time_ms), points in sorted(samples.items()):

@@ -28,7 +28,7 @@ class Heartbeat:
         self._is_failing = False
 
     def beat(self) -> None:
-        """Send one; whoever takes only POST gets that."""
+        """Send one, by POST where the monitor takes no GET."""
         if not self._url or not self._is_healthy():
             return
         try:

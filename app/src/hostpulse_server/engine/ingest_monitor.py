@@ -1,4 +1,4 @@
-"""Whether samples come in at all: else silence says nothing about hosts."""
+"""Watches whether samples arrive at all: if none can, silence is no evidence about hosts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hostpulse_server.runtime.clock import Clock
 
 ASK_SECONDS = 5.0
-# an engine that was away for longer cannot say whether samples came in meanwhile
+# an engine that was away for longer cannot know whether samples came in meanwhile
 AWAY_MS = 60_000
 # a journal is full for a body that does not fit: judge by the largest that are common
 ROOM_BYTES = 65_536

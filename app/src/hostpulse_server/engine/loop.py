@@ -203,7 +203,7 @@ class Engine:
         ingest = self._ingest.state(is_caught_up=self._reader.lag() <= BEHIND_SECONDS)
         try:
             found = self._liveness.turn(self._clock.now_ms(), self._directory.servers, ingest)
-        except Exception as error:  # noqa: BLE001 - what samples say is told all the same
+        except Exception as error:  # noqa: BLE001 - alerts from samples go on
             self._intake.fault("liveness", "silence was not judged", error)
             return
         self._conditions += found
@@ -280,7 +280,7 @@ class Engine:
         return max(due, self._committed + LEAST_SECONDS - self._clock.monotonic())
 
     def _complain(self, error: Exception) -> None:
-        """Log each new trouble once."""
+        """Log each new fault once."""
         seconds = self._backoff.failed(self._clock.monotonic())
         if str(error) != self._trouble:
             log.error("alerts wait %.1f s and try again; nothing is lost: %s", seconds, error)

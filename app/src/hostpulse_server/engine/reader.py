@@ -1,4 +1,4 @@
-"""The engine's place in the journal: where it goes on, what it has missed, what it lets go of."""
+"""The engine's position in the journal: where it resumes, what it missed, what it releases."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class JournalReader:
         self._journal.wait(self.cursor.position, seconds)
 
     def notices(self) -> list[str]:
-        """Return what people are to hear of, once."""
+        """Return the notices for people; each is returned once."""
         found, self._notices = self._notices, []
         return found
 
@@ -94,7 +94,7 @@ class JournalReader:
         return self._journal.read(self.cursor.position, READ_ENTRIES, READ_BYTES)
 
     def _note_gap(self, upcoming: int) -> None:
-        """Count what is missing before the entry that comes next, and tell people."""
+        """Count what is missing before the next entry, and note it for people."""
         missed = upcoming - self.cursor.position - 1
         self.cursor.position = upcoming - 1
         is_first, self._is_new_journal = self._is_new_journal, False

@@ -1,4 +1,4 @@
-"""Deleting alerts, messages and incidents that are long over, in small portions."""
+"""Purges alerts, messages and incidents past their retention, in small portions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUPS_MS: Final = _DAY_MS
 def purge(session: Session, now_ms: int) -> int:
     """Delete a portion of each; return how many rows went.
 
-    With an alert go its events and what channels were told of it.
+    With an alert go its events and its entries of the notification log.
     """
     alerts = sa.select(AlertRow.id).where(AlertRow.resolved_ms < now_ms - ALERTS_MS)
     done = sa.select(OutboxRow.id).where(

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class RulesReloader:
-    """Keeps the last rules that were right; ``fault`` says what is wrong with the files now.
+    """Keeps the last rules that were right; ``fault`` is what is wrong with the files now.
 
     ``rules`` is ``None`` while none were right since the start.
     """
@@ -45,7 +45,7 @@ class RulesReloader:
         self.fault = ""
 
     def ask(self) -> None:
-        """Read the files at the next turn, whatever they look like; any thread may call."""
+        """Read the files at the next turn, even if they seem unchanged; any thread may call."""
         self._asked = True
 
     def turn(self) -> RuleSet | None:
@@ -61,10 +61,10 @@ class RulesReloader:
         return self._take_over()
 
     def report(self, document: dict[str, Any]) -> list[str]:
-        """Write into ``document`` how the rules stand; return what people are to hear of.
+        """Write the state of the rules into ``document``; return the notices for people.
 
-        A fault is told once until it is mended, however it changes and whoever restarts; then so is
-        that it was.
+        A fault is notified once until it is fixed, even if it changes or the engine restarts. Its
+        fix is notified once, too.
         """
         reported = document.get("rules_fault")
         document["rules_fault"] = self.fault
@@ -106,7 +106,7 @@ class RulesReloader:
 
 
 def _look(patterns: Sequence[str]) -> _Files:
-    """Return what tells one content of the files from another without reading them."""
+    """Return what changes with the content of the files, without reading them."""
     found = []
     for pattern in patterns:
         # not Path.glob: a pattern may be absolute

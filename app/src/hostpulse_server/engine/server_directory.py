@@ -1,4 +1,4 @@
-"""The registry as the engine sees it, read again when its revision has grown."""
+"""The engine's view of the registry, read again when its revision has grown."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ServerDirectory:
         return "disabled" if server.disabled else None
 
     def counts(self, server_id: str) -> bool:
-        """Tell whether samples of a server are evaluated.
+        """Return whether samples of a server are evaluated.
 
         One that is not known yet, or was disabled, is looked up: it may have just been added.
         """

@@ -1,4 +1,4 @@
-"""How the alert engine gets on, for others: doctor, ``/metrics`` and the server's measurements."""
+"""Status of the alert engine, for doctor, ``/metrics`` and the server's own measurements."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LATELY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """What the state database tells; ``firing`` counts by severity, ``faults`` by kind.
+    """Status of the engine by its state database.
 
-    ``waiting`` and ``failed`` are notifications, and ``trouble`` says which channel takes none,
-    ``""`` while all do.
+    ``firing`` counts alerts by severity, ``faults`` by kind. ``waiting`` and ``failed`` are
+    notifications. ``trouble`` names a channel that takes none, ``""`` while all do.
     """
 
     cursor: EngineCursor
@@ -100,7 +100,7 @@ class EngineStatusReader:
 
 
 def _trouble(session: Session, now_ms: int) -> str:
-    """Return what a channel said that took nothing for long, or lately refused for good.
+    """Return the error of a channel that took nothing for long, or lately refused for good.
 
     One that has taken a message since it refused one is well.
     """

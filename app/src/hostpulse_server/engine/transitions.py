@@ -1,4 +1,4 @@
-"""The measurement ``alert``: a point a transition, two of a severity's, for dashboards."""
+"""The measurement ``alert``, for dashboards: one point a transition, two where severity changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEPS = {"firing": 1.0, "severity": 1.0, "resolved": -1.0}
 
 
 def points(changes: Iterable[AlertChange]) -> list[StorePoint]:
-    """Return the points of changes that somebody may have heard of.
+    """Return the points of changes that were notified or might have been.
 
     A series keeps one value a time: where several mounts of a host fill up at once, the points
     stand a millisecond apart. Where a severity changes, the one there was has a point too, of

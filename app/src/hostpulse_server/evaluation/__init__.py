@@ -1,1 +1,1 @@
-"""What the evaluator is made of; ``alerts.evaluator`` is the way in."""
+"""Evaluation of rules over samples; ``evaluator`` is the entry point."""

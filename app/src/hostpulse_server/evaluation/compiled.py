@@ -1,8 +1,8 @@
-"""Rules compiled for samples of one layout, so that a quiet sample costs look-ups and compares.
+"""Rules compiled for samples of one layout: a sample without changes costs look-ups and compares.
 
-Agents send the same series in the same order each time. A plan says for each point of such a
-sample which values to look at, and between which limits they concern nobody. Hosts with the same
-series and the same rules share one: that keeps it in the processor's caches.
+Agents send the same series in the same order each time. A compiled layout has, for each point of
+such a sample, the values to look at and the limits between which no rule is concerned. Hosts with
+the same series and the same rules share one: that keeps it in the processor's caches.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class CompiledRule:
         return max(25_000, interval_ms * 5 // 2) if given is None else given
 
     def looks_at(self, fields: Mapping[str, float]) -> bool:
-        """Tell whether the rule's conditions on other fields of the point are met."""
+        """Return whether the rule's conditions on other fields of the point are met."""
         return all(
             one.field in fields and one.holds(fields[one.field]) for one in self.rule.only_if
         )
@@ -110,7 +110,7 @@ class CompiledLayout:
 
 
 class Compiler:
-    """Makes watches and plans out of a set of rules."""
+    """Compiles a set of rules for the layouts of samples."""
 
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
@@ -122,7 +122,7 @@ class Compiler:
         self._plans: WeakValueDictionary[tuple[Any, ...], CompiledLayout] = WeakValueDictionary()
 
     def knows(self, name: str) -> bool:
-        """Tell whether there is such a rule, enabled or not."""
+        """Return whether there is such a rule, enabled or not."""
         return name in self._rules.rules and self._rules.rules[name].kind == "threshold"
 
     def watch(

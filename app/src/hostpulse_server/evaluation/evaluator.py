@@ -1,4 +1,4 @@
-"""Rules over samples as they come: conditions that have changed, and nothing but memory."""
+"""Evaluates rules over samples as they arrive and returns changed conditions; in memory only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Evaluator:
         self._hosts: defaultdict[str, dict[str, EvaluatedHost]] = defaultdict(
             dict
         )  # by origin, by server
-        # found by a change of labels, told with the next samples
+        # found by a change of labels, returned with the next samples
         self._ended: dict[str, list[Condition]] = {}
 
     def feed(

@@ -50,7 +50,7 @@ class ActiveAlerts:
     def evaluate(self, sample: EvaluatedSample, values: list[float], odd: Sequence[int]) -> None:
         """Evaluate what has to be computed first, is ``odd``, or was beyond a threshold before.
 
-        ``values`` are those of the plan's watches, not a number where missing; computed ones take
+        ``values`` are those of the layout's watches, not a number where missing; computed ones take
         the place of what they were computed of.
         """
         watches, machines = sample.plan.watches, self.machines
@@ -92,7 +92,7 @@ class ActiveAlerts:
     def finish(
         self, watches: Iterable[CompiledRule], time_ms: int, reason: Reason
     ) -> list[Condition]:
-        """Return the ends of those of the watches that somebody was told of."""
+        """Return the ends of reported conditions, of the given watches."""
         return [
             machine.ending(watch.identity(self._server_id), time_ms, reason)
             for watch in watches
@@ -100,7 +100,7 @@ class ActiveAlerts:
         ]
 
     def replace(self, others: Mapping[CompiledRule, CompiledRule]) -> None:
-        """Go on with other watches in the place of these; forget those that are not named."""
+        """Replace watches by others; forget those that are not named."""
         self.changed = {others[one] for one in self.changed if one in others}
         machines, self.machines = self.machines, {}
         for watch, machine in machines.items():
@@ -150,7 +150,7 @@ class ActiveAlerts:
 
 
 class EvaluatedHost:
-    """Reads samples, and gives to ``standing`` what concerns it.
+    """Reads samples, and hands ``standing`` what concerns it.
 
     ``time_ms`` is the newest sample, -1 before the first.
     """
@@ -161,7 +161,7 @@ class EvaluatedHost:
         self._lanes: list[TrendBuffer] = []
         self._lane: TrendBuffer | None = None
         self._missing: tuple[int, ...] = ()
-        self._present: set[CompiledRule] = set()  # of the last sample, while there is no lane
+        self._present: set[CompiledRule] = set()  # of the last sample, while no buffer is in use
         self.presence = Presence()
         self.active = ActiveAlerts(server_id)
         self.time_ms = -1
@@ -210,11 +210,11 @@ class EvaluatedHost:
         return self.active.settle(lambda watch: trend(self._lanes, watch))
 
     def finish(self, reason: Reason) -> list[Condition]:
-        """Return the ends of all that somebody was told of."""
+        """Return the ends of all reported conditions."""
         return self.active.finish(self.active.machines, self.time_ms, reason)
 
     def adopt(self, successor: Callable[[CompiledRule], CompiledRule | Reason]) -> list[Condition]:
-        """Go on under other rules; return the ends of what none stands behind any more."""
+        """Go on under other rules; return the ends of conditions whose rule is gone."""
         series = self._series()
         used = {*series, *self.active.machines, *self.active.windows}
         used.update(watch for watch, _ in self.presence.extraordinary())
@@ -237,7 +237,7 @@ class EvaluatedHost:
         self._present = watches
 
     def _lane_of(self, plan: CompiledLayout) -> TrendBuffer:
-        """Return the lane of a layout that was not met lately, or whose points were merged."""
+        """Return the trend buffer of a layout not met lately, or whose points were merged."""
         lane = next((one for one in self._lanes if one.plan is plan), None)
         if lane is None:
             lane = TrendBuffer(plan)

@@ -60,7 +60,7 @@ class LevelState:
 
 
 def compare(level: Level, value: float) -> tuple[bool, bool]:
-    """Tell whether a value is beyond a level's threshold, and whether it ends the level."""
+    """Return whether a value is beyond a level's threshold, and whether it ends the level."""
     if level.direction == "above":
         is_beyond = value > level.threshold
         return is_beyond, not is_beyond if level.clear is None else value < level.clear

@@ -111,7 +111,7 @@ class Presence:
         self._plan_ahead()
 
     def replace(self, others: dict[CompiledRule, CompiledRule]) -> None:
-        """Put other watches in the place of these; forget those that are not named."""
+        """Replace watches by others; forget those that are not named."""
         self._absent = {others[one]: n for one, n in self._absent.items() if one in others}
         self._spacing = {others[one]: n for one, n in self._spacing.items() if one in others}
         self._recent = {others[one] for one in self._recent if one in others}

@@ -1,6 +1,6 @@
-"""What evaluation remembers of a host over a restart, as JSON, and taking it over again.
+"""Snapshots of evaluation: a host's state as JSON, dumped and restored over a restart.
 
-Only what differs from an ordinary quiet series is there::
+Only what differs from an ordinary series without conditions is there::
 
     {"watches": [{"rule": "disk_usage", "tags": {"mount": "/"},
                   "away": 2, "spacing": 6,                            # as Seen, where not 0 and 1
@@ -63,7 +63,7 @@ def restore(
     document: Mapping[str, Any],
     find: Callable[[str, Tags], CompiledRule | None],
 ) -> None:
-    """Take over what was dumped; what no rule stands behind any more is left out."""
+    """Restore what was dumped, without what no rule wants any more."""
     seen: dict[CompiledRule, SeriesPresence] = {}
     for row in document.get("watches", ()):
         watch = find(row["rule"], tuple(sorted(row.get("tags", {}).items())))

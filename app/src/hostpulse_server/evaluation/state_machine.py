@@ -1,7 +1,7 @@
 """The state machine of one rule on one series: levels, each with hysteresis on its own clock.
 
-Everything counts in event time, the times of samples. What has changed is told by ``settle``, so
-that whoever feeds many samples at once hears only of what is left of them in the end.
+Everything counts in event time, the times of samples. Changes are returned by ``settle``, so
+that a caller that adds many samples at once gets only what is left of them in the end.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class AlertStateMachine:
     def step(self, time_ms: int, value: float, *, is_looked_at: bool, max_gap_ms: int) -> bool:
         """Take the next sample of the series; return whether there may be something to settle.
 
-        ``is_looked_at`` tells whether the rule's conditions on other fields are met: without them
+        ``is_looked_at`` is whether the rule's conditions on other fields are met: without them
         no value is beyond any threshold.
         """
         if time_ms - self.time_ms > max_gap_ms:
@@ -137,7 +137,7 @@ class AlertStateMachine:
         reason: Reason,
         trend: tuple[float, ...] = (),
     ) -> Condition:
-        """Return the end of what was told last."""
+        """Return the end of the condition reported last."""
         if self.reported is None:
             raise ValueError("what nobody was told of has no end")
         return Condition(
@@ -188,5 +188,5 @@ class AlertStateMachine:
 
 
 def _is_same(reported: LastReported, now: LastReported) -> bool:
-    """Tell whether there is nothing new; a run that begins anew is another pending alert."""
+    """Return whether there is nothing new; a run that begins anew is another pending alert."""
     return reported == now if now.phase == "pending" else reported[:2] == now[:2]

@@ -77,7 +77,7 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def unpack(packed: int, body: bytes) -> bytes:
-    """Return the body as it was appended, ``packed`` telling whether it was compressed.
+    """Return the body as it was appended, ``packed`` being whether it was compressed.
 
     A damaged one comes as it lies: its reader sets it aside, the entries behind it go on.
     """

@@ -1,4 +1,4 @@
-"""Datagrams that tell consumers in any process that the journal has grown.
+"""Datagrams that notify consumers in any process that the journal has grown.
 
 A consumer binds a socket in ``<journal>.wake/``; a writer sends one byte to each. Addresses go
 through ``/proc/self/fd`` because a path in a socket address may have 107 bytes only.

@@ -1,4 +1,4 @@
-"""Who is silent, and why: registered servers held against what arrives from them."""
+"""Liveness: which registered servers are silent, and why."""
 
 from __future__ import annotations
 

@@ -41,10 +41,10 @@ class SubnetState:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A verdict with what people read.
+    """A verdict with the texts for people.
 
-    ``since_ms`` is when the silence began; ``is_asked`` tells that the verdict rests on the
-    prober's word.
+    ``since_ms`` is when the silence began; ``is_asked`` is whether the verdict rests on an answer
+    of the prober.
     """
 
     verdict: Verdict
@@ -77,7 +77,7 @@ def surroundings(name: str, silent: Iterable[HostState | None]) -> SubnetState:
     hosts = list(silent)
     newest_ms = max((known.from_ms for known in hosts if known), default=0)
     since_ms = newest_ms - TOGETHER_MS
-    # a host that was switched off, or died long ago, says nothing about its network now
+    # a host that was switched off, or died long ago, is no evidence about its network now
     unexplained = [
         known for known in hosts if not known or (not known.stop and known.from_ms >= since_ms)
     ]
@@ -122,7 +122,7 @@ def find(
 
 
 def _is_open(known: HostState, around: SubnetState | None) -> bool:
-    """Tell whether an answer that is on its way may still change the verdict."""
+    """Return whether an answer that is on its way may still change the verdict."""
     if not known.steadiness.is_known:
         return True
     is_down = known.steadiness.is_answering is False and not known.stop
@@ -150,7 +150,7 @@ def _of_answers(
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """When a host was heard last: as a time, as part of a sentence, and as a line."""
+    """When a host reported last: as a time, as part of a sentence, and as a line."""
 
     at_ms: int
     text: str

@@ -1,4 +1,4 @@
-"""From a finding to conditions, one rule at a time. Pure."""
+"""Turns a finding into conditions, one rule at a time. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def conditions_of(
     rule: Rule, server_id: str, known: HostState, finding: Cause, silence_ms: int, now_ms: int
 ) -> Condition | None:
-    """Return what a finding changes, and take it for told.
+    """Return what a finding changes, and mark it as reported.
 
-    A verdict that the rule has no level for is none of its business; one whose level is not due
-    leaves what was told as it is.
+    A verdict that the rule has no level for is ignored; one whose level is not due leaves what
+    was reported as it is.
     """
     reported = known.reported.get(rule.name)
     fitting = [level for level in rule.liveness if finding.verdict in level.verdicts]
@@ -49,7 +49,7 @@ def conditions_of(
 
 
 def ending(rule: str, server_id: str, known: HostState, reason: Reason, at_ms: int) -> Condition:
-    """Return the end of what was told by a rule, and forget that it was."""
+    """Return the end of what a rule reported, and forget that it was."""
     reported = known.reported.pop(rule)
     return Condition(
         identity=AlertIdentity(rule, server_id),
@@ -64,5 +64,5 @@ def ending(rule: str, server_id: str, known: HostState, reason: Reason, at_ms: i
 
 
 def _is_sure(known: HostState, finding: Cause) -> bool:
-    """Tell whether what the prober saw once was seen again; a refusal is sure by itself."""
+    """Return whether what the prober saw once was seen again; a refusal is sure by itself."""
     return not finding.is_asked or known.steadiness.is_confirmed or not known.steadiness.is_known

@@ -1,4 +1,4 @@
-"""Ingest broken, or most of the fleet silent at once: one alert about that, not one a host."""
+"""Fleet outages: one alert, not one a host, if ingest is broken or most hosts fall silent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hostpulse_server.rules.model import Rule, RuleSet
     from hostpulse_server.values.alert import Reason
 
-# how long no samples may be taken before that is told
+# how long no samples may be taken before that is reported
 BROKEN_MS: Final = 120_000
 # once the fleet is back, agents that have tried in vain for long try again within this time
 RETURN_MS: Final = 60_000
@@ -38,7 +38,7 @@ class Outage:
     start_ms: int
 
     def lasts(self, silent: int) -> bool:
-        """Tell whether that many silent members are still most of the fleet."""
+        """Return whether that many silent members are still most of the fleet."""
         return is_most(silent, self.total)
 
     def document(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Outage:
 
 
 def is_most(silent: int, total: int) -> bool:
-    """Tell whether ``silent`` of ``total`` are too many to be a coincidence."""
+    """Return whether ``silent`` of ``total`` are too many to be a coincidence."""
     return silent >= LEAST and 2 * silent > total
 
 
@@ -80,7 +80,7 @@ def find_outage(silent: Iterable[tuple[int, str]], reporting: int) -> Outage | N
 
 
 class FleetOutageDetector:
-    """Knows whether the silence of hosts says anything about them.
+    """Decides whether the silence of hosts is evidence about them.
 
     ``outage`` is that of the fleet, while it lasts.
     """
@@ -107,7 +107,7 @@ class FleetOutageDetector:
         ]
 
     def is_holding(self, now_ms: int) -> bool:
-        """Tell whether no host may be judged now."""
+        """Return whether no host may be judged now."""
         return bool(self._broken_ms) or self.outage is not None or now_ms < self._resume_ms
 
     def watch(self, ingest: Ingest, now_ms: int) -> None:
@@ -201,7 +201,7 @@ class FleetOutageDetector:
             )
 
     def has_changed(self) -> bool:
-        """Tell whether ``document`` is another one since the last call."""
+        """Return whether ``document`` is another one since the last call."""
         before, self._saved = self._saved, self._state()
         return before != self._saved
 

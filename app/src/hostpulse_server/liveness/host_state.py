@@ -1,4 +1,4 @@
-"""What is remembered of one server, and how that becomes a JSON document and back."""
+"""The state of one server, and its conversion to a JSON document and back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Note(NamedTuple):
 
 
 class FiringCondition(NamedTuple):
-    """An alert that is firing: how it was last told, and since when it holds."""
+    """An alert that is firing: how it was reported last, and since when it holds."""
 
     severity: Severity
     verdict: str
@@ -65,10 +65,10 @@ class HostState:
     """One server.
 
     ``heard_ms`` is the last arrival, 0 if there was none; ``since_ms`` what silence counts from at
-    the earliest (it was disabled before); ``from_ms`` what it counts from. ``is_back`` tells that
+    the earliest (it was disabled before); ``from_ms`` what it counts from. ``is_back`` is whether
     something arrived since the last turn that looked. Silence of ``patience_ms`` is looked into, at
-    ``look_ms`` next, and less than ``shortest_ms`` is none; ``wait_ms`` is since when only the word
-    of the prober is missing.
+    ``look_ms`` next, and less than ``shortest_ms`` is none; ``wait_ms`` is since when only the
+    answer of the prober is missing.
     """
 
     heard_ms: int = 0
@@ -101,7 +101,7 @@ class HostState:
             self._work_out_patience()
 
     def register(self, server: Server, rules: tuple[Rule, ...]) -> None:
-        """Take over what the registry and the rules say of it now."""
+        """Take over what the registry and the rules have for it now."""
         self.server, self.rules = server, rules
         self.from_ms = max(self.heard_ms or server.created_ms, self.since_ms)
         self.look_ms = 0
@@ -110,7 +110,7 @@ class HostState:
 
     @property
     def for_ms(self) -> int:
-        """The shortest silence that a rule tells of."""
+        """The shortest silence that a rule reports."""
         levels = [level.for_ms for rule in self.rules for level in rule.liveness]
         return max(min(levels, default=0), self.shortest_ms)
 

@@ -12,7 +12,7 @@ class Ingest:
 
     ``since_ms`` is since when that is so without a break, as far as anybody watched; it means
     nothing while ``is_working`` is false. ``is_caught_up``: all that arrived has been read.
-    ``reason`` says what is broken ("the journal is full"); empty while it works.
+    ``reason`` is what is broken ("the journal is full"); empty while it works.
     """
 
     is_working: bool
@@ -25,8 +25,8 @@ class Ingest:
 class Probe:
     """What came of asking a host's address at ``at_ms``.
 
-    ``is_answering`` is ``None`` where that cannot be told (the name does not resolve, no route
-    leads there from here); ``lines`` say what was tried and what came back.
+    ``is_answering`` is ``None`` where that is unknown (the name does not resolve, no route
+    leads there from here); ``lines`` are what was tried and what came back.
     """
 
     at_ms: int

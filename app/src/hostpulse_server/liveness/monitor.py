@@ -1,4 +1,4 @@
-"""Judges silence: conditions for hosts that do not report, or one when it is about ourselves."""
+"""Judges silence: conditions for hosts that do not report, or one for an outage of our own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOOK_MS: Final = 5_000
 WAIT_MS: Final = 60_000
 # a wall clock that runs away from the monotonic one by more was set, or the machine slept
 STEP_MS: Final = 5_000
-# how long an agent that said why it stops may stay away
+# how long an agent that reported why it stops may stay away
 GRACE_MS: Final = {"shutdown": 600_000, "remove": 600_000}
 RESTART_MS: Final = 120_000
 TEXT: Final = 200
@@ -52,7 +52,7 @@ class LivenessMonitor:
         known.stop = None
 
     def event(self, server_id: str, kind: str, reason: str, received_ms: int) -> None:
-        """Note what an agent said about itself; that it says anything means that it is there."""
+        """Note what an agent reported about itself; any report means that it is up."""
         known = self._known(server_id)
         known.record_arrival(received_ms)
         if kind == _STOPPING:
@@ -84,13 +84,13 @@ class LivenessMonitor:
     def changed(self) -> set[str]:
         """Return the servers whose ``dump`` differs from what it was at the last call.
 
-        ``NO_SERVER`` is among them when it is about ourselves.
+        ``NO_SERVER`` is among them for an outage of our own.
         """
         changed, self._tracker.changed = self._tracker.changed, set()
         return changed | {NO_SERVER} if self._ourselves.has_changed() else changed
 
     def dump(self, server_id: str, origin: str = "liveness") -> tuple[int, dict[str, Any]]:  # noqa: ARG002 - as the Evaluator's
-        """Return when the server was last heard (0: never) and what else is remembered of it."""
+        """Return when the server was last seen (0: never) and what else is remembered of it."""
         if server_id == NO_SERVER:
             return 0, self._ourselves.document()
         known = self._tracker.known.get(server_id) or HostState()
@@ -135,7 +135,7 @@ class LivenessMonitor:
         self._prober.forget(server_id)
         begun_ms = now_ms - self._silence(known, now_ms)
         if not known.reported or _due(known, begun_ms)[0] <= now_ms:
-            return []  # heard while the engine caught up, and silent for long again since
+            return []  # seen while the engine caught up, and silent for long again since
         self._tracker.changed.add(server_id)
         return [
             ending(rule, server_id, known, "cleared", known.heard_ms)
@@ -223,7 +223,7 @@ class LivenessMonitor:
 
 
 def _due(known: HostState, from_ms: int) -> list[int]:
-    """Return when silence since ``from_ms`` is to be told of, level by level."""
+    """Return when silence since ``from_ms`` is to be reported, level by level."""
     due = {from_ms + known.due_ms(level) for rule in known.rules for level in rule.liveness}
     if known.stop:
         over_ms = known.stop.at_ms + GRACE_MS.get(known.stop.text, RESTART_MS)

@@ -1,7 +1,7 @@
-"""Asking an address whether anybody is there, without privileges and without another program.
+"""Probes an address: whether a host answers, without privileges and without another program.
 
-An answer of any kind is an answer: an echo reply, an open port, and also a refusal, for which
-somebody must be there to refuse.
+Any answer counts: an echo reply, an open port, and also a refusal, since only a host that is up
+can refuse.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ECHO: Final = {
     socket.AF_INET6: (socket.IPPROTO_ICMPV6, 128, 129),
 }
 _ANSWERS: Final = {0, errno.ECONNREFUSED, errno.ECONNRESET}
-# what this machine says of itself, so that nothing is known of the other
+# errors of this machine itself, so that nothing is known of the other
 _OUR_FAULT: Final = {
     errno.ENETUNREACH,
     errno.ENETDOWN,
@@ -42,7 +42,7 @@ _Address = tuple[int, Any]  # family, and what connect takes
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """Whether an address answers, ``None`` where that cannot be told, and what was seen."""
+    """Whether an address answers, ``None`` where that is unknown, and what was seen."""
 
     is_answering: bool | None
     lines: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Asks silent hosts whether their address answers, a few at once."""
+"""Probes the addresses of silent hosts, a few at once."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 class HostProber:
     """A Prober that asks by ICMP echo, where the kernel lets it, and by TCP.
 
-    Its threads end when nobody is left to ask, and never keep the process from ending: a resolver
-    may take its time.
+    Its threads end when no host is left to probe, and never keep the process from ending: a
+    resolver may take its time.
     """
 
     def __init__(
@@ -94,6 +94,6 @@ class HostProber:
         try:
             return self._ask(address)
         except Exception as error:
-            # a host nobody could ask is still silent, and must be told of
+            # a host that could not be probed is still silent, and must be reported
             log.exception("asking %s failed", address)
             return Reachability(None, (f"asking {address} failed: {error}",))

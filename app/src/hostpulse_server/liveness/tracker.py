@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HostTracker:
-    """``known`` holds all that was heard of, ``active`` those whose silence counts.
+    """``known`` holds every host that was seen, ``active`` those whose silence counts.
 
     ``changed`` are servers of which something else is to be remembered now.
     """

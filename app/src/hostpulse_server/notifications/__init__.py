@@ -1,4 +1,4 @@
-"""Who is told what and when: routes, groups, the outbox, and the threads that drain it."""
+"""Notifications: routes, groups, the outbox, and the threads that drain it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a planned message to what a channel is given: alerts with all that helps to act."""
+"""Composes a planned message for a channel: its alerts with all that helps to act."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_OTHERS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class MessageCounts:
-    """Alerts of a group, those told of before and those of the message, and their servers."""
+    """Alerts of a group, those notified before and those of the message, and their servers."""
 
     firing: int
     resolved: int
@@ -38,7 +38,7 @@ class MessageCounts:
 
 
 def count(session: Session, message: PlannedMessage) -> MessageCounts:
-    """Count a whole group as it will be once the message is told."""
+    """Count a whole group as it will be once the message is sent."""
     over = {alert.id for alert in (*message.ends, *message.superseded)}
     firing = {alert.id for alert in message.news}
     servers = {alert.server_id for alert in (*message.news, *message.ends, *message.superseded)}

@@ -44,7 +44,7 @@ class _Rest:
 
 
 class Dispatcher:
-    """Decides who is told; knows nothing that is not in the state database."""
+    """Decides who is notified, by nothing but the state database."""
 
     def __init__(
         self,

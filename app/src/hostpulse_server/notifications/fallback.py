@@ -1,4 +1,4 @@
-"""What is said on another channel when one does not take a message."""
+"""Fallback delivery to another channel when one fails."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def give_up(
     session: Session, row: OutboxRow, channels: Sequence[str], reason: str, now_ms: int
 ) -> None:
-    """Give a message up where it waits; the next channel gets it, with the reason at its top.
+    """Give up a message on its channel; the next channel gets it, with the reason at its top.
 
-    Where there is no next one its alerts are as if they had never been told: those that still fire
-    are told anew after ``group_interval``, and no end is told.
+    Without a next channel its alerts count as never notified: those that still fire are notified
+    again after ``group_interval``, and no resolution is sent.
     """
     done = {"state": "failed", "done_ms": now_ms, "attempts": row.attempts + 1, "error": reason}
     if not outbox.finish(session, row.id, **done):
@@ -73,7 +73,7 @@ def report(
     channels: Sequence[str],
     now_ms: int,
 ) -> None:
-    """Say on another channel that one has taken nothing for long; its messages go on waiting."""
+    """Notify another channel that one has taken nothing for long; its messages go on waiting."""
     other = instead_of(row, channels)
     if other:
         minutes = (now_ms - row.created_ms) // 60_000

@@ -53,7 +53,7 @@ def add(
 def first(session: Session, channel: str) -> OutboxRow | None:
     """Return the message whose turn is next, whether it is time or not.
 
-    A later message of an incident waits for an earlier one: nobody reads of an end first.
+    A later message of an incident waits for an earlier one, so no resolution arrives first.
     """
     earlier = aliased(OutboxRow)
     has_earlier = sa.exists().where(
@@ -106,7 +106,7 @@ def sent_lately(session: Session, channel: str, now_ms: int) -> Sequence[int]:
 def overdue(session: Session, channel: str, before_ms: int) -> OutboxRow | None:
     """Return a message that was refused and has waited since before then, the oldest.
 
-    ``None`` also where another channel was told of one that still waits: once is enough.
+    ``None`` also where another channel was notified of one that still waits: once is enough.
     """
     other = aliased(OutboxRow)
     is_notified = sa.exists().where(
@@ -144,7 +144,7 @@ def note(
 
 
 def forget_notified(session: Session, alert_ids: Sequence[int], channel: str) -> None:
-    """Forget that a channel was told of alerts: the message about them reached nobody."""
+    """Remove alerts from a channel's notification log: the message about them was not delivered."""
     session.execute(
         sa.delete(NotificationLogRow)
         .where(NotificationLogRow.channel == channel, NotificationLogRow.alert_id.in_(alert_ids))

@@ -1,4 +1,4 @@
-"""Writes what was planned: groups, who was told what, and messages for the outbox."""
+"""Writes a notification plan: groups, the notification log, and messages for the outbox."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class PlanWriter:
             )
 
     def _tell(self, message: PlannedMessage) -> None:
-        """Queue a message and note that its alerts are told."""
+        """Queue a message and enter its alerts in the notification log."""
         counts = count(self._session, message)
         row = self._row(message.group)
         row.messages += 1

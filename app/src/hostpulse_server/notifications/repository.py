@@ -62,7 +62,7 @@ def stamp(session: Session, now_ms: int) -> tuple[Any, ...]:
 
 
 def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: int) -> PlannerInput:
-    """Return the book as it stands."""
+    """Return the planner's input of this moment."""
     log = [
         NotificationLogEntry(*row)
         for row in session.execute(

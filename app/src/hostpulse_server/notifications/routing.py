@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hostpulse_server.config import RouteConfig, ServerConfig
 
-# who is told where the configuration has no routes: everybody, but not of what is only good to know
+# without routes every channel is notified, but not of what is only good to know
 UNROUTED: Final = frozenset(SEVERITIES[1:])
 
 
@@ -39,15 +39,15 @@ class Routing:
 def channels_for(
     config: ServerConfig, severity: str, rule: str, server_id: str, labels: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the names of the channels that are told, without repetitions."""
+    """Return the names of the channels to notify, without repetitions."""
     return route(config, properties(severity, rule, server_id, labels)).channels
 
 
 def route(config: ServerConfig, values: Mapping[str, str]) -> Routing:
     """Find the route of an alert with these properties.
 
-    Without routes every channel is told of warnings and above. Where there are routes and none
-    matches nobody is told.
+    Without routes every channel is notified of warnings and above. With routes of which none
+    matches, no channel is.
     """
     if not config.routes:
         names = tuple(config.channels) if values["severity"] in UNROUTED else ()

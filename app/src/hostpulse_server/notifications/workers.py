@@ -62,7 +62,7 @@ class ChannelWorkers:
             drain.start()
 
     def wake(self) -> None:
-        """Say that there are new messages."""
+        """Wake the workers for new messages."""
         for drain in self._drains:
             drain.wake()
 

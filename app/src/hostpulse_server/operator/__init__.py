@@ -1,1 +1,1 @@
-"""What people do and see: acknowledgements, silences, history, alerts as JSON."""
+"""The operator's side: acknowledgements, silences, history, alerts as JSON."""

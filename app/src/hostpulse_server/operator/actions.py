@@ -1,4 +1,4 @@
-"""What people do about alerts: acknowledge and silence, by the API, the page or the command line.
+"""Actions on alerts: acknowledge and silence, by the API, the page or the command line.
 
 Everything works within a transaction of the caller; the engine takes notice within a second.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-ACKNOWLEDGED_MS: Final = DAY_MS  # unless somebody says otherwise
+ACKNOWLEDGED_MS: Final = DAY_MS  # unless the operator gives another
 MAX_ACKNOWLEDGED_MS: Final = 30 * DAY_MS
 MAX_SILENCED_MS: Final = 366 * DAY_MS
 MAX_ID: Final = 2**31 - 1  # as the narrowest database keeps them
@@ -134,7 +134,7 @@ def active_alert(session: Session, alert_id: int) -> AlertRow:
 def silence(
     session: Session, matchers: Mapping[str, str], start_ms: int, end_ms: int, act: Act
 ) -> SilenceRow:
-    """Let what matches not be told between the two times.
+    """Mute the alerts that match between the two times.
 
     Raises InvalidItemError naming every fault.
     """

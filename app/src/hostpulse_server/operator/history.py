@@ -1,4 +1,4 @@
-"""Reading alerts, what befell them and silences, within a session of the caller."""
+"""Reads alerts, their events and silences, within a session of the caller."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _matching(wanted: AlertFilter) -> sa.Select[AlertRow]:
 
 
 def events(session: Session, alert_id: int) -> Sequence[AlertEventRow]:
-    """Return what befell an alert, the oldest first."""
+    """Return the events of an alert, the oldest first."""
     statement = sa.select(AlertEventRow).where(AlertEventRow.alert_id == alert_id)
     return session.scalars(statement.order_by(AlertEventRow.at_ms, AlertEventRow.id)).all()
 

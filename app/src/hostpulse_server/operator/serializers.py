@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def alerts_json(session: Session, rows: Sequence[AlertRow], now_ms: int) -> list[dict[str, Any]]:
-    """Return alerts as JSON types, with who was told and what silences them now."""
+    """Return alerts as JSON types, with the channels notified and what silences them now."""
     notified = history.notified(session, [row.id for row in rows])
     active = [one for one in history.silences(session, now_ms) if one.start_ms <= now_ms]
     return [alert_json(row, notified.get(row.id, ()), active, now_ms) for row in rows]
@@ -79,7 +79,7 @@ def properties_of(row: AlertRow) -> Mapping[str, str]:
 
 
 def event_json(row: AlertEventRow) -> dict[str, Any]:
-    """Return what befell an alert as JSON types."""
+    """Return an event of an alert as JSON types."""
     return {"at": row.at_ms, "kind": row.kind, "details": row.document}
 
 

@@ -29,7 +29,7 @@ class Identity:
     server_id: str | None
 
     def allows(self, *roles: str) -> bool:
-        """Tell whether this key's role includes one of ``roles`` (an admin's includes reader)."""
+        """Return whether this key's role includes one of ``roles`` (an admin's includes reader)."""
         return not _GRANTS[self.role].isdisjoint(roles)
 
     def require(self, *roles: str) -> None:

@@ -1,4 +1,4 @@
-"""Binding a server id to one machine, and keeping what its agent says about the host."""
+"""Binds a server id to one machine, and keeps the facts that its agent sends."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ class FactsRecorder:
     def record(self, revision: int, server_id: str, said: Mapping[str, Any]) -> None:
         """Keep ``said`` (columns of FactsRow; ``None`` means not said).
 
-        Best effort: a state database that does not answer must not cost samples, and agents say it
-        all again within the hour. ``revision`` is the snapshot's: after a change to the registry
-        the row may be gone.
+        Best effort: a state database that does not answer must not cost samples, and agents send
+        all of it again within the hour. ``revision`` is the snapshot's: after a change to the
+        registry the row may be gone.
         """
         if revision != self._revision:
             self._known, self._revision = {}, revision

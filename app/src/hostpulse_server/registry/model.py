@@ -1,4 +1,4 @@
-"""Values that the registry hands out."""
+"""Value types of the registry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A registered server with what its agent said last. Times are epoch milliseconds."""
+    """A registered server with the newest facts of its agent. Times are epoch milliseconds."""
 
     id: str
     name: str
@@ -70,12 +70,12 @@ class ApplyResult:
     changes: tuple[ItemChange, ...]
 
     def ids(self, action: Action) -> list[str]:
-        """Return the ids that this action befell."""
+        """Return the ids that this action concerns."""
         return [change.server_id for change in self.changes if change.action == action]
 
     @property
     def changed(self) -> bool:
-        """Tell whether anything was, or would be, different."""
+        """Whether anything was, or would be, different."""
         return any(change.action != "unchanged" for change in self.changes)
 
     def as_json(self, *, diff: bool = False) -> dict[str, Any]:

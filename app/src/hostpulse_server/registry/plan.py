@@ -66,7 +66,7 @@ class Step:
 
 @dataclass(slots=True)
 class RegistryPlan:
-    """All writes, and the same told to people."""
+    """All writes, and the same as a report for people."""
 
     steps: list[Step]
     removed: list[str]

@@ -1,4 +1,4 @@
-"""Whose request it was that was refused, as far as that can be told."""
+"""Attributes rejected requests to a server, as far as that is possible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Trace:
 def trace(session: Session, key_text: str | None, address: str) -> Trace | None:
     """Find the server by its key, also one that was revoked, else by its registered address.
 
-    Only whoever holds the key's whole text is taken for its server.
+    A request counts as its server's only with the key's whole text.
     """
     key_id = key_id_of(key_text) if key_text else None
     if key_text and key_id:

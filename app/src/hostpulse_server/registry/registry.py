@@ -182,11 +182,11 @@ class Registry:
         return changed
 
     def disable(self, server_id: str) -> bool:
-        """Refuse this server's samples from now on; tell whether that is a change."""
+        """Refuse this server's samples from now on; return whether that is a change."""
         return self._set_disabled(server_id, disabled=True)
 
     def enable(self, server_id: str) -> bool:
-        """Take a disabled server's samples again; tell whether that is a change."""
+        """Take a disabled server's samples again; return whether that is a change."""
         return self._set_disabled(server_id, disabled=False)
 
     def _set_disabled(self, server_id: str, *, disabled: bool) -> bool:

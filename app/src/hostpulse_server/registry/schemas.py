@@ -42,7 +42,7 @@ def _address(text: str) -> None:
 
 
 class LabelsField(fields.Dict):
-    """Label name → value; faults are told for each label."""
+    """Label name → value; faults are reported for each label."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         labels = super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What rules would have told of the samples in the store: the live state machine over history."""
+"""Backtests: which alerts rules would have raised, by the live state machine over history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PAGE_MS: Final = 12 * 3_600_000
 _SHORTEST_MS: Final = 60_000
 DEFAULT_INTERVAL_MS: Final = 10_000
-# in every sample, so that a series that stays away is told from a host that is silent
+# in every sample, so that a missing series is distinguished from a silent host
 _PRESENCE: Final = ("system", "uptime_seconds")
 
 Points = dict[tuple[str, "Tags"], dict[str, float]]
@@ -44,7 +44,7 @@ class Episode:
     worst: float | None = None
 
     def overlaps(self, other: Episode) -> bool:
-        """Tell whether both are of the same alert and at some time fire together."""
+        """Return whether both are of the same alert and at some time fire together."""
         return (
             self.identity == other.identity
             and (self.until_ms is None or other.from_ms <= self.until_ms)
@@ -163,7 +163,7 @@ class SampleHistory:
 
 
 def only_in(first: Iterable[Episode], second: Sequence[Episode]) -> list[Episode]:
-    """Return the spells of ``first`` during which ``second`` says nothing."""
+    """Return the episodes of ``first`` during which ``second`` has none."""
     by_identity: dict[AlertIdentity, list[Episode]] = defaultdict(list)
     for spell in second:
         by_identity[spell.identity].append(spell)

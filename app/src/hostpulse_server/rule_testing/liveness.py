@@ -1,4 +1,4 @@
-"""Running the tests of liveness rules: a host that falls silent, second by second."""
+"""Runs the tests of liveness rules: a host that falls silent, second by second."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Prober:
 
 
 def run(case: Case, start_ms: int) -> Iterator[Reported]:
-    """Yield what people would be told of; a step with a value is a sample that arrives."""
+    """Yield the transitions that would be reported; a step with a value is an arriving sample."""
     clock = _Clock(start_ms)
     prober = _Prober(clock, is_answering=case.answers)
     liveness = LivenessMonitor(RuleSet({case.rule.name: case.rule}), clock, prober)

@@ -1,4 +1,4 @@
-"""The live state machine over samples that are already there: what people would have been told."""
+"""Replays stored samples through the live state machine, and yields the reported transitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backtest found, for people and for programs."""
+"""The report of a backtest, for people and for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one set of files would have told."""
+    """What one set of files would have reported."""
 
     files: tuple[str, ...]
     rules: tuple[str, ...]
@@ -36,7 +36,7 @@ class Side:
         return " + ".join(self.files)
 
     def fired(self) -> dict[str, list[Episode]]:
-        """Return the spells of each rule that has any, in the rules' order and by time."""
+        """Return the episodes of each rule that has any, in the rules' order and by time."""
         found: dict[str, list[Episode]] = {name: [] for name in self.rules}
         for spell in sorted(self.spells, key=lambda spell: (spell.from_ms, spell.identity)):
             found[spell.identity.rule].append(spell)

@@ -30,7 +30,7 @@ class CaseOutcome:
 
     @property
     def is_passed(self) -> bool:
-        """Tell whether it is what was expected."""
+        """Whether it is what was expected."""
         return self.found == self.case.expect
 
     def side_by_side(self) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What is right as far as it goes and yet hardly meant: warnings of ``rules check``."""
+"""Lint warnings of ``rules check``: rules that are valid but probably not meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From files, or texts, to rules and their tests."""
+"""Loads rules and their tests from files or texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RuleBundle:
-    """What some files say together: rules, and tests in their order."""
+    """The content of some files together: rules, and tests in their order."""
 
     files: tuple[str, ...]
     rules: RuleSet

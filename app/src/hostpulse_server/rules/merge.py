@@ -1,4 +1,4 @@
-"""Laying one part of a rules file over another, key by key."""
+"""Merges one part of a rules file into another, key by key."""
 
 from __future__ import annotations
 

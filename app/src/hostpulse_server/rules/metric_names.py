@@ -1,4 +1,4 @@
-"""What is measured, by agents and by the server itself: the names that rules and silences use."""
+"""The metric names that rules and silences may use, of agents and of the server itself."""
 
 from __future__ import annotations
 

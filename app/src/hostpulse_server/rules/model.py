@@ -25,7 +25,7 @@ class Comparison:
     threshold: float
 
     def holds(self, value: float) -> bool:
-        """Tell whether ``value`` is beyond the threshold; equal is not."""
+        """Return whether ``value`` is beyond the threshold; equal is not."""
         return value > self.threshold if self.direction == "above" else value < self.threshold
 
 
@@ -48,7 +48,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class LivenessLevel:
-    """One severity of a rule of ``kind: liveness``: told when silence has lasted ``for_ms``."""
+    """One severity of a rule of ``kind: liveness``: fires when silence has lasted ``for_ms``."""
 
     severity: Severity
     verdicts: tuple[Verdict, ...]
@@ -71,7 +71,7 @@ class Rule:
     """A rule as it holds somewhere: overrides are applied by ``RuleSet.effective``.
 
     ``levels`` are ordered from the least to the most serious; of a liveness rule they are empty
-    and ``liveness`` is not. ``max_gap_ms`` is ``None`` where the file says nothing: then it is
+    and ``liveness`` is not. ``max_gap_ms`` is ``None`` where the file gives none: then it is
     25 s, or two and a half intervals of the series where that is more. ``where`` maps tag names to
     globs.
     """
@@ -96,7 +96,7 @@ class Rule:
     overrides: tuple[Override, ...] = ()
 
     def covers(self, tags: Mapping[str, str]) -> bool:
-        """Tell whether a series with these tags is this rule's."""
+        """Return whether a series with these tags is this rule's."""
         return fits(self.where, tags)
 
 
@@ -124,5 +124,5 @@ class RuleSet:
 
 
 def fits(globs: Mapping[str, str], values: Mapping[str, str]) -> bool:
-    """Tell whether every glob matches the value of its name; a value that is not there does not."""
+    """Return whether every glob matches the value of its name; a missing value does not match."""
     return all(name in values and fnmatchcase(values[name], globs[name]) for name in globs)

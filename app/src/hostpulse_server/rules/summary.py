@@ -1,4 +1,4 @@
-"""The sentence that an alert is told by: a rule's ``summary``, filled in."""
+"""The summary of an alert: a rule's ``summary``, filled in."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def render_summary(  # noqa: PLR0913 - all that a sentence may name
     }
     try:
         text = single_line(_template(rule.summary).render(variables))
-    except Exception:  # noqa: BLE001 - an alert is told whatever its sentence is like
+    except Exception:  # noqa: BLE001 - an alert is sent whatever its summary is like
         text = ""
     return text or single_line(_plain(rule, shown, limit, server_id, tags or {}))
 

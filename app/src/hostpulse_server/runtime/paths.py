@@ -1,4 +1,4 @@
-"""Where things are unless the command line says otherwise."""
+"""Default paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Word to systemd (sd_notify(3)) without its library; silent when nobody asked for it."""
+"""Notifies systemd (sd_notify(3)) without its library; does nothing outside a unit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Notifier:
         self.watchdog_seconds = int(environ.get("WATCHDOG_USEC", "0")) / 1e6
 
     def ready(self) -> None:
-        """Say that the service does its work from here on."""
+        """Report that the service is ready."""
         self._send("READY=1")
 
     def alive(self) -> None:
@@ -26,7 +26,7 @@ class Notifier:
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Say that a stop has begun."""
+        """Report that a stop has begun."""
         self._send("STOPPING=1")
 
     def _send(self, state: str) -> None:

@@ -1,4 +1,4 @@
-"""What backups say of themselves: ``<data_dir>/backups/<kind>.json``, written when one ends.
+"""Status files of backups: ``<data_dir>/backups/<kind>.json``, written when one ends.
 
 ``{"kind": "state", "finished_ms": …, "bytes": …, "verified": true, "error": ""}``
 """

@@ -1,4 +1,4 @@
-"""How long certificates are valid: read from PEM files, without a library for X.509.
+"""Expiry dates of certificates, read from PEM files without an X.509 library.
 
 A certificate is DER (ITU-T X.690); the way to its end of validity is fixed by RFC 5280, 4.1.
 """
@@ -34,7 +34,7 @@ class _Element(NamedTuple):
 
 
 def names(paths: Sequence[str]) -> dict[str, str]:
-    """Return path → name: the file's stem, with as much of its folders as tells files apart.
+    """Return path → name: the file's stem, with as many of its folders as make it unique.
 
     ``/etc/ssl/monitor.pem`` is ``monitor``; of two ``fullchain.pem`` each has its folder before.
     """

@@ -1,4 +1,4 @@
-"""What follows from two looks at the pipeline: rates, and how long the journal has room. Pure."""
+"""Pipeline metrics from two readings: rates, and how long the journal has room. Pure."""
 
 from __future__ import annotations
 

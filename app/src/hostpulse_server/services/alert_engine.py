@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def run(config: ServerConfig) -> None:
-    """Evaluate and tell until SIGTERM or SIGINT; SIGHUP reads the rules again.
+    """Evaluate and notify until SIGTERM or SIGINT; SIGHUP reads the rules again.
 
     Raises AlreadyRunningError when another engine has the data directory, and what opening the
     journal, the state database or the channels raises.
@@ -63,7 +63,7 @@ def alert(
     beat: Callable[[], None] = lambda: None,
     clock: Clock = SYSTEM,
 ) -> None:
-    """Evaluate and tell until ``stop`` is set; ``ready`` is called once, ``beat`` each second.
+    """Evaluate and notify until ``stop`` is set; ``ready`` is called once, ``beat`` each second.
 
     Raises as ``run``.
     """

@@ -34,7 +34,7 @@ def run(config: ServerConfig) -> None:
     """Ship until SIGTERM or SIGINT.
 
     Raises AlreadyRunningError when another shipper has the data directory, and what opening the
-    journal, the books or the store raises.
+    journal, the shipper's state or the store raises.
     """
     stop = threading.Event()
     notifier = Notifier()

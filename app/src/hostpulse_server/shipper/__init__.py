@@ -1,3 +1,3 @@
-"""The consumer that carries journal entries into the store and keeps the books about them."""
+"""The shipper: carries journal entries into the store and keeps a ledger of them."""
 
 from __future__ import annotations

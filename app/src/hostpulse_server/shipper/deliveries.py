@@ -1,4 +1,4 @@
-"""From journal entries to what the shipper works with; pure.
+"""Turns journal entries into deliveries, the shipper's unit of work; pure.
 
 Three kinds of entry are known. ``samples`` is what an agent sent, as far as it was accepted.
 ``internal`` is what the server measures about itself: ``{"points": [{"server_id", "measurement",
@@ -24,7 +24,7 @@ _INTEGER_LIMIT = 2**63
 
 
 class UndecodableError(HostpulseError):
-    """An entry cannot be read; the message says why."""
+    """An entry cannot be read; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)

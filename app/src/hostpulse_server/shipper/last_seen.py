@@ -47,7 +47,7 @@ class StreamReport:
 
 @dataclass(frozen=True, slots=True)
 class ShipperStatus:
-    """How shipping goes: where the cursor stands, what waits, what was set aside and why.
+    """How shipping goes: the cursor, what waits, what was set aside and why.
 
     ``set_aside`` counts by reason since the file was made, ``quarantine_points`` is how many of
     them wait in the quarantine. ``store_error`` is why the store is down, ``""`` while it works.
@@ -63,7 +63,7 @@ class ShipperStatus:
     quarantine_points: int
 
     def position_in(self, epoch: str) -> int:
-        """Return up to where the journal of ``epoch`` is dealt with; 0 in another than was met."""
+        """Return the last id of the journal of ``epoch`` that is done; 0 for another epoch."""
         return self.position if self.epoch == epoch else 0
 
 
@@ -110,7 +110,7 @@ class LastSeenReader:
         return self._read(oldest, None)
 
     def status(self) -> ShipperStatus | None:
-        """Return how shipping goes, ``None`` before the first batch is dealt with."""
+        """Return how shipping goes, ``None`` before the first batch is done."""
         return self._read(_status, None)
 
     def _read(self, question: Callable[[sqlite3.Connection], Answer], nothing: Answer) -> Answer:

@@ -1,11 +1,11 @@
 """The loop that carries entries from the journal into the store.
 
-An entry is dealt with in this order: the store has its points on disk, the books (cursor, ledger,
-last seen, dirty windows, quarantine) are committed in one transaction, the journal gets its hint.
+An entry is dealt with in this order: the store has its points on disk, shipper.db (cursor, ledger,
+last seen, dirty windows, quarantine) is committed in one transaction, the journal gets its hint.
 A crash between two of these repeats work and loses none.
 
-While entries are behind, those that arrive now overtake them in a lane of their own, and the two
-lanes take turns.
+While entries are behind, those that arrive now overtake them in a stream of their own, and the
+two streams, live and backlog, take turns.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LOOK_AHEAD_READS = 16
 LOOK_AHEAD_SECONDS = 1.0
 # how often the loop turns, feeds the watchdog and looks at a stop while nothing comes
 IDLE_SECONDS = 1.0
-# how long one lane may write before the other has its turn
+# how long one stream may write before the other has its turn
 SLICE_SECONDS = 1.0
 TRIM_SECONDS = 5.0
 # what a turn does, each with a patience of its own
@@ -104,7 +104,7 @@ class Shipper:
             self.turn()
 
     def turn(self) -> None:
-        """Let each lane read, and ship if it has enough or waited enough; else wait for more."""
+        """Let each stream read, and ship if it has enough or waited enough; else wait for more."""
         self._attempt(LIVE, self._attend_live)
         self._attempt(BACKLOG, self._attend_backlog)
         self._attempt(UPKEEP, self._keep_up)
@@ -195,7 +195,7 @@ class Shipper:
         return True
 
     def _settle(self, lane: Stream) -> None:
-        """Enter a batch that the store has in the books, then let go of it."""
+        """Record a batch that the store has in shipper.db, then release it."""
         is_backlog = lane is self._backlog
         step = self._cursor.moved if is_backlog else self._cursor.advanced
         cursor = step(lane.read_to)
@@ -216,7 +216,7 @@ class Shipper:
             self._release(cursor.position)
 
     def _release(self, position: int) -> None:
-        """Let the journal forget what is dealt with; at the end of a backlog one lane is left."""
+        """Let the journal forget what is done; at the end of a backlog one stream is left."""
         if self._live is not None and not self._cursor.ahead:
             self._backlog, self._live = self._live, None
             self._backoffs[LIVE].worked()
@@ -254,7 +254,7 @@ class Shipper:
         return held if held > 0 else lane.patience()
 
     def _complain(self, part: str, error: Exception, seconds: float) -> None:
-        """Log each new trouble once, and write down that the store is the one at fault."""
+        """Log each new fault once, and record that the store is at fault."""
         trouble = _Trouble(str(error), isinstance(error, StoreUnavailableError))
         if trouble not in self._troubles.values():
             log.error("shipping waits %.1f s and tries again; nothing is lost: %s", seconds, error)

@@ -1,4 +1,4 @@
-"""What the shipper does between batches: rollups, expiry, pruning; each turn a small piece."""
+"""Maintenance between batches: rollups, expiry, pruning; each turn a small piece."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Maintenance:
-    """Keeps store and books to their retention and the rollups true."""
+    """Keeps store and shipper.db to their retention and the rollups true."""
 
     def __init__(
         self, retention: RetentionConfig, *, store: Store, shipper_state: ShipperState, clock: Clock
@@ -56,7 +56,7 @@ class Maintenance:
     def turn(self, *, caught_up: bool) -> bool:
         """Do a bounded piece of what is due; return whether more is due at once.
 
-        Raises like the store and the books.
+        Raises like the store and the shipper's state.
         """
         pause = ROLLUP_SECONDS if caught_up else BUSY_ROLLUP_SECONDS
         more = False
@@ -93,7 +93,7 @@ class Maintenance:
         return len(whole) + len(late) >= portion
 
     def _make(self, windows: Sequence[RollupWindow]) -> None:
-        """Roll up windows; on failure take fewer next time, and let one at fault step aside."""
+        """Roll up windows; on failure take fewer next time, and set one at fault aside."""
         try:
             self._store.rollup(windows, self._window_ms)
         except StoreMisconfiguredError:
@@ -112,7 +112,7 @@ class Maintenance:
                 self._report(fault)
 
     def _report(self, fault: WindowFault) -> None:
-        """Name a window that fails while others do not, and let go of one that always does."""
+        """Name a window that fails while others do not, and give up one that always does."""
         (server_id, start_ms), error, rest = fault
         start = datetime.fromtimestamp(start_ms / 1000, UTC).isoformat()
         what = "it is given up" if rest is None else f"it is tried again in {rest:g} s"

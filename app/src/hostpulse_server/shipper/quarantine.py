@@ -1,4 +1,4 @@
-"""What could not be shipped, kept to be looked at, sent again or dropped.
+"""The quarantine: points that the store refused, kept to be inspected, sent again or dropped.
 
 The rows lie in shipper.db. The shipper adds to them in the transaction that moves its cursor;
 commands work on them beside it.

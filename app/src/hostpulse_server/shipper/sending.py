@@ -117,7 +117,7 @@ class WriteBatch:
     def _fails_alone(
         self, store: Store, part: Sequence[AttributedPoint], taken: AttributedPoint
     ) -> bool:
-        """Tell whether the store fails over one point while it takes another before and after."""
+        """Return whether the store fails over one point while it takes another before and after."""
         try:
             _write(store, [taken])
             try:

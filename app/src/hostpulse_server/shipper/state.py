@@ -1,7 +1,7 @@
-"""shipper.db: everything the shipper has to remember, committed together with its cursor.
+"""shipper.db: the state of the shipper, committed together with its cursor.
 
-A batch that is in the store but not in the books is shipped again after a crash, which changes
-nothing in the store; so the books never say more than the store holds.
+A batch that is in the store but not in shipper.db is shipped again after a crash, which changes
+nothing in the store; so shipper.db never records more than the store holds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ShipperState:
                 raise
 
     def position(self, epoch: str) -> int:
-        """Return up to where the journal of ``epoch`` is dealt with; 0 in one not met before."""
+        """Return the last id of the journal of ``epoch`` that is done; 0 for an unknown epoch."""
         return self.cursor(epoch).position
 
     def cursor(self, epoch: str) -> JournalCursor:
@@ -70,7 +70,7 @@ class ShipperState:
         store_error: str = "",
         store_write_ms: float = 0.0,
     ) -> None:
-        """Write down in one transaction that everything up to ``cursor`` is dealt with."""
+        """Record in one transaction that everything up to ``cursor`` is done."""
         with self._transaction() as connection:
             for delivery in batch:
                 if delivery.origin is not None:
@@ -86,7 +86,7 @@ class ShipperState:
             connection.executemany("INSERT INTO ahead VALUES (?, ?)", cursor.ahead)
 
     def see(self, origins: Iterable[Origin]) -> None:
-        """Note that servers were heard of, before their samples can be stored."""
+        """Note that servers were seen, before their samples can be stored."""
         with self._transaction() as connection:
             connection.executemany(sql.SEE, [_seen_row(origin) for origin in origins])
 
@@ -135,7 +135,7 @@ class ShipperState:
                     )
 
     def forget(self, server_ids: Iterable[str]) -> None:
-        """Forget when servers were last heard of; the rest about them falls out by its age."""
+        """Forget when servers were last seen; the rest about them falls out by its age."""
         with self._transaction() as connection:
             connection.executemany(
                 "DELETE FROM seen WHERE server_id = ?", [(i,) for i in server_ids]

@@ -27,7 +27,7 @@ UNDECODABLE = "undecodable"
 class Stream:
     """Entries after ``start``; the batch gathered so far reaches up to ``read_to``.
 
-    ``more`` tells whether the journal had more than the batch took, or was not read yet;
+    ``more`` is whether the journal had more than the batch took, or was not read yet;
     ``oldest_ms`` when the first entry of the batch was received, ``None`` while it is empty.
     """
 
@@ -52,7 +52,7 @@ class Stream:
         self._batch = None
 
     def done(self) -> None:
-        """Go on behind the batch, which was written and entered in the books."""
+        """Go on behind the batch, which was written and recorded in shipper.db."""
         self.start = self.read_to
         self._is_away = False
         self._begin()
@@ -128,7 +128,7 @@ class Stream:
         self._bytes += len(entry.body)
 
     def is_due(self, until: int | None) -> bool:
-        """Tell whether the batch goes: it is large enough, has waited, or nothing follows it."""
+        """Return whether the batch goes: it is large enough, has waited, or nothing follows it."""
         if self.is_empty:
             return False
         return (
@@ -174,7 +174,7 @@ class Stream:
         return max(0.0, self._since + self._config.batch_seconds - self._clock.monotonic())
 
     def is_late(self) -> bool:
-        """Tell whether its oldest entry has waited longer than a batch may."""
+        """Return whether its oldest entry has waited longer than a batch may."""
         if self.oldest_ms is None:
             return False
         return self._clock.now_ms() - self.oldest_ms > self._config.batch_seconds * 1000

@@ -107,7 +107,7 @@ class AlertRow(Base):
 
 
 class AlertEventRow(Base):
-    """What befell an alert, for its history.
+    """An event of an alert, for its history.
 
     ``kind``: ``firing``, ``severity``, ``resolved``, ``acknowledged``, ``unacknowledged``, ``told``
     (confirmed by the channel) or ``failed`` (the channel will never take it); ``document`` has the
@@ -125,10 +125,10 @@ class AlertEventRow(Base):
 
 
 class AlertGroupRow(Base):
-    """Alerts that a channel hears of together: an incident, from its first alert to its last end.
+    """Alerts that a channel is notified of together: an incident, from first alert to last end.
 
     ``key`` is the JSON of the values of ``alerts.group_by``. ``wanted_ms`` is since when there is
-    something to tell, ``notified_ms`` when it was told last, ``messages`` how many there were.
+    something to send, ``notified_ms`` when it was sent last, ``messages`` how many there were.
     """
 
     __tablename__ = "alert_groups"
@@ -156,7 +156,7 @@ class AlertGroupRow(Base):
 
 
 class NotificationLogRow(Base):
-    """What a channel was last told about an alert: its severity, or ``over`` once it had ended."""
+    """What a channel was last notified of: an alert's severity, or ``over`` once it had ended."""
 
     __tablename__ = "alert_tellings"
     __table_args__ = (Index("ix_alert_tellings_over", "over", "told_ms"),)
@@ -178,8 +178,8 @@ class OutboxRow(Base):
 
     ``state``: ``waiting`` (``next_ms`` is when to try), ``sent`` (``next_ms`` is when) or
     ``failed`` (for good). ``document`` is a Notification, meant for the channel that it names;
-    ``alert_ids`` are the alerts it tells of, ``refused_by`` the channels that did not take it
-    before. ``reported_ms`` is when another channel was told that this one takes nothing.
+    ``alert_ids`` are the alerts it is about, ``refused_by`` the channels that did not take it
+    before. ``reported_ms`` is when another channel was notified that this one takes nothing.
     """
 
     __tablename__ = "outbox"
@@ -205,7 +205,7 @@ class OutboxRow(Base):
 
 
 class SilenceRow(Base):
-    """Alerts whose properties match these globs are not told between the two times."""
+    """Alerts whose properties match these globs are muted between the two times."""
 
     __tablename__ = "silences"
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - how SQLAlchemy reads it

@@ -69,7 +69,7 @@ class KeyRow(Base):
     """A key: its public id and the SHA-256 of its whole text, never the text."""
 
     __tablename__ = "keys"
-    # Numbers grow for ever, so that they tell which of two keys is newer.
+    # Numbers grow for ever, so that they show which of two keys is newer.
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - how SQLAlchemy reads it
 
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
@@ -84,7 +84,7 @@ class KeyRow(Base):
 
 
 class FactsRow(Base):
-    """What a server's agent last said about its host; apart, as it is large and rarely read."""
+    """The newest facts of a server's agent; apart, as they are large and rarely read."""
 
     __tablename__ = "server_facts"
 

@@ -20,7 +20,7 @@ _UPGRADE = "run: hostpulse-server db upgrade"
 
 
 def is_empty(engine: Engine) -> bool:
-    """Tell whether there is no database yet: no file, or no schema in it."""
+    """Return whether there is no database yet: no file, or no schema in it."""
     path = sqlite_path(engine)
     if path is not None and not path.exists():
         return True

@@ -104,5 +104,5 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections and files; harmless when repeated."""
+        """Release connections and files; harmless when repeated."""
         ...

@@ -1,4 +1,4 @@
-"""Values that the parts of the alert engine hand each other; times are epoch milliseconds."""
+"""Value types of alerts: severities, identities, conditions; times are epoch milliseconds."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class AlertIdentity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How an alert stands, when that has changed.
+    """The state of an alert, when it has changed.
 
     ``severity`` is the highest level that holds; of a pending one, the highest whose clock runs;
     of an ended one, the last it had. ``value`` is what was compared and ``threshold`` what it was
     compared with, ``None`` where nothing is compared (liveness). ``started_ms`` is when the
     condition began to hold and ``at_ms`` when this phase was entered, both in event time.
-    ``trend`` are the values before, oldest first. ``text``, if not empty, stands in for the rule's
+    ``trend`` are the values before, oldest first. ``text``, if not empty, replaces the rule's
     summary (a liveness verdict), with ``evidence`` as lines of what it rests on.
     """
 

@@ -1,4 +1,4 @@
-"""What globs of silences and routes see of an alert."""
+"""Matchers of silences and routes: globs over the properties of an alert."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def properties(
 
 
 def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
-    """Tell whether every glob matches the value of its name; one that is not there does not."""
+    """Return whether every glob matches the value of its name; a missing value does not match."""
     return all(name in values and _fits(values[name], glob) for name, glob in matchers.items())
 
 

@@ -1,4 +1,4 @@
-"""Whether a server is heard of: pure arithmetic over when its last sample arrived."""
+"""The status of a server: pure arithmetic over when its last sample arrived."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ class _KnownHeaders:
             return None
 
     def has(self, header: Hashable) -> bool:
-        """Tell whether this header was right before."""
+        """Return whether this header was right before."""
         return header in self._known
 
     def add(self, header: Hashable) -> None:

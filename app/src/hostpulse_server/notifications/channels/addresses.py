@@ -1,4 +1,4 @@
-"""Which network addresses are other people's: whatever a name stands for, only those are posted to.
+"""Which network addresses are public: only those are posted to, however a name resolves.
 
 RFC 6890 and the registries it made list what is not global; an IPv6 address that carries an IPv4
 one is as good as that.
@@ -17,7 +17,7 @@ _UNICAST: Final = IPv6Network("2000::/3")  # all that is given out
 
 
 def is_public(text: str) -> bool:
-    """Tell whether an address, perhaps with a zone (``fe80::1%eth0``), is one of the internet."""
+    """Return whether an address, perhaps with a zone (``fe80::1%eth0``), is one of the internet."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""One alert in words, as plain values for templates."""
+"""The context of one alert for message templates, as plain texts."""
 
 from __future__ import annotations
 

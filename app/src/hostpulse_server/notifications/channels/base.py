@@ -1,4 +1,4 @@
-"""What a channel is given and what it answers; times are epoch milliseconds."""
+"""The interface of channels: notifications in, errors out; times are epoch milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a value harmless in a Slack message and in JSON, whoever wrote the template."""
+"""Escapes values for Slack messages and JSON, in our templates and in operators'."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The one way by which channels post over HTTP: checked addresses, bounded time and size.
 
 Redirects are not followed and no proxy of the environment is used, so what was checked is what is
-spoken to. The address itself is a secret: whoever has it can post.
+connected to. The address itself is a secret: it is all that is needed to post.
 """
 
 from __future__ import annotations

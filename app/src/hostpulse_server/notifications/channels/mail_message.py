@@ -1,4 +1,4 @@
-"""A story as an e-mail: text and HTML, threaded by incident. Pure: nothing here knows a socket."""
+"""A notification as an e-mail: text and HTML, threaded by incident. Pure: it knows no socket."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def compose(
 
 
 def _texts(notified: dict[str, Any], templates: Templates) -> tuple[str, str, str]:
-    """Return subject, text and HTML; a template that cannot be used is told of in both bodies."""
+    """Return subject, text and HTML; both bodies name a template that cannot be used."""
     names = ("mail_subject.txt", "mail.txt", "mail.html")
     made = [templates.render(name, notified) for name in names]
     if any(one.fault for one in made):

@@ -1,4 +1,4 @@
-"""A notification in words, as plain values for templates: every channel tells the same story.
+"""The context of message templates: a notification as plain texts, the same for every channel.
 
 All texts are single harmless lines; a channel still has to escape what is special to it.
 """

@@ -84,7 +84,7 @@ class Templates:
             try:
                 text = self._render(theirs, values)
                 check(text)
-            except Exception as error:  # noqa: BLE001 - whatever a template does, the alert is told
+            except Exception as error:  # noqa: BLE001 - whatever a template does, the alert is sent
                 fault = f"template {theirs}: {_said(error)}"
                 log.warning("%s; the one that ships is used", fault)
             else:

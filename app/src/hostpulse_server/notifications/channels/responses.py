@@ -1,4 +1,4 @@
-"""What an HTTP answer means for a message, pure: nothing here knows a socket."""
+"""Classifies HTTP responses to a message. Pure: it knows no socket."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Slack:
                 self._name,
                 error,
             )
-            # is it the template? a message in our own shape tells
+            # is it the template? a message in our own shape shows
             note = f"With the template slack.json the receiver refused this: {error}"
             self._post(self._payload(notification, message_id, note))
 

@@ -1,7 +1,7 @@
-"""A story as Slack blocks: texts as literal elements, never as markup.
+"""A notification as Slack blocks: texts as literal elements, never as markup.
 
 ``rich_text`` elements and ``plain_text`` are not parsed, so a name can neither mention nor mark up.
-Slack's limits hold by construction: a message has at most ``_MAX_BLOCKS`` blocks, and texts are cut
+Slack's limits hold by construction: a message has at most ``MAX_BLOCKS`` blocks, and texts are cut
 before they are put in. https://docs.slack.dev/reference/block-kit/blocks
 """
 

@@ -1,4 +1,4 @@
-"""What a group of one channel comes to: who is new in it, what is over, what is due and when."""
+"""The state of a group of one channel: which alerts are new, which are over, what is due when."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class GroupState:
     """A group with its alerts.
 
-    ``new`` fire, are not muted and were not told; ``hold`` says until when those wait that were
-    over only lately. ``told`` fire and were told, ``speaking`` are those of them that are routed
-    here and not muted; ``ended`` were told and are over, ``quiet_ends`` under a silence.
-    ``reminders`` are those whose silence has ended since.
+    ``new`` fire, are not muted and were not notified; ``hold`` has until when those wait that were
+    over only lately. ``notified`` fire and were notified, ``speaking`` are those of them that are
+    routed here and not muted; ``ended`` were notified and are over, ``muted_ends`` under a
+    silence. ``reminders`` are those whose silence has ended since.
     """
 
     group: NotificationGroup
@@ -42,22 +42,22 @@ class GroupState:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether there is no alert in the group, told or to be told."""
+        """Whether there is no alert in the group, notified or to be notified."""
         return not (self.new or self.notified or self.ended or self.muted_ends)
 
     @property
     def is_over(self) -> bool:
-        """Tell whether all that was told is over."""
+        """Whether all that was notified is over."""
         return bool(self.ended) and not self.notified
 
     @property
     def more_severe(self) -> list[PlannedAlert]:
-        """The told alerts that have become more serious than they were told."""
+        """The notified alerts whose severity has increased since."""
         return [one for one, entry in self.speaking if one.rank > RANKS.get(entry.severity, 0)]
 
 
 def due_ms(members: GroupState, settings: PlannerSettings, now_ms: int) -> int | None:
-    """Return when a group has something to tell, ``None`` if it has nothing."""
+    """Return when a group has something to send, ``None`` if it has nothing."""
     group = members.group
     if group.notified_ms is None:
         ready_ms = group.wanted_ms + settings.wait_ms
@@ -75,7 +75,7 @@ def due_ms(members: GroupState, settings: PlannerSettings, now_ms: int) -> int |
 
 
 def _rises(members: GroupState) -> bool:
-    """Tell whether a new alert is more serious than all that was told of the group and lasts.
+    """Return whether a new alert is more severe than every notified one that still fires.
 
     A host that is down must not wait because an agent elsewhere was stopped a minute ago.
     """
@@ -87,9 +87,9 @@ def _rises(members: GroupState) -> bool:
 
 
 def message(members: GroupState, settings: PlannerSettings, now_ms: int) -> PlannedMessage:
-    """Gather what a group has to tell into one message."""
+    """Gather what a group has to send into one message."""
     group, ends = members.group, [one for one, _ in members.ended]
-    # what is new comes to a storm only with the message that tells of it
+    # what is new comes to a storm only with the message about it
     grows = group.key == STORM and bool(members.new)
     if group.notified_ms is not None and members.is_over and not grows:
         closes = not members.muted_ends
@@ -117,7 +117,7 @@ def _repeated(members: GroupState, settings: PlannerSettings, now_ms: int) -> li
 def fold(
     group: NotificationGroup, parts: Iterable[GroupState], storm: GroupState | None
 ) -> GroupState:
-    """Return one group of what is too much to be told one by one."""
+    """Return one group of what is too much to be sent one by one."""
     whole = dataclasses.replace(storm) if storm else GroupState(group)
     whole.new = [*whole.new, *(one for part in parts for one in part.new)]
     return whole

@@ -1,4 +1,4 @@
-"""Which alerts are not told now, because of a silence or because a graver one says it all, pure."""
+"""Silences and inhibition: which alerts are muted, by a silence or a more severe alert; pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CRITICAL: Final = RANKS["critical"]
 class Muter:
     """Looks at all that fires once, then answers for each alert.
 
-    A host that is down mutes its other alerts; trouble of our own mutes what liveness says of
+    A host that is down mutes its other alerts; an outage of our own mutes the liveness alerts of
     hosts; a critical alert mutes less serious ones of the same figure.
     """
 
@@ -36,11 +36,11 @@ class Muter:
         }
 
     def is_muted(self, alert: PlannedAlert) -> bool:
-        """Tell whether an alert that fires is not to be told of now."""
+        """Return whether notifications about a firing alert are muted now."""
         return self.is_inhibited(alert) or self.is_silenced(alert)
 
     def is_inhibited(self, alert: PlannedAlert) -> bool:
-        """Tell whether a graver alert mutes this one."""
+        """Return whether a more severe alert mutes this one."""
         if alert.server_id != NO_SERVER:
             if self._down.get(alert.server_id, alert.id) != alert.id:
                 return True
@@ -49,14 +49,14 @@ class Muter:
         return alert.rank < _CRITICAL and alert.series in self._critical
 
     def is_silenced(self, alert: PlannedAlert) -> bool:
-        """Tell whether a silence is in force for an alert."""
+        """Return whether a silence is in force for an alert."""
         if not self._active:
             return False
         values = alert.seen_by_globs(has_tags=True)
         return any(matches(one.matchers, values) for one in self._active)
 
     def silenced_until(self, alert: PlannedAlert, since_ms: int, least_ms: int) -> int | None:
-        """Return when the last silence ended that kept an alert quiet after ``since_ms``.
+        """Return when the last silence ended that muted an alert after ``since_ms``.
 
         Those shorter than ``least_ms`` do not count: somebody changed their mind.
         """

@@ -1,10 +1,10 @@
-"""Decides who is told what now. Pure: it knows no clock, no database and no socket.
+"""Plans notifications. Pure: it knows no clock, no database and no socket.
 
-A new group is told ``group_wait`` after its first alert. In an open one, new alerts and ends wait
-until ``group_interval`` after the last message; what becomes more serious, and the end of all that
-was told, goes at once. Never more than ``rate`` messages a minute go to a channel: the gravest
-first, and what does not fit is gathered. New groups that would not fit share one message, the
-storm, and stay together from then on.
+A new group is notified ``group_wait`` after its first alert. In an open one, new alerts and ends
+wait until ``group_interval`` after the last message; an increased severity, and the end of all that
+was notified, go at once. Never more than ``rate`` messages a minute go to a channel: the most
+severe first, and what does not fit is gathered. New groups that would not fit share one message,
+the storm, and stay together from then on.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class _Channel:
             members.reminders.append(alert)
 
     def _add(self, alert: PlannedAlert, by_key: dict[str, GroupState]) -> None:
-        """Put an alert that was not told into its group, a new one if there is none."""
+        """Put an alert that was not notified into its group, a new one if there is none."""
         key = self._settings.key(alert)
         members = by_key.get(key)
         if members is None:
@@ -185,7 +185,7 @@ class _Channel:
     def _choose(
         self, due: list[GroupState], room: int
     ) -> tuple[Sequence[GroupState], Sequence[GroupState]]:
-        """Return which groups are told now and which have to wait."""
+        """Return which groups are notified now and which have to wait."""
         due.sort(key=self._order)
         if len(due) <= room or room == 0:
             return due[:room], due[room:]

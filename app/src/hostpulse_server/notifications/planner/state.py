@@ -12,7 +12,7 @@ from hostpulse_server.values.matchers import properties
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-STORM: Final = ""  # the key of the group that takes in what is too much to be told one by one
+STORM: Final = ""  # the key of the group for what is too much to be sent one by one
 
 RANKS: Final[Mapping[str, int]] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
@@ -21,7 +21,7 @@ MessageKind = Literal["firing", "update", "repeat", "resolved"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedAlert:
-    """An alert that fires, or one that is over and whose end a channel was not told of.
+    """An alert that fires, or one that is over and whose end a channel was not notified of.
 
     ``series`` is what a rule looks at: server, measurement, field and tags. ``verdict`` is that of
     a liveness rule, ``""`` of any other.
@@ -52,7 +52,7 @@ class PlannedAlert:
 
 @dataclass(frozen=True, slots=True)
 class NotificationLogEntry:
-    """That a channel knows of an alert, with the severity it was told last."""
+    """That a channel was notified of an alert, with the severity of the last message."""
 
     alert_id: int
     channel: str
@@ -74,7 +74,7 @@ class NotificationGroup:
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """That a channel was told of the end of an alert: it may come back."""
+    """That a channel was notified of the end of an alert: it may come back."""
 
     severity: str
     notified_ms: int
@@ -121,10 +121,10 @@ class PlannerSettings:
 
 @dataclass(slots=True)
 class PlannedMessage:
-    """A message to queue: ``news`` are alerts told with their severity, ``ends`` are over.
+    """A message to queue: ``news`` are alerts with their severity, ``ends`` are over.
 
-    ``closes`` tells that nothing of the group is left to tell. ``superseded`` are ends that are not
-    shown, for the same alert fires again.
+    ``closes`` is whether nothing of the group is left to send. ``superseded`` are ends that are
+    not shown, because the same alert fires again.
     """
 
     group: NotificationGroup
@@ -142,10 +142,11 @@ class PlannedMessage:
 
 @dataclass(slots=True)
 class NotificationPlan:
-    """What to write. ``opened`` wait to be told, ``dropped`` never were, ``closed`` need no word.
+    """What to write.
 
-    ``forgotten`` are tellings whose alert or channel is no more. ``next_ms`` is when something may
-    be due without anything having changed.
+    ``opened`` groups wait to be notified, ``dropped`` ones never were, ``closed`` ones need no
+    more messages. ``forgotten`` are entries whose alert or channel is no more. ``next_ms`` is when
+    something may be due without anything having changed.
     """
 
     messages: list[PlannedMessage] = field(default_factory=list)
@@ -157,7 +158,7 @@ class NotificationPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether there is nothing to write."""
+        """Whether there is nothing to write."""
         fields = (item.name for item in dataclasses.fields(self) if item.name != "next_ms")
         return not any(getattr(self, name) for name in fields)
 

@@ -1,4 +1,4 @@
-"""The ``tests:`` of a rules file as values: a series, and what has to come of it."""
+"""The ``tests:`` of a rules file as values: a series, and the expected transitions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_RULE: Final = Rule("", "threshold", "", "")
 
 
 class ExpectedTransition(NamedTuple):
-    """A change that people are told of, so long after the first sample; resolved has none of ""."""
+    """A change that is reported, so long after the first sample; resolved has none of ""."""
 
     at_ms: int
     state: State
@@ -52,7 +52,7 @@ class Case:
     """One test: ``steps`` and those of ``also`` (other fields of the point) are an interval apart.
 
     ``rule`` is the rule as the test's file and those before it make it. For one of liveness,
-    ``answers`` tells whether the host's address does, ``None`` that it has none.
+    ``answers`` is whether the host's address does, ``None`` if it has none.
     """
 
     at: Position

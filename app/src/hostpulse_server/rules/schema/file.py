@@ -1,4 +1,4 @@
-"""What stands in one rules file, before files are laid over each other, and faults in order."""
+"""The content of one rules file before files are merged, and its faults in order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RulesFile:
 
 
 class FaultList:
-    """All that is wrong, said in the order of files and lines; empty is false."""
+    """All faults, in the order of files and lines; empty is false."""
 
     def __init__(self, lines: Sequence[str] = ()) -> None:
         self._files: dict[str, int] = {}
@@ -35,7 +35,7 @@ class FaultList:
         self._found: dict[tuple[int, int, str], None] = {}
 
     def __bool__(self) -> bool:
-        """Tell whether anything is wrong."""
+        """Return whether anything is wrong."""
         return bool(self._lines or self._found)
 
     def begin(self, file: str) -> None:

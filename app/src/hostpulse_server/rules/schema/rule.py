@@ -1,4 +1,4 @@
-"""From a rule's mapping, merged from all files, to a ``Rule``."""
+"""Reads a ``Rule`` from a mapping that is merged from all files."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _override(rule: Node, override: TableReader, reported: Container[tuple[str, 
     place = override.at
 
     def report(at: Position, key: str, text: str) -> None:
-        if (key, text) not in reported:  # a fault of the rule itself is told once
+        if (key, text) not in reported:  # a fault of the rule itself is reported once
             is_below = at.file == place.file and at.line >= place.line
             override.fault(key, text, at if is_below else place)
 

@@ -1,7 +1,7 @@
-"""Reading the keys of one mapping: each fault is reported with its place and key, none is raised.
+"""Reads the keys of one mapping: each fault is reported with its place and key, none is raised.
 
-What is faulty is read as if it were not there; whoever reads a file looks at the faults before
-using anything.
+A faulty value is read as if it were not there; callers look at the faults before using
+anything.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TableReader:
         self._items = node.table or {}
 
     def __contains__(self, key: str) -> bool:
-        """Tell whether a value is there."""
+        """Return whether a value is there."""
         return key in self._items and self._items[key].value is not None
 
     def __iter__(self) -> Iterator[str]:
@@ -52,7 +52,7 @@ class TableReader:
         return (key for key in self._items if key in self)
 
     def node_of(self, key: str) -> Node | None:
-        """Return what stands under ``key``."""
+        """Return the node of ``key``."""
         return self._items[key] if key in self else None
 
     def fault(self, key: str, text: str, at: Position | None = None) -> None:
@@ -148,7 +148,7 @@ class TableReader:
 
 
 def _is_as_written(node: Node) -> bool:
-    """Tell whether a number is the one that people read: 010 is 8 in YAML 1.1, and 1:30 is 90."""
+    """Return whether a number is the one that people read: 010 is 8 in YAML 1.1, and 1:30 is 90."""
     if not isinstance(node.value, int | float):
         return True
     try:

@@ -51,7 +51,7 @@ class ClientSettings:
 
 
 class Client:
-    """Threads may share it. Methods raise as ``verdicts`` says."""
+    """Threads may share it. Methods raise what ``write_errors`` returns."""
 
     def __init__(self, settings: ClientSettings) -> None:
         # seconds on a busy host: now, when a process starts, not while somebody waits for an answer

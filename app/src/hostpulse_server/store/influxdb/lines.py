@@ -1,4 +1,4 @@
-"""Points to line protocol, escaped by ourselves: what was written is what is read.
+"""Line protocol: points as lines, escaped so that what was written is what is read.
 
 influxdb-client writes a space for a tag value's last backslash and costs ten times as much. Only
 comma, equals sign and space need a backslash before them in a tag value; every other backslash

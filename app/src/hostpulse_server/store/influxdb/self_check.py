@@ -1,4 +1,4 @@
-"""Whether InfluxDB is as the configuration says: reachable, tokens, buckets and their retention."""
+"""Checks that InfluxDB is as configured: reachable, tokens, buckets and their retention."""
 
 from __future__ import annotations
 

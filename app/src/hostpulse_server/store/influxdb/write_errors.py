@@ -70,7 +70,7 @@ def of_query(answer: WriteResponse, place: ErrorPosition) -> HostpulseError | No
         return None
     code, said = _read(answer.body)
     if answer.status == HTTPStatus.BAD_REQUEST and code:
-        if _NO_ORGANIZATION in said:  # a write is told 404
+        if _NO_ORGANIZATION in said:  # a write gets 404
             return _of_any(WriteResponse(HTTPStatus.NOT_FOUND), said, place, "read")
         return StoreFailedError(f"InfluxDB cannot run a query: {said}")
     return _of_any(answer, said, place, "read")

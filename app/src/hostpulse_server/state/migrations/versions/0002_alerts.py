@@ -1,4 +1,4 @@
-"""Alerts: how far the engine has come, alerts with their history, and who is told of them."""
+"""Alerts: the engine's checkpoint, alerts with their history, and the notification log."""
 
 from __future__ import annotations
 
