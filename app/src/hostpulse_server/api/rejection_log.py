@@ -77,7 +77,7 @@ def note(server_id: str, reason: str) -> None:
     try:
         parts.journal.append(json.dumps(document).encode(), REFUSED, parts.clock.now_ms())
     except (JournalFullError, JournalUnavailableError) as error:
-        log.warning("that samples of %s are refused is not noted: %s", server_id, error)
+        log.warning("could not record that samples of %s were rejected: %s", server_id, error)
 
 
 def _trace(reason: str) -> None:
@@ -88,7 +88,7 @@ def _trace(reason: str) -> None:
     try:
         found = services().registry.trace(key, address)
     except StateUnavailableError as error:
-        log.warning("whose refused request that was is not known: %s", error)
+        log.warning("could not attribute a rejected request to a server: %s", error)
         return
     if found is not None:
         note(found.server_id, found.fault or reason)

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def run_in_background(action: Callable[[], None]) -> None:
     """Run ``action`` in a thread of its own, which does not keep the process from ending."""
-    threading.Thread(target=action, name="alerts-errand", daemon=True).start()
+    threading.Thread(target=action, name="alerts-background", daemon=True).start()
 
 
 class BackgroundTask:
@@ -47,6 +47,6 @@ class BackgroundTask:
         try:
             self._action()
         except Exception:
-            log.exception("an errand of the alert engine failed")
+            log.exception("a background task of the alert engine failed")
         finally:
             self._busy.release()

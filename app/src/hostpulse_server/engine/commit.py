@@ -92,7 +92,7 @@ class TurnCommitter:
         except Exception as error:
             _raise_if_unavailable(error)
             if not self._is_failing:
-                log.exception("notifications wait, deciding who is told of what failed")
+                log.exception("notifications wait: planning them failed")
             self._is_failing = True
             return None
         self._is_failing = False

@@ -196,4 +196,4 @@ class EntryConsumer:
         said = (kind, type(error).__name__ if kind == "undecodable" else what)
         if said not in self._said:
             self._said.add(said)
-            log.error("%s: %s, passed over: %r", kind, what, error, exc_info=error)
+            log.error("%s: %s, skipped: %r", kind, what, error, exc_info=error)

@@ -38,9 +38,9 @@ class Heartbeat:
             answer.raise_for_status()
         except requests.RequestException as error:
             if not self._is_failing:
-                log.warning("the heartbeat does not get through: %s", redact.text(str(error)))
+                log.warning("heartbeat failed: %s", redact.text(str(error)))
             self._is_failing = True
             return
         if self._is_failing:
-            log.info("the heartbeat gets through again")
+            log.info("heartbeat recovered")
         self._is_failing = False

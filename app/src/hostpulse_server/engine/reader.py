@@ -49,7 +49,7 @@ class JournalReader:
         self._is_new_journal = is_other or cursor.position > self._journal.last_id()
         if self._is_new_journal:
             if cursor.epoch:
-                log.warning("the journal is another one, evaluation begins at its oldest entry")
+                log.warning("the journal was replaced, evaluation begins at its oldest entry")
             cursor.epoch, cursor.position = self._journal.epoch, 0
         self.cursor = cursor
         self.is_open = True

@@ -139,7 +139,7 @@ class AlertStateMachine:
     ) -> Condition:
         """Return the end of the condition reported last."""
         if self.reported is None:
-            raise ValueError("what nobody was told of has no end")
+            raise ValueError("what was not reported has no end")
         return Condition(
             identity=identity,
             phase="resolved" if self.reported.phase == "firing" else "dropped",

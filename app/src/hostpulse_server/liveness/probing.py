@@ -95,5 +95,5 @@ class HostProber:
             return self._ask(address)
         except Exception as error:
             # a host that could not be probed is still silent, and must be reported
-            log.exception("asking %s failed", address)
+            log.exception("probing %s failed", address)
             return Reachability(None, (f"asking {address} failed: {error}",))

@@ -148,7 +148,7 @@ class ChannelWorker:
                 log.error("messages to %s wait: %s", self._name, error)  # noqa: TRY400 - said whole
                 seconds = IDLE_SECONDS
             except Exception:
-                log.exception("sending to %s failed in an unforeseen way", self._name)
+                log.exception("unexpected error while sending to %s", self._name)
                 seconds = IDLE_SECONDS
             if seconds > 0 and not self._is_stopping:
                 self._event.wait(min(seconds, IDLE_SECONDS))

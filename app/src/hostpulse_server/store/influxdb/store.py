@@ -137,7 +137,7 @@ class InfluxdbStore:
             self._write_rollups(points[middle:])
         except StoreRejectedError as error:
             # Raw values remain, and the points that InfluxDB did take: to stop would help nobody.
-            log.warning("rollups are not kept as they should be: %s", error)
+            log.warning("InfluxDB rejected a rollup: %s", error)
 
     def _require_writer(self) -> None:
         if self._read_only:
