@@ -119,7 +119,7 @@ def acknowledge(body: dict[str, Any], alert_id: int) -> dict[str, Any]:
 @blueprint.route(f"{_ONE}/ack", methods=["DELETE"])
 @require("operator")
 @blueprint.response(204)
-def take_back(alert_id: int) -> None:
+def unacknowledge(alert_id: int) -> None:
     """Take an alert's acknowledgement back."""
     service = services()
     with writing(service.registry.engine) as session:

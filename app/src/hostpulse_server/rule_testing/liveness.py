@@ -58,14 +58,14 @@ def run(case: Case, start_ms: int) -> Iterator[Reported]:
     liveness = LivenessMonitor(RuleSet({case.rule.name: case.rule}), clock, prober)
     server = _server(case, start_ms)
     ingest = Ingest(is_working=True, since_ms=start_ms - _DAY_MS, is_caught_up=True)
-    telling = TransitionFilter()
+    changes = TransitionFilter()
     end_ms = start_ms + len(case.steps) * case.interval_ms
     for now_ms in range(start_ms, end_ms, min(_TURN_MS, case.interval_ms)):
         clock.ms = now_ms
         number, since_ms = divmod(now_ms - start_ms, case.interval_ms)
         if since_ms < _TURN_MS and case.steps[number] is not Missing.HOST:
             liveness.heard(server.id, now_ms, case.interval_ms)
-        yield from telling.of(now_ms, liveness.turn(now_ms, [server], ingest))
+        yield from changes.of(now_ms, liveness.turn(now_ms, [server], ingest))
 
 
 def _server(case: Case, created_ms: int) -> Server:
