@@ -1,4 +1,4 @@
-"""What the page of a link says, as plain values for its template."""
+"""The context of the action page's template, as plain values."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def page(incident: Incident, link: ActionLink, site: SiteConfig) -> dict[str, An
 
 
 def title(firing: int, over: int) -> str:
-    """Return how an incident stands in a few words."""
+    """Return the state of an incident in a few words."""
     if not firing + over:
         return "Nothing is known of this any more"
     if not firing:

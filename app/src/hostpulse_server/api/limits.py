@@ -1,7 +1,7 @@
 """Rates: requests a key, failed authentications and pages an address.
 
 The views are not decorated one by one: a request is counted where its key is known, which is
-after authentication, and the limit of failures is looked at only once a key was refused.
+after authentication, and the limit of failures is checked only once a key was refused.
 """
 
 from __future__ import annotations

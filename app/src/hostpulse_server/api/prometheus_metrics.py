@@ -1,6 +1,6 @@
 """The server's own figures as Prometheus reads them at GET /metrics.
 
-What the processes of the api count is summed over all of them; the rest is looked at when asked.
+Counters are summed over all processes of the api; the rest is read at the time of the request.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Notes in the journal that a known server's samples reached us and were refused.
 
-Without them the alert engine could only say that nothing comes from that host.
+Without them the alert engine only knows that nothing arrives from that host.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EVERY_SECONDS: Final = 60.0
 EXTENSION: Final = "hostpulse_refusals"
 _MOST: Final = 4096
 _LENGTH: Final = 200
-# these say something about us, not about the host
+# these are about us, not about the host
 _OURS: Final = (JournalFullError, JournalUnavailableError, StateUnavailableError)
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def note(server_id: str, reason: str) -> None:
 
 
 def _trace(reason: str) -> None:
-    """Find out whose key that was, which costs a look into the database: not for each request."""
+    """Find the server of the key, which costs a database query: not for each request."""
     key, address = key_of_request(), request.remote_addr or ""
     if not _throttle().admits(f"address {address} {(key or '')[:16]}"):
         return

@@ -44,7 +44,7 @@ class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
         self.error_log.setLevel(logging.INFO)
 
     def access(self, *_args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def close_on_exec(self) -> None:
         """Nothing is open here."""
@@ -114,7 +114,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, application: Application) -> None:
         self._notifier = Notifier(dict(os.environ))
-        # gunicorn would say READY before any worker has loaded the application
+        # gunicorn would report READY before any worker has loaded the application
         os.environ.pop("NOTIFY_SOCKET", None)
         self._accepting = application.accepting
         self._announced = False

@@ -57,7 +57,7 @@ class Telemetry:
 
 
 class RequestContextMiddleware:
-    """The outermost layer: every answer, whoever makes it, gets an id and the headers."""
+    """The outermost layer: every response, also of an error handler, gets an id and the headers."""
 
     def __init__(self, inner: WSGIApplication) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""``hostpulse-server check`` reads the configuration and says whether it is right."""
+"""``hostpulse-server check``: reads the configuration and reports its faults."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ def _introduce(config: ServerConfig, registry: Registry, port: int) -> None:
 
 
 def _reachable(host: str) -> str:
-    """Return ``host`` as it stands in a URL; who listens everywhere is reached on the loopback."""
+    """Return ``host`` as part of a URL; a wildcard address is reached on the loopback."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a look-up, nothing is bound
     host = everywhere.get(host, host)
     return f"[{host}]" if ":" in host else host

@@ -1,6 +1,6 @@
 """The configuration as frozen values: one class a section of ``server.toml``.
 
-Durations are seconds (float), sizes are bytes (int). Defaults stand here and nowhere else.
+Durations are seconds (float), sizes are bytes (int). Defaults are here and nowhere else.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class Paths:
 
     @property
     def backups(self) -> Path:
-        """The folder where backups say how they went."""
+        """The folder for the status files of backups."""
         return self.data_dir / "backups"
 
 

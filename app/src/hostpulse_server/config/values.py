@@ -16,7 +16,7 @@ _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 class ValueFault(ValueError):  # noqa: N818  # never leaves this package; ConfigError does
-    """One wrong value; the text says what is wanted."""
+    """One wrong value; the text says what is expected."""
 
 
 @dataclass(frozen=True)

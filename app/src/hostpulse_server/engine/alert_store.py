@@ -28,9 +28,9 @@ Kind = Literal["pending", "firing", "severity", "resolved", "dropped"]
 
 @dataclass(frozen=True, slots=True)
 class AlertContext:
-    """What rows say beyond their condition; ``now_ms`` is the wall clock.
+    """What rows record beyond their condition; ``now_ms`` is the wall clock.
 
-    ``standing`` says why a server does not count; ``processes(server_id, time_ms)`` are the
+    ``standing`` returns why a server does not count; ``processes(server_id, time_ms)`` are the
     heaviest processes of that sample.
     """
 
@@ -196,7 +196,7 @@ class _Writing:
         return row
 
     def _describe(self, row: AlertRow, condition: Condition) -> None:
-        """Say what holds now, and what goes with it."""
+        """Set the current state of an alert, and what goes with it."""
         context, identity = self._context, condition.identity
         labels = context.labels(identity.server_id)
         tags = dict(identity.tags)

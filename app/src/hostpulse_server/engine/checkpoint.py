@@ -27,7 +27,7 @@ _UPSERT = sa.text(
 
 @dataclass(slots=True)
 class EngineCursor:
-    """Up to where the journal of ``epoch`` is dealt with; the row's docstring has the rest."""
+    """The last entry of the journal of ``epoch`` that is done; the row's docstring has the rest."""
 
     epoch: str = ""
     position: int = 0

@@ -53,7 +53,7 @@ class EntryConsumer:
         self.faults: Counter[str] = Counter()
 
     def take(self, entries: Iterable[Entry]) -> None:
-        """Give entries to whom they concern; none of them is an error to the caller."""
+        """Dispatch entries to what evaluates them; a faulty entry is no error to the caller."""
         for entry in entries:
             try:
                 self._take(entry)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hostpulse_server.values.alert import Condition
     from hostpulse_server.values.points import StorePoint
 
-# timers, acknowledgements and silences are looked at this often, and progress is written
+# timers, acknowledgements and silences are checked this often, and progress is written
 SECOND = 1.0
 LEAST_SECONDS = 0.05
 ALIVE_MS = 5_000

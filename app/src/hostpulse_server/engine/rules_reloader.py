@@ -95,7 +95,7 @@ class RulesReloader:
         except RulesError as error:
             if self.fault != str(error):
                 stay = "those read before stay in force" if self.rules else "there are no others"
-                log.error("the rules files are wrong, %s: %s", stay, error)  # noqa: TRY400 - said whole
+                log.error("the rules files are wrong, %s: %s", stay, error)  # noqa: TRY400 - the message is complete
             self.fault = str(error)
             return None
         before, self.rules, self.fault = self.rules, rules, ""

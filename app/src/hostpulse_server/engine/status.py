@@ -102,7 +102,7 @@ class EngineStatusReader:
 def _trouble(session: Session, now_ms: int) -> str:
     """Return the error of a channel that took nothing for long, or lately refused for good.
 
-    One that has taken a message since it refused one is well.
+    A channel that has taken a message since it refused one is healthy.
     """
     later = aliased(OutboxRow)
     has_taken = sa.exists().where(

@@ -22,7 +22,7 @@ def points(changes: Iterable[AlertChange]) -> list[StorePoint]:
     """Return the points of changes that were notified or might have been.
 
     A series keeps one value a time: where several mounts of a host fill up at once, the points
-    stand a millisecond apart. Where a severity changes, the one there was has a point too, of
+    are a millisecond apart. Where a severity changes, the one there was has a point too, of
     nothing but ``change``: so that of each severity the sum is how many fire.
     """
     found = []

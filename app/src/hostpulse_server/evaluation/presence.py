@@ -44,7 +44,7 @@ class Presence:
 
     @property
     def is_watchful(self) -> bool:
-        """Whether the next sample has to be looked at though it has the series of this one."""
+        """Whether the next sample has to be checked though it has the series of this one."""
         return bool(self._recent)
 
     @property

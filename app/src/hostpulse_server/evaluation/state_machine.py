@@ -30,7 +30,8 @@ class AlertStateMachine:
     """State of an alert. ``phase`` is ``""`` while nothing holds and no clock runs.
 
     ``time_ms`` is the last sample of the series and ``value`` what was compared then; ``at_ms`` is
-    when phase or severity changed last, ``ended_ms`` and ``reason`` say how the last phase ended.
+    when phase or severity changed last, ``ended_ms`` and ``reason`` are when and how the last
+    phase ended.
     """
 
     __slots__ = (

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS hint (consumer TEXT PRIMARY KEY, position INTEGER NOT
   WITHOUT ROWID;
 """
 
-# zlib and gzip both start with a header that says what they are
+# zlib and gzip both start with a header that identifies them
 _EITHER = zlib.MAX_WBITS | 32
 
 
@@ -90,5 +90,5 @@ def unpack(packed: int, body: bytes) -> bytes:
 
 
 def unavailable(path: Path, error: Exception) -> JournalUnavailableError:
-    """Make the error that says which file cannot be used, and why."""
+    """Make the error that names the file that cannot be used, and the reason."""
     return JournalUnavailableError(f"the journal {path} cannot be used: {error}")

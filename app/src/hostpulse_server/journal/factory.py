@@ -1,4 +1,4 @@
-"""From the configuration to a journal."""
+"""Opens the journal of a configuration."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class Journal:
             self._return_ear(ear)
 
     def hint(self, consumer: str, position: int) -> None:
-        """Say that ``consumer`` no longer needs entries up to ``position``."""
+        """Note that ``consumer`` no longer needs entries up to ``position``."""
         with self._lock:
             self._execute(
                 "INSERT INTO hint VALUES (?, ?) "

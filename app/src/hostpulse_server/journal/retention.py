@@ -1,4 +1,4 @@
-"""Deleting entries that no consumer needs any more, or may hold any longer."""
+"""Deletes entries that no consumer needs any more, or may hold any longer."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class JournalWriter:
         for ticket in group:
             values += (ticket.kind, ticket.received_ms, ticket.packed, ticket.body)
         # One statement, which is a transaction of its own: every call into SQLite gives the
-        # interpreter away, and to go on means to wait for whoever took it.
+        # interpreter away, and to go on means to wait for the thread that took it.
         cursor = connection.execute(_INSERT + ",".join([_ROW] * len(group)), values)
         cursor.close()
         last = cursor.lastrowid or 0

@@ -105,7 +105,7 @@ def find(
 ) -> Cause | None:
     """Return what is wrong with a host that is silent, or counts as such, since ``begun_ms``.
 
-    ``None``: too little is known yet, and ``is_waiting`` says that there is time to wait.
+    ``None``: too little is known yet, and ``is_waiting`` is whether there is time to wait.
     """
     last = _last_sample(server, known, begun_ms, now_ms)
     refusal = known.refusal
@@ -162,7 +162,7 @@ def _last_sample(server: Server, known: HostState, begun_ms: int, now_ms: int) -
         text = f"last sample {clock_time(known.heard_ms, now_ms)}"
         return _Last(known.heard_ms, text, f"{text}, {span(now_ms - known.heard_ms)} ago")
     if server.agent_version is not None:
-        # it has reported, but nobody watched yet, or it was disabled
+        # it has reported, but before the engine ran, or it was disabled
         at = clock_time(begun_ms, now_ms)
         return _Last(begun_ms, f"no sample since {at}", f"no sample since it is watched, {at}")
     text = f"never reported since it was registered at {clock_time(server.created_ms, now_ms)}"

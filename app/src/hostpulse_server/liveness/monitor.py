@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hostpulse_server.runtime.clock import Clock
     from hostpulse_server.values.alert import Condition
 
-# how often a silent server is looked at when nothing is due
+# how often a silent server is checked when nothing is due
 LOOK_MS: Final = 5_000
 # how long a verdict waits for the prober
 WAIT_MS: Final = 60_000
@@ -176,7 +176,7 @@ class LivenessMonitor:
         return conditions
 
     def _ask(self, server_id: str, known: HostState) -> tuple[str, ...]:
-        """Have a server asked, and return what its last answer says."""
+        """Have a server probed, and return the result of its last answer."""
         if known.server is None or not known.server.address:
             return ()
         self._prober.ask(server_id, known.server.address)
@@ -208,7 +208,7 @@ class LivenessMonitor:
         self._floor_ms = min(self._floor_ms, now_ms)
 
     def _follow_clock(self, now_ms: int) -> None:
-        """When the wall clock was set, or the machine slept, nobody was silent meanwhile."""
+        """Count no silence for the time by which the wall clock was set, or the machine slept."""
         before_ms, before = self._time
         now = self._clock.monotonic()
         self._time = (now_ms, now)

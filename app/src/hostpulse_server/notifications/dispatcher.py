@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hostpulse_server.registry import Server
     from hostpulse_server.runtime.clock import Clock
 
-# Rows are looked at this often even if nothing seems to have changed: a new verdict or label of an
+# Rows are read this often even if nothing seems to have changed: a new verdict or label of an
 # alert leaves no event.
 LOOK_MS: Final = 5_000
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hostpulse_server.state.alert_models import OutboxRow
 
 IDLE_SECONDS: Final = 1.0
-# a message that waits for so long is worth a word on another channel
+# a message that waits for so long is reported on another channel
 OVERDUE_MS: Final = 600_000
 # a fault of our own is tried so often
 MOST_FAULTS: Final = 10
@@ -145,7 +145,7 @@ class ChannelWorker:
             try:
                 seconds = self.work()
             except StateUnavailableError as error:
-                log.error("messages to %s wait: %s", self._name, error)  # noqa: TRY400 - said whole
+                log.error("messages to %s wait: %s", self._name, error)  # noqa: TRY400 - complete
                 seconds = IDLE_SECONDS
             except Exception:
                 log.exception("unexpected error while sending to %s", self._name)

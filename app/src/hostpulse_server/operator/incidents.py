@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from hostpulse_server.state.alert_models import SilenceRow
 
 Deed = Literal["acknowledge", "silence", "take_back", "end_silence"]
-# Somebody presses twice, or reloads: an end this much later is the same silence.
+# A button is pressed twice, or the page reloaded: an end this much later is the same silence.
 _SAME_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An incident as it stands: ``silences`` are those of exactly its firing alerts."""
+    """The state of an incident: ``silences`` are those of exactly its firing alerts."""
 
     firing: tuple[AlertRow, ...]
     over: tuple[AlertRow, ...]
@@ -35,7 +35,7 @@ class Incident:
 
     @property
     def acknowledged(self) -> list[AlertRow]:
-        """The firing alerts that somebody has taken on."""
+        """The firing alerts that are acknowledged."""
         return [row for row in self.firing if serializers.acknowledgement(row, self.now_ms)]
 
     @property

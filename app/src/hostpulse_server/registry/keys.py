@@ -1,4 +1,4 @@
-"""Making keys and taking them apart. Only SHA-256 of the whole text is ever stored."""
+"""Makes and parses keys. Only SHA-256 of the whole text is ever stored."""
 
 from __future__ import annotations
 

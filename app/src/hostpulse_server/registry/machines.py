@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # A conflicting machine tries every few seconds; its mark is written this often at most.
 _MARK_EVERY_MS: Final = 30_000
-# A clock offset wobbles with the network; only a change that somebody would act on is written.
+# A clock offset wobbles with the network; only a change that an operator would act on is written.
 _OFFSET_STEP_MS: Final = 500
 
 
@@ -40,7 +40,7 @@ def bind(
     The first machine that sends gets the id. Another gets it only with a key made later than the
     one the binding was made with: that is a rebuilt host. Everything else raises
     MachineConflictError and marks the server, as two machines would then share one history.
-    Bound servers cost a look into ``snapshot``, no transaction.
+    Bound servers cost a look-up in ``snapshot``, no transaction.
     """
     server, key = snapshot.servers.get(server_id), snapshot.keys.get(key_id)
     if server and key and server.machine == machine and (server.machine_key or 0) >= key.number:
@@ -70,7 +70,7 @@ def bind(
 
 
 class FactsRecorder:
-    """Writes what agents say about their hosts, only when it differs from what is stored.
+    """Writes the facts that agents send, only when they differ from what is stored.
 
     Safe for threads: the worst a race does is to write the same row twice.
     """

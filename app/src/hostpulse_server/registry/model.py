@@ -65,7 +65,7 @@ class ItemChange:
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """All servers that apply looked at, in the order of their ids."""
+    """All servers that apply compared, in the order of their ids."""
 
     changes: tuple[ItemChange, ...]
 

@@ -1,4 +1,4 @@
-"""What ``servers apply`` has to do: a pure comparison of what is with what is wanted."""
+"""The plan of ``servers apply``: a pure comparison of the actual with the desired state."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Registry:
         clock_offset_ms: int | None,
         interval_ms: int | None,
     ) -> None:
-        """Keep what an agent says about its host; writes only what changed, ``None`` is no news."""
+        """Keep the facts that an agent sends; writes only what changed, ``None`` means not sent."""
         said = {
             "facts": facts,
             "agent_version": agent_version,
@@ -135,7 +135,7 @@ class Registry:
             return rows.servers_of(session, [server_id])[0]
 
     def apply(self, given: Any, *, purge: bool = False, check: bool = False) -> ApplyResult:
-        """Make the registry as ``given`` says (parsed JSON as of ``servers apply``).
+        """Apply ``given`` (parsed JSON as of ``servers apply``) to the registry.
 
         With ``check`` nothing is written. Raises InvalidItemError and RegistryError.
         """

@@ -1,4 +1,4 @@
-"""Reading and writing the registry's rows inside a transaction of the caller."""
+"""Reads and writes the registry's rows, inside a transaction of the caller."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class _Clock:
 
 
 class _Prober:
-    """Gives at once the answer that the test says the host gives."""
+    """Returns at once the answer that the test gives for the host."""
 
     def __init__(self, clock: _Clock, *, is_answering: bool | None) -> None:
         self._clock = clock

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 CUSTOM: Final = "x_"  # how measurements of one's own begin: of those nothing is known here
-# agreed on for hosts and services that somebody names; no collector writes it yet
+# reserved for hosts and services that an operator names; no collector writes it yet
 _PROBE: Final = "probe"
 
 # measurement → names; ``server_id`` is left out, everything has it

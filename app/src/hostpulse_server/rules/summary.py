@@ -25,7 +25,7 @@ VARIABLES: Final = (
 
 
 class Figure(float):
-    """A number that reads well: one decimal, two digits that count where that leaves none."""
+    """A number for people: one decimal, two digits that count where that leaves none."""
 
     __slots__ = ()
 

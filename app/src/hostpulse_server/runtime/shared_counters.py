@@ -87,8 +87,8 @@ class SharedCounters:
     def row(self, *key: str) -> CounterRow:
         """Return the row of ``key``, made at zero if it is new.
 
-        Keys have no spaces and come from a small set. Past the table's end a row counts for
-        nobody: a request is not refused for want of a figure.
+        Keys have no spaces and come from a small set. Past the table's end a row is not
+        counted: a request is not refused because of a counter.
         """
         with self._lock:
             at = self._used.get(key)
@@ -146,7 +146,7 @@ def _keys(table: bytes | mmap.mmap) -> Iterator[tuple[int, Key]]:
 
 
 def _claim(folder: Path) -> mmap.mmap:
-    """Map the first file that nobody holds; raise OSError."""
+    """Map the first file that no process holds; raise OSError."""
     for number in range(_MOST_PROCESSES):
         handle = os.open(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

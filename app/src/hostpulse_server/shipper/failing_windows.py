@@ -1,6 +1,6 @@
-"""Rollup windows that fail alone: they step aside, so that those of other servers go on.
+"""Rollup windows that fail alone: they are set aside, so that those of other servers go on.
 
-That a window failed says little while the store is sick. Only a window that was rolled up after it
+A failed window is no evidence while the store is failing. Only a window that was rolled up after it
 shows which of the two was at fault; what is at fault again and again is given up.
 """
 

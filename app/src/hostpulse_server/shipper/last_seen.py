@@ -1,4 +1,4 @@
-"""What the shipper knows about each server, for the api: read-only and safe across processes."""
+"""When each server was last seen, and shipping status: read-only and safe across processes."""
 
 from __future__ import annotations
 

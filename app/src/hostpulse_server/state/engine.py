@@ -1,4 +1,4 @@
-"""Opening the state database, and the two kinds of transaction on it.
+"""Opens the state database, with the two kinds of transaction on it.
 
 SQLite is the default and PostgreSQL is possible, so nothing here or in the registry uses SQL that
 only one of them knows; what SQLite needs beyond that (pragmas, BEGIN IMMEDIATE) is set here.

@@ -1,4 +1,4 @@
-"""Which schema the state database has, and bringing it to this release's."""
+"""The schema of the state database: its version, and its upgrade to this release's."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""Where samples end up: one interface, one module an engine."""
+"""Stores of samples: one interface, one module an engine."""
 
 from __future__ import annotations

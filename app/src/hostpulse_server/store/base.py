@@ -1,4 +1,4 @@
-"""What every store can do, in values that know no engine.
+"""The interface of stores, in values that know no engine.
 
 Times are epoch milliseconds UTC and ranges are half open. A series is one field of one measurement
 with one set of tags on one server; a value is identified by its series and time, so writing it

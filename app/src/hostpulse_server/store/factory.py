@@ -1,4 +1,4 @@
-"""From the configuration to a store."""
+"""Opens the store of a configuration."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class AlertIdentity(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Return 32 hex digits that stand for this identity in the state database."""
+        """Return 32 hex digits that represent this identity in the state database."""
         text = json.dumps([self.rule, self.server_id, self.tags], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -1,4 +1,4 @@
-"""From bytes on the wire to a JSON document, without ever holding more than the limits allow."""
+"""Reads a JSON document from the wire, without ever holding more than the limits allow."""
 
 from __future__ import annotations
 

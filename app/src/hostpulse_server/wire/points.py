@@ -1,4 +1,4 @@
-"""One pass over the points of a sample, with a verdict for each.
+"""Validation of points: one pass over a sample, with a verdict for each.
 
 The common case runs in C (set inclusion, ``map``); only a point that fails there is looked at
 again, slowly, for the reason.

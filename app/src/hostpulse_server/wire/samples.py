@@ -1,4 +1,4 @@
-"""Verdicts on samples: what is kept, and what is rejected with its reason."""
+"""Validation of samples: what is kept, and what is rejected with its reason."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rejection:
     sample: int | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return it as it stands in the answer."""
+        """Return it as it is in the response."""
         entry: dict[str, Any] = {"seq": self.seq}
         for name in ("sample", "point", "field"):
             value = getattr(self, name)

@@ -88,7 +88,7 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
 
 
 def _when(values: Mapping[str, Any]) -> str:
-    """Say since when, or how long it lasted and why it ended."""
+    """Return since when it fires, or how long it lasted and why it ended."""
     if values["resolved_ms"] is None:
         return f"since {values['since']}, for {values['lasted']}"
     why = f": {values['because']}" if values["because"] else ""
@@ -96,7 +96,7 @@ def _when(values: Mapping[str, Any]) -> str:
 
 
 def _brief(values: Mapping[str, Any]) -> str:
-    """Say the same without times of day."""
+    """Return the same without times of day."""
     if values["resolved_ms"] is None:
         return f"for {values['lasted']}"
     why = f": {values['because']}" if values["because"] else ""
@@ -141,7 +141,7 @@ def _value(one: AlertDetails) -> str:
 
 
 def _trend(trend: Sequence[float], field: str) -> str:
-    """Say from where to where the values went."""
+    """Return from where to where the values went."""
     if len(trend) <= 1:
         return ""
     return f"{formatting.with_unit(trend[0], field)} → {formatting.with_unit(trend[-1], field)}"

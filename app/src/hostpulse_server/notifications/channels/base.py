@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # ``update``: the group has grown or an alert of it has become more serious; ``notice``: something
-# about hostpulse itself, in words; ``test``: somebody tries the channel.
+# about hostpulse itself, as text; ``test``: a test of the channel.
 Kind = Literal["firing", "update", "repeat", "resolved", "notice", "test"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -37,7 +37,7 @@ class AlertDetails:
     """One alert as a message shows it; texts are as they came, each channel escapes its own way.
 
     ``value`` is what was compared with ``threshold``, ``comparison`` is ``above`` or ``below``;
-    all three are empty for liveness. ``others`` says what else is wrong on the host, a line each.
+    all three are empty for liveness. ``others`` is what else is wrong on the host, a line each.
     ``processes``: ``{"name", "pid", "cpu_percent", "rss_bytes"}`` at the moment it fired.
     """
 

@@ -54,7 +54,7 @@ class Email:
         self._recipients = [Mailbox.parse(one) for one in settings.to]
 
     def send(self, notification: Notification, *, message_id: str) -> None:
-        """Deliver to everybody the relay takes; raises ChannelError if that is nobody."""
+        """Deliver to all recipients that the relay accepts; raises ChannelError without any."""
         message = compose(notification, message_id, self._sender, self._recipients, self._templates)
         try:
             refused = self._deliver(message)
@@ -160,7 +160,7 @@ def _is_loopback(relay: smtplib.SMTP) -> bool:
 
 
 def _all_refused(recipients: Mapping[str, tuple[int, bytes]]) -> ChannelError:
-    """Return the error for nobody taken: for good only if none of them ever will be."""
+    """Return the error for no accepted recipient: permanent if every refusal is."""
     said = "; ".join(f"{address}: {_said(*answer)}" for address, answer in recipients.items())
     permanent = all(code in _PERMANENT for code, _ in recipients.values())
     return ChannelError(one_line(f"nobody can be reached: {said}", 400), permanent=permanent)

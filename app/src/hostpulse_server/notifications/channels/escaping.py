@@ -69,7 +69,7 @@ def as_slack(value: Any) -> Any:
 
 
 def quiet(text: str) -> str:
-    """Return a text that calls nobody and shows no picture, also where no markup is read."""
+    """Return a text that mentions no one and shows no picture, also where no markup is read."""
     return _EMOJI.sub("\u2236", _LOUD.sub("\uff20", text))
 
 

@@ -79,7 +79,7 @@ class HttpPoster:
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 raise self._failure(error, is_late=is_over()) from None
             finally:
-                # Not every server says that it closes: a connection kept may be a dead one for
+                # Not every server announces that it closes: a kept connection may be a dead one for
                 # the next message, and the guard watches only those that it opened for this one.
                 self._session.close()
         judge(answer, self._clock.now_ms(), fixes)
@@ -144,7 +144,7 @@ def _secrets(url: str) -> list[str]:
 
 
 def _reason(causes: Sequence[BaseException]) -> str:
-    """Say why there is no answer."""
+    """Return why there is no answer."""
     if any(isinstance(one, socket.gaierror) for one in causes):
         return "its name cannot be resolved"
     for one in causes:

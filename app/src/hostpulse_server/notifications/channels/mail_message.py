@@ -30,7 +30,7 @@ _POLICY: Final = policy.SMTP.clone(cte_type="7bit")
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """Somebody's address; the domain is in its ASCII form."""
+    """A mail address; the domain is in its ASCII form."""
 
     name: str
     local: str

@@ -63,7 +63,7 @@ def build_context(notification: Notification, message_id: str) -> dict[str, Any]
 
 
 def add_note(notified: dict[str, Any], *notes: str) -> None:
-    """Put more lines to what stands at the top of a message."""
+    """Add lines to the note at the top of a message."""
     more = [shown for note in notes if (shown := one_line(note, _NOTE))]
     notified["note"] = " ".join(filter(None, [notified["note"], *more]))
     notified["note_lines"] = [*notified["note_lines"], *more]
@@ -112,7 +112,7 @@ def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) ->
 
 
 def _more(one: Notification) -> str:
-    """Say how many alerts of the group are not in the message."""
+    """Return how many alerts of the group are not in the message, as text."""
     total = one.resolved if one.kind == "resolved" else one.firing
     state = "resolved" if one.kind == "resolved" else "firing"
     shown = sum(alert.state == state for alert in one.alerts)
@@ -125,7 +125,7 @@ def _more(one: Notification) -> str:
 
 
 def _how(one: Notification) -> str:
-    """Say how to acknowledge where a message has no link."""
+    """Return how to acknowledge where a message has no link."""
     firing = [alert for alert in one.alerts if alert.state == "firing"]
     if link(one.act_url) or not firing:
         return ""

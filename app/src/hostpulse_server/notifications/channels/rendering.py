@@ -1,6 +1,6 @@
 """Templates of messages: ours, or an operator's of the same name, in a sandbox.
 
-An operator's template that cannot be used gives way to ours, and the message says so: an alert is
+If an operator's template cannot be used, ours is, and the message says so: an alert is
 never lost to a template.
 """
 

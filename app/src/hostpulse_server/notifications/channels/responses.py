@@ -50,7 +50,7 @@ class ChannelResponse:
 
 
 def judge(answer: ChannelResponse, now_ms: int, fixes: Mapping[str, str] | None = None) -> None:
-    """Return for an answer that confirms; raise the ChannelError that any other stands for.
+    """Return for a response that confirms; raise the ChannelError of any other.
 
     ``fixes`` maps words of a body to what to do about them.
     """

@@ -1,4 +1,4 @@
-"""Connections whose other end is looked at, and whose time is bounded, below ``requests``."""
+"""SSRF guard: checks the address of each connection and bounds its time, below ``requests``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RefusedError(OSError):
-    """A name stands for addresses that are not public."""
+    """A name resolves to addresses that are not public."""
 
 
 class Guard:
@@ -39,7 +39,7 @@ class Guard:
     def connect(self, host: str, port: int) -> socket.socket:
         """Return a connection to the first address that answers and may be spoken to.
 
-        The address that is looked at is the one that is connected to: a name that answers
+        The address that is checked is the one that is connected to: a name that answers
         differently the next time gains nothing. Raises OSError.
         """
         deadline = time.monotonic() + self._connect_seconds

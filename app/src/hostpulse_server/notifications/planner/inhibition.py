@@ -58,7 +58,7 @@ class Muter:
     def silenced_until(self, alert: PlannedAlert, since_ms: int, least_ms: int) -> int | None:
         """Return when the last silence ended that muted an alert after ``since_ms``.
 
-        Those shorter than ``least_ms`` do not count: somebody changed their mind.
+        Those shorter than ``least_ms`` do not count: they were made by mistake.
         """
         values = alert.seen_by_globs(has_tags=True) if self._past else {}
         ends = [

@@ -172,7 +172,7 @@ class _Channel:
             self._plan.opened.append(members.group)
 
     def _is_dead(self, members: GroupState) -> bool:
-        """Close a group without a word if nothing is left of it."""
+        """Close a group without a message if nothing is left of it."""
         if members.group.notified_ms is None:
             is_dead = not members.new
             if is_dead:

@@ -54,7 +54,7 @@ class Client:
     """Threads may share it. Methods raise what ``write_errors`` returns."""
 
     def __init__(self, settings: ClientSettings) -> None:
-        # seconds on a busy host: now, when a process starts, not while somebody waits for an answer
+        # seconds on a busy host: now, when a process starts, not while a caller waits for an answer
         importlib.import_module("influxdb_client")
         self._settings = settings
         self._lock = threading.Lock()

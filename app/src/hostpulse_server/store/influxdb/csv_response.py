@@ -62,7 +62,7 @@ class _Block:
 def tables(rows: Iterable[list[str]]) -> Iterator[CsvTable]:
     """Yield the tables of numbers; raise StoreFailedError when the engine broke the answer off.
 
-    A text, even one that reads as a number, is not ours: somebody else wrote it.
+    A text, even one that reads as a number, is not ours: another program wrote it.
     """
     rows = iter(rows)
     times: dict[str, int] = {}

@@ -50,7 +50,7 @@ class InfluxdbStore:
         try:
             return self._read(query)
         except StoreFailedError:
-            # The engine aggregates no text: if somebody else's is in the way, go round it.
+            # The engine aggregates no text: if another program wrote some, read without it.
             return self._read(query, numbers=True)
 
     def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
@@ -136,7 +136,7 @@ class InfluxdbStore:
             self._write_rollups(points[:middle])
             self._write_rollups(points[middle:])
         except StoreRejectedError as error:
-            # Raw values remain, and the points that InfluxDB did take: to stop would help nobody.
+            # Raw values remain, and the points that InfluxDB did take: to stop would not help.
             log.warning("InfluxDB rejected a rollup: %s", error)
 
     def _require_writer(self) -> None:

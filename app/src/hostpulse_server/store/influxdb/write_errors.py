@@ -52,7 +52,7 @@ class WriteResponse:
 
 
 def of_write(answer: WriteResponse, place: ErrorPosition) -> HostpulseError | None:
-    """Return the error that a write's answer stands for, ``None`` when all points are kept."""
+    """Return the error of a write's response, ``None`` when all points are kept."""
     status = answer.status
     if status in _OK:
         return None
@@ -65,7 +65,7 @@ def of_write(answer: WriteResponse, place: ErrorPosition) -> HostpulseError | No
 
 
 def of_query(answer: WriteResponse, place: ErrorPosition) -> HostpulseError | None:
-    """Return the error that a query's answer stands for, ``None`` for 2xx."""
+    """Return the error of a query's response, ``None`` for 2xx."""
     if answer.status in _OK:
         return None
     code, said = _read(answer.body)
@@ -79,7 +79,7 @@ def of_query(answer: WriteResponse, place: ErrorPosition) -> HostpulseError | No
 def of_silence(
     error: BaseException, place: ErrorPosition, *, certificate: bool = False
 ) -> HostpulseError:
-    """Return the error that no answer at all stands for; ``certificate``: TLS is what failed."""
+    """Return the error for no response at all; ``certificate``: TLS is what failed."""
     reason = _shortened(str(error)) or type(error).__name__
     if certificate:
         return StoreMisconfiguredError(
