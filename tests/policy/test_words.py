@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from tests.policy.estate import ROOT, tracked
+from tests.policy.repository import ROOT, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
