@@ -6,14 +6,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install what is missing: system packages (Debian, root), uv, the Python environment
 	@scripts/bootstrap
 
 .PHONY: test
-test: ## everything below up to molecule, with a summary: what must pass before a change lands
+test: ## setup, engines, dist, lint, unit, molecule, with a summary: what must pass before a change lands
 	@scripts/test
 
 .PHONY: lint

@@ -9,6 +9,7 @@ import pytest
 from tests.dashboards import lint
 from tests.dashboards.committed import FOLDER, Dashboard, dashboards
 from tools.dashboards import thresholds
+from tools.dashboards.__main__ import FOLDER as WRITTEN
 from tools.dashboards.__main__ import generated, main
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def test_what_is_committed_is_what_is_generated() -> None:
     assert committed.keys() == made.keys()
     for name, text in made.items():
         assert committed[name] == text, f"{name} is not what the generator makes"
+
+
+def test_they_are_written_where_they_are_committed() -> None:
+    """``make dashboards`` names no folder."""
+    assert WRITTEN == FOLDER
 
 
 def test_a_dashboard_that_is_no_more_generated_goes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tools.dashboards import alerts, layout, overview, pipeline_health, server_detail
 
-FOLDER = Path(__file__).resolve().parents[1] / "dashboards"
+FOLDER = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
 DASHBOARDS = (overview, server_detail, pipeline_health, alerts)
 
 
