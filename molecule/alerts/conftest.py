@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOME = "/opt/people"
-LINK = re.compile(r"https://monitor:8443/act/[\w-]+")
+LINK = re.compile(r"https://monitor:8443/act/[\w.-]+")
 # what the mail server needs besides the standard library, all of it plain Python
 PACKAGES = ("aiosmtpd", "attr", "attrs", "public")
 SERVERS = {"slack_receiver": 8500, "mail_server": 2525}

@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "alerts.md"
 RECEIVED = re.compile(r"<!-- received: (\w+) (\w+) (\w+) -->\n\n```text\n(.*?)```", re.DOTALL)
 # what differs from one run to the next, and what stands for it
 VARIES = (
-    (r"/act/[\w-]+", "/act/TOKEN"),
+    (r"/act/[\w.-]+", "/act/TOKEN"),
     (r"[▁-█╎]+", "TREND"),
     (r"\n(?:• |  )\S+ .*CPU .*", ""),
     (r"\n  - \S+ \([\d.]+\) answers: .*", "\n  - ADDRESS answers"),
