@@ -21,9 +21,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.loopback import HOST, Scraper, Sink, allow_files, connected, free_port, make_ca
-from bench.procs import cpu_ns, memory, wait_until
+from bench.loopback import HOST, Scraper, Sink, allow_files, connected, make_ca
+from bench.procs import cpu_ns, memory
 from bench.report import Row, save, table
+from testbed.ports import free_port
+from tests.support.polling import wait_until
 from tools.payload.build import AGENT, CACHE, ROOT, build
 
 if TYPE_CHECKING:
@@ -164,7 +166,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         listen = [exporter, f"--web.listen-address={HOST}:{port}"]
         agent = stack.enter_context(running([*run_agent, "run"], directory / "agent.log", env))
         peer = stack.enter_context(running(listen, directory / "exporter.log", dict(os.environ)))
-        wait_until(lambda: answers(port), "the exporter", 20)
+        wait_until(lambda: answers(port), "the exporter answers", 20)
         scraper = Scraper(port, options.interval)
         scraper.thread.start()
         stack.callback(scraper.stop)

@@ -6,7 +6,6 @@ Set up to be as quick as they can: rules evaluated each second, nothing held bac
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import requests
 import yaml
+from testbed.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Peer:
 @contextmanager
 def running(folder: Path, receiver: str) -> Iterator[Peer]:
     """Run all three on loopback; alerts go to ``receiver``."""
-    store, alert, manager = (_free_port() for _ in PROGRAMS)
+    store, alert, manager = (free_port() for _ in PROGRAMS)
     (folder / "vmalert.yml").write_text(yaml.safe_dump(_RULES))
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(_manager(receiver)))
     commands = {
@@ -129,9 +129,3 @@ def _await(url: str) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

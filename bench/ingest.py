@@ -20,7 +20,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import ingest_sample
+from testbed.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,9 +212,7 @@ def script(folder: Path, keys: dict[str, str], size: int) -> Path:
 @contextmanager
 def serving(command: list[str]) -> Iterator[int]:
     """Run a server on a free port, which is given, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     environment = {**os.environ, "HOSTPULSE_API_BIND": f"127.0.0.1:{port}"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT, env=environment) as process:
         try:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 HOST = "127.0.0.1"
 
 
@@ -114,14 +115,6 @@ class Scraper:
         self._stop.set()
         self.thread.join()
         self._connection.close()
-
-
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def allow_files(count: int) -> None:

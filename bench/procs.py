@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MIB = 1024.0
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -62,13 +57,3 @@ def memory(pid: int) -> Memory:
         helper_rss=sum(kib(child, "Rss") for child in family) / MIB,
         total_pss=sum(kib(process, "Pss") for process in [pid, *family]) / MIB,
     )
-
-
-def wait_until(ready: Callable[[], bool], what: str, seconds: float) -> None:
-    """Poll until something holds; raises ``TimeoutError`` that names it."""
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > deadline:
-            message = f"waited {seconds:.0f} s in vain for {what}"
-            raise TimeoutError(message)
-        time.sleep(0.02)

@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import ingest_sample
-from bench.procs import wait_until
 from bench.report import Row
 from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.services import Site
+from tests.support.polling import wait_until
 
 if TYPE_CHECKING:
     from hostpulse_server.config import ServerConfig
@@ -118,7 +118,7 @@ def ship(site: Site) -> float:
             while ear.recv(256) != b"READY=1":
                 continue
             began = time.perf_counter()
-        wait_until(lambda: site.shipped_to() >= newest, "the shipper", PATIENCE_SECONDS)
+        wait_until(lambda: site.shipped_to() >= newest, "everything is shipped", PATIENCE_SECONDS)
         return time.perf_counter() - began
 
 

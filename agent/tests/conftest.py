@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 KEY = "hp_abcdefghij01_" + "A" * 43
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Poll ``condition`` until it holds, or fail after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.005)
-
-
 class Received(NamedTuple):
     """One request as the server saw it."""
 

@@ -13,7 +13,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from agent.tests.conftest import Authority, Receiver, Stub, wait_until
+from agent.tests.conftest import Authority, Receiver, Stub
+from tests.support.polling import wait_until
 
 from hostpulse_agent import config
 from hostpulse_agent.collectors.agent import CATALOGUE
@@ -67,16 +68,19 @@ def test_an_outage_and_a_restart_leave_no_gap(tmp_path: Path, key_file: Path) ->
     """The server dies and comes back, the agent restarts in between: every number arrives."""
     first = Receiver()
     running = Running(settings(tmp_path, first.url), {})
-    wait_until(lambda: len(first.samples) >= 5)
+    wait_until(lambda: len(first.samples) >= 5, "five samples are received")
     port = first.port
     first.close()
     spool = running.agent.spool
-    wait_until(lambda: len(spool) >= 5)
+    wait_until(lambda: len(spool) >= 5, "five samples are spooled")
     running.end()
     running = Running(settings(tmp_path, f"http://127.0.0.1:{port}"), {})
-    wait_until(lambda: len(running.agent.spool) >= 15)
+    wait_until(lambda: len(running.agent.spool) >= 15, "fifteen are spooled")
     second = Receiver(port=port)
-    wait_until(lambda: len(second.samples) >= 25 and no_gap(first.samples + second.samples), 30)
+    wait_until(
+        lambda: len(second.samples) >= 25 and no_gap(first.samples + second.samples),
+        "every number is received",
+    )
     running.end()
     left = Spool(running.agent._config.spool)
     rows = left.oldest(100, 1 << 20, 1 << 20)
@@ -99,7 +103,7 @@ def test_a_sample_carries_the_agents_own_figures(tmp_path: Path, key_file: Path)
     """All of the catalogue, once they are known."""
     server = Receiver()
     running = Running(settings(tmp_path, server.url), {})
-    wait_until(lambda: len(server.samples) >= 5)
+    wait_until(lambda: len(server.samples) >= 5, "five samples are received")
     running.end()
     sample = max(
         (s for request in server.received for s in request.envelope["samples"]),
@@ -161,11 +165,11 @@ def test_a_clock_set_back_changes_nothing_that_is_sent(tmp_path: Path, key_file:
     """With the server's time known, samples carry it and stay in their stream."""
     server = Receiver()
     running = Running(settings(tmp_path, server.url), {})
-    wait_until(lambda: len(server.samples) >= 3)
+    wait_until(lambda: len(server.samples) >= 3, "three samples are received")
     real = running.agent._clock.wall_ms
     running.agent._clock.wall_ms = lambda: real() - 7_200_000  # type: ignore[method-assign]
     seen = len(server.samples)
-    wait_until(lambda: len(server.samples) >= seen + 5)
+    wait_until(lambda: len(server.samples) >= seen + 5, "five more are received")
     running.end()
     assert len({stream for stream, _ in server.samples}) == 1
     last = server.received[-1].envelope["samples"] or server.received[-2].envelope["samples"]
@@ -200,7 +204,7 @@ def test_the_command_runs_until_sigterm_and_shows_its_status(
     path, server = files
     run = subprocess.Popen(command("--config", str(path), "run"), stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: len(server.samples) >= 2, 30)
+        wait_until(lambda: len(server.samples) >= 2, "two samples are received")
         shown = subprocess.run(
             command("status", "--config", str(path), "--json"), capture_output=True, check=True
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent.tests.conftest import KEY, ManualClock, Received, Receiver, wait_until
+from agent.tests.conftest import KEY, ManualClock, Received, Receiver
+from tests.support.polling import wait_until
 
 from hostpulse_agent import wire
 from hostpulse_agent.clock import ServerClock
@@ -328,10 +329,10 @@ def test_streams_do_not_share_a_request(harness: SenderHarness) -> None:
 def test_the_thread_sends_at_once_and_announces_the_stop(harness: SenderHarness) -> None:
     """``wake`` sends a sample without polling; the stop is an event with its reason."""
     harness.sender.start()
-    wait_until(lambda: harness.receiver.received)
+    wait_until(lambda: harness.receiver.received, "a request")
     harness.sample(1)
     harness.sender.wake()
-    wait_until(lambda: harness.seqs == [1])
+    wait_until(lambda: harness.seqs == [1], "the sample is received")
     harness.sample(1)
     harness.sender.stop("remove")
     last = harness.receiver.received[-1].envelope
@@ -346,7 +347,7 @@ def test_stopping_with_a_dead_server_is_short(
     """A stop never waits long."""
     harness.receiver.answers = lambda _request: "reset"
     harness.sender.start()
-    wait_until(lambda: harness.receiver.received)
+    wait_until(lambda: harness.receiver.received, "a request")
     harness.sender.stop("restart")
     assert not harness.sender._thread.is_alive()
     assert "not notified of the stop" in capsys.readouterr().err

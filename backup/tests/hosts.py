@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from testbed.influxdb.local import Influxd, program
-from tests.e2e.services import wait_until
+from tests.support.polling import wait_until
 
 from hostpulse_backup.archive import Archive
 from hostpulse_backup.create import BackupRun

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from backup.tests.hosts import BackupHost, rows
-from tests.e2e.services import Site, wait_until
+from tests.e2e.services import Site
 from tests.e2e.traffic import STREAM, Load
+from tests.support.polling import wait_until
 
 from hostpulse_backup import databases
 from hostpulse_backup.errors import BackupError, DamagedError

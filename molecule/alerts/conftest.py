@@ -120,7 +120,7 @@ def people(
         ignored = shutil.ignore_patterns("tests", "__pycache__")
         shutil.copytree(Path(found.origin).parent, folder / name, ignore=ignored)
     for name in SERVERS:
-        shutil.copy(CHECKOUT / "tests" / "servers" / f"{name}.py", folder)
+        shutil.copy(CHECKOUT / "tests" / "support" / f"{name}.py", folder)
     into = f"{hosts.container(scenario, 'post')}:{HOME}"
     subprocess.run([hosts.PODMAN, "cp", f"{folder}/.", into], check=True)
     for name, port in SERVERS.items():

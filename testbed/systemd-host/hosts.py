@@ -133,7 +133,7 @@ def images(suites: Sequence[str]) -> None:
 # hosts
 
 
-def free_port(seed: str) -> int:
+def stable_port(seed: str) -> int:
     """Return a free port of the loopback interface, the same for one seed as long as it is free."""
     span = LAST_PORT - FIRST_PORT
     start = int(hashlib.sha256(seed.encode()).hexdigest(), 16) % span
@@ -163,7 +163,7 @@ def start(group: str, host: Host) -> bool:
     (RUNNING / f"{name}.cid").unlink(missing_ok=True)
     publish = []
     if host.port:
-        publish = ["--publish", f"127.0.0.1:{free_port(name)}:{host.port}"]
+        publish = ["--publish", f"127.0.0.1:{stable_port(name)}:{host.port}"]
     podman(
         *("run", "--detach", "--name", name, "--hostname", host.name),
         *("--pidfile", str(RUNNING / f"{name}.pid"), "--cidfile", str(RUNNING / f"{name}.cid")),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 from testbed.grafana.local import Grafana
 from tests.dashboards import role
 from tests.dashboards.committed import FOLDER, Dashboard
 from tests.dashboards.datasource import Column, Frame
+from tests.support.polling import wait_until
 from tests.templates.render import render
 
 if TYPE_CHECKING:
@@ -44,12 +44,11 @@ def start(folder: Path, influxd: Influxd, raw: str, rollup: str) -> Grafana:
 def dashboards(grafana: Grafana) -> list[Dashboard]:
     """Return what Grafana itself has as dashboards, once all that are shipped are there."""
     shipped = {path.stem for path in FOLDER.glob("*.json")}
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while (there := {one["uid"] for one in grafana.api("GET", "/api/search?type=dash-db")}) != (
-        shipped
-    ):
-        assert time.monotonic() < deadline, f"{there} are there and not {shipped}"
-        time.sleep(0.05)
+
+    def present() -> set[str]:
+        return {one["uid"] for one in grafana.api("GET", "/api/search?type=dash-db")}
+
+    wait_until(lambda: present() == shipped, f"all of {shipped}", _PATIENCE_SECONDS)
     whole = (grafana.api("GET", f"/api/dashboards/uid/{uid}") for uid in sorted(shipped))
     return [Dashboard.of(one["dashboard"]["uid"], json.dumps(one["dashboard"])) for one in whole]
 

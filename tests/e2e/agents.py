@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostpulse_agent import report, status
-from tests.e2e.services import DEADLINE, environment
+from tests.e2e.services import environment
+from tests.support.polling import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import requests
 import sqlalchemy as sa
 from tests.e2e.killed_process import LAST_SEQ
-from tests.e2e.services import DEADLINE, Site, wait_until
+from tests.e2e.services import Site
 from tests.e2e.traffic import STREAM
-from tests.servers.slack_receiver import SlackReceiver
+from tests.support.polling import DEADLINE, wait_until
+from tests.support.slack_receiver import SlackReceiver
 
 from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.state import open_engine, reading
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from tests.servers.slack_receiver import Post
+    from tests.support.slack_receiver import Post
 
 PHASES = tuple(LAST_SEQ)
 STEP_MS = 10_000

@@ -16,8 +16,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.e2e.services import DEADLINE, environment, kill
+from tests.e2e.services import environment, kill
 from tests.policy.repository import ROOT
+from tests.support.polling import DEADLINE
 
 from hostpulse_server import cli
 from hostpulse_server.commands import services

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+from testbed.ports import free_port
 from tests.policy.repository import ROOT
+from tests.support.polling import DEADLINE, wait_until
 
 from hostpulse_server.config import load
 from hostpulse_server.journal import open_journal
@@ -25,11 +25,10 @@ from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.state import open_engine, upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from hostpulse_server.config import ServerConfig
 
-DEADLINE = 60.0
 LONG = os.environ.get("HOSTPULSE_TRIALS") == "long"
 _UNIT = ROOT / "roles/hostpulse_server/templates/hostpulse-service.service.j2"
 _FOREIGN = re.compile("COVERAGE_|PYTHONDONTWRITEBYTECODE")
@@ -48,14 +47,6 @@ def environment() -> dict[str, str]:
     return {**ours, **unit}
 
 
-def wait_until(holds: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
-    """Poll until ``holds``; fail with ``what`` is missing after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
-        time.sleep(0.02)
-
-
 @dataclass(frozen=True)
 class Site:
     """One server's configuration, data and address."""
@@ -66,12 +57,9 @@ class Site:
     @classmethod
     def make(cls, folder: Path, more: str = "") -> Site:
         """Make a configuration in ``folder``, with ``more`` TOML at its end, and its database."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         path = folder / "server.toml"
         path.write_text(
-            f'data_dir = "{folder}"\n[api]\nbind = "127.0.0.1:{port}"\n'
+            f'data_dir = "{folder}"\n[api]\nbind = "127.0.0.1:{free_port()}"\n'
             f'rate_limit = "1000000/second"\n[journal]\nmin_free_bytes = "1MiB"\n{more}'
         )
         config = load(path, {})

@@ -14,19 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+from testbed.ports import free_port
+from tests.support.polling import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAM = Path(sys.executable).with_name("hostpulse-server")
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+PAUSE = 0.2  # between two requests, under the key's rate
 
 
 class Dev:
@@ -38,6 +33,14 @@ class Dev:
         self.process = process
         self.output = ""  # all it printed, once it has ended
         self.url = f"http://127.0.0.1:{port}"
+
+    def is_ready(self) -> bool:
+        """Tell whether it takes requests; fail with its output where it has ended."""
+        assert self.process.poll() is None, self.process.communicate()[0]
+        try:
+            return requests.get(self.url + "/readyz", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
 
     def get(self, path: str, **query: str) -> Any:
         """Ask as the admin that dev made."""
@@ -93,15 +96,7 @@ def dev(folder: Path, port: int) -> Iterator[Dev]:
     )
     running = Dev(folder, process, port)
     try:
-        deadline = time.monotonic() + 120
-        while True:
-            assert time.monotonic() < deadline, "dev never answered"
-            assert process.poll() is None, process.communicate()[0]
-            try:
-                if requests.get(running.url + "/readyz", timeout=5).status_code == 200:
-                    break
-            except requests.ConnectionError:
-                time.sleep(0.05)  # between two looks, with a deadline
+        wait_until(running.is_ready, "dev answers", 120)
         yield running
     finally:
         process.send_signal(signal.SIGINT)
@@ -110,15 +105,20 @@ def dev(folder: Path, port: int) -> Iterator[Dev]:
 
 
 def wait_for_points(running: Dev, count: int) -> Any:
-    """Poll until the query answers with ``count`` points."""
-    deadline = time.monotonic() + 60
-    while True:
+    """Return the only series once it has ``count`` points."""
+
+    def points() -> Any:
         body = running.get("/api/v1/metrics", measurement="cpu", field="usage_percent")
-        points = [one["points"] for one in body["series"]]
-        if points and len(points[0]) == count:
-            return points[0]
-        assert time.monotonic() < deadline, body
-        time.sleep(0.2)  # between two looks, with a deadline and under the key's rate
+        found = [one["points"] for one in body["series"]]
+        return found[0] if found and len(found[0]) == count else None
+
+    return wait_until(points, f"{count} points", pause=PAUSE)
+
+
+def only_seen(running: Dev) -> Any:
+    """Return the only server, ``None`` while it was never seen."""
+    (server,) = running.get("/api/v1/servers")["servers"]
+    return server if server["status"] != "never_seen" else None
 
 
 def test_samples_come_back_and_survive_a_restart(tmp_path: Path) -> None:
@@ -131,22 +131,18 @@ def test_samples_come_back_and_survive_a_restart(tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert enrolled.returncode == 0, enrolled.stderr
-        deadline = time.monotonic() + 60
-        while (answer := running.post("web-01", 1, 2, 3)).status_code == 401:
-            assert time.monotonic() < deadline, "the new key was never known"
-            time.sleep(0.2)  # commands are in force within seconds
+        answer = wait_until(  # commands are in force within seconds
+            lambda: got if (got := running.post("web-01", 1, 2, 3)).status_code != 401 else None,
+            "the new key is known",
+            pause=PAUSE,
+        )
         assert answer.json()["accepted"] == 3
         assert [value for _, value in wait_for_points(running, 3)] == [11.0, 12.0, 13.0]
         assert running.data.stat().st_mode & 0o777 == 0o700
         for secret in ("admin.key", "store.db", "shipper.db", "state.db"):
             assert (running.data / secret).stat().st_mode & 0o077 == 0, secret
-        deadline = time.monotonic() + 60
-        while True:  # the books follow the store, and the api looks into them each second
-            (server,) = running.get("/api/v1/servers")["servers"]
-            if server["status"] != "never_seen":
-                break
-            assert time.monotonic() < deadline, server
-            time.sleep(0.2)
+        # the books follow the store, and the api looks into them each second
+        server = wait_until(lambda: only_seen(running), "the server is seen", pause=PAUSE)
         assert (server["id"], server["status"], server["completeness"]) == ("web-01", "up", 100.0)
         admin_key = (running.data / "admin.key").read_text().strip()
     with dev(tmp_path, port) as running:

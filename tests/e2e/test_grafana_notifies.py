@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from testbed.influxdb.local import Influxd
 from tests.e2e.grafana_alerting import grafana_with_alerting, rules_of
-from tests.e2e.services import wait_until
 from tests.policy.repository import ROOT
-from tests.servers.slack_receiver import SlackReceiver
+from tests.support.polling import wait_until
+from tests.support.slack_receiver import SlackReceiver
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.alerting import watching
 from tests.e2e.grafana_alerting import GIVEN, SECRET, grafana_with_alerting, rules_of
-from tests.e2e.services import wait_until
+from tests.support.polling import wait_until
 from tests.templates.render import render
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e.alerting import PHASES, watching
 from tests.e2e.killed_process import Engines
-from tests.e2e.services import LONG, kill, wait_until
-from tests.servers.slack_receiver import Answer
+from tests.e2e.services import LONG, kill
+from tests.support.polling import wait_until
+from tests.support.slack_receiver import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from testbed.influxdb.local import Influxd
 from tests.e2e import influx
-from tests.e2e.services import LONG, Site, kill, wait_until
+from tests.e2e.services import LONG, Site, kill
 from tests.e2e.traffic import STREAM, Load
+from tests.support.polling import wait_until
 
 from hostpulse_server.shipper.last_seen import LastSeenReader
 

@@ -19,7 +19,8 @@ from bench import ingest_sample
 from testbed.influxdb.local import Influxd
 from tests.e2e import influx
 from tests.e2e.agents import Agents
-from tests.e2e.services import DEADLINE, LONG, Site, wait_until
+from tests.e2e.services import LONG, Site
+from tests.support.polling import DEADLINE, wait_until
 
 from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.shipper.last_seen import LastSeenReader

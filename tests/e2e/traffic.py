@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.e2e.services import DEADLINE, wait_until
+from tests.support.polling import DEADLINE, wait_until
 
 from hostpulse_server.runtime.clock import SYSTEM
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from app.tests.clock import ManualClock
 from tests.rules.fleet import DAY_S, INTERVAL_S, Fleet, Incident, body
+from tests.support.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.config import load

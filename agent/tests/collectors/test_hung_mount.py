@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.polling import wait_until
 
 from hostpulse_agent.collectors.disk import DEADLINE_S, DiskCollector
 from hostpulse_agent.collectors.procfs import Paths, Tree
@@ -110,16 +111,6 @@ def apart() -> Callable[[Callable[[], None]], None]:
     return run
 
 
-def until(condition: Callable[[], bool]) -> bool:
-    """Say whether ``condition`` came true within ten seconds."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
-
-
 def test_other_mounts_still_report_in_time(
     tmp_path: Path, apart: Callable[..., None], statvfs_client: StatvfsClient
 ) -> None:
@@ -172,7 +163,10 @@ def test_a_mount_that_answers_again_is_measured_again(
         try:
             assert statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] == HUNG
             fuse.answer()
-            assert until(lambda: statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG)
+            wait_until(
+                lambda: statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG,
+                "the mount answers",
+            )
             result = statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path]
             assert isinstance(result, StatResult)
             assert result[1:] == (4096000, 1638400, 1228800, 0, 0)
@@ -194,7 +188,10 @@ def test_a_mount_that_broke_off_gives_its_error(
         os.close(fuse._device)
         fuse._device = -1
         try:
-            assert until(lambda: statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG)
+            wait_until(
+                lambda: statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path] != HUNG,
+                "the mount answers",
+            )
             result = statvfs_client.statvfs([fuse.path], DEADLINE)[fuse.path]
             assert isinstance(result, OSError)
             assert result.errno == errno.ENOTCONN
@@ -215,7 +212,10 @@ def test_helpers_that_wait_are_few(tmp_path: Path, apart: Callable[..., None]) -
             assert set(statvfs_client.statvfs(paths, DEADLINE).values()) == {HUNG}
             assert len(statvfs_client.pids()) == 1
             mounts[1].answer()
-            assert until(lambda: statvfs_client.statvfs(paths, DEADLINE)[paths[1]] != HUNG)
+            wait_until(
+                lambda: statvfs_client.statvfs(paths, DEADLINE)[paths[1]] != HUNG,
+                "the second mount answers",
+            )
             assert statvfs_client.statvfs(paths, DEADLINE)[paths[0]] == HUNG
         finally:
             statvfs_client.close()
@@ -264,7 +264,7 @@ def test_a_mount_that_is_gone_takes_its_helper_along(
                 statvfs_client.statvfs(["/"], DEADLINE)
                 return not Path(f"/proc/{gone}").exists()
 
-            assert until(ended)
+            wait_until(ended, "the helper has ended")
         finally:
             fuse.close()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import psutil
+from tests.support.polling import wait_until
 
 from hostpulse_agent.collectors.processes import ProcessScan
 
@@ -62,9 +62,10 @@ def test_a_zombie_of_this_machine_is_counted() -> None:
     """It stays one until its parent asks for its exit status."""
     child = subprocess.Popen([sys.executable, "-S", "-c", ""])
     try:
-        end = time.monotonic() + 10
-        while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() < end
+        wait_until(
+            lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE,
+            "the child is a zombie",
+        )
         scan = ProcessScan()
         scan.refresh(0.0)
         assert scan.zombie >= 1

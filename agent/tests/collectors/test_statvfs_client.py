@@ -6,9 +6,10 @@ import errno
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support.polling import wait_until
 
 from hostpulse_agent.collectors import statvfs_worker
 from hostpulse_agent.collectors.statvfs_client import StatResult, StatvfsClient
@@ -75,9 +76,7 @@ def test_no_process_is_left_behind() -> None:
     made.statvfs(["/"], 5.0)
     (pid,) = made.pids()
     made.close()
-    end = time.monotonic() + 5
-    while not reap(pid):
-        assert time.monotonic() < end
+    wait_until(lambda: reap(pid), "the helper has ended", 5)
     assert made.pids() == []
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.api.app import create_app

@@ -9,10 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from testbed.ports import free_port
+from tests.support.polling import wait_until
 
 from hostpulse_server.config import load
 from hostpulse_server.state import open_engine, upgrade
@@ -26,9 +28,7 @@ DEADLINE = 60.0
 
 def configure(folder: Path) -> tuple[Path, int]:
     """Write a configuration and make the state database; return file and port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     path = folder / "server.toml"
     path.write_text(
         f'data_dir = "{folder}"\n[api]\nbind = "127.0.0.1:{port}"\n'
@@ -54,9 +54,7 @@ def service(path: Path, notify: socket.socket, folder: Path) -> Iterator[subproc
 
 def hear(notify: socket.socket, word: str) -> None:
     """Read states until ``word`` comes."""
-    deadline = time.monotonic() + DEADLINE
-    while notify.recv(4096).decode() != word:
-        assert time.monotonic() < deadline, word
+    wait_until(lambda: notify.recv(4096).decode() == word, word)
 
 
 def test_ready_means_accepting_and_a_stop_is_announced_and_graceful(tmp_path: Path) -> None:
@@ -118,14 +116,17 @@ def test_a_killed_worker_takes_no_figures_with_it(tmp_path: Path) -> None:
 
 def get(port: int, path: str) -> str:
     """Return the answer to a request, sent again while the service has no worker."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        try:
-            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as client:
-                client.request("GET", path, headers={"Connection": "close"})
-                return client.getresponse().read().decode()
-        except (OSError, http.client.HTTPException):
-            assert time.monotonic() < deadline
+
+    def answer() -> str:
+        with (
+            suppress(OSError, http.client.HTTPException),
+            closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as client,
+        ):
+            client.request("GET", path, headers={"Connection": "close"})
+            return client.getresponse().read().decode()
+        return ""
+
+    return wait_until(answer, f"an answer to GET {path}")
 
 
 def test_a_state_database_without_schema_stops_the_start_with_the_command_to_run(

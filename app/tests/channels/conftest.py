@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent.tests.conftest import Authority
-from app.tests.clock import ManualClock
-from tests.servers.slack_receiver import SlackReceiver
+from tests.support.clock import ManualClock
+from tests.support.slack_receiver import SlackReceiver
 
 from hostpulse_server.notifications.channels import AlertDetails, Notification
 from hostpulse_server.notifications.channels.http import HttpPoster

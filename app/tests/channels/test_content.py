@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app.tests.channels.conftest import ALERT, FIRING, RESOLVED, T0, poster, sent, storm
-from tests.servers.mail_server import MailServer
-from tests.servers.slack_receiver import Answer, SlackReceiver
+from tests.support.mail_server import MailServer
+from tests.support.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server.config import EmailChannel
 from hostpulse_server.notifications.channels.email import Email

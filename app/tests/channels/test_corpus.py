@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from app.tests.channels.conftest import FIRING, all_texts, poster, sent, slack
 from app.tests.channels.corpus import ALLOWED, CORPUS, EVIL, hostile, with_links
-from tests.servers.mail_server import MailServer
-from tests.servers.slack_receiver import Answer, SlackReceiver
+from tests.support.mail_server import MailServer
+from tests.support.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server.config import EmailChannel
 from hostpulse_server.notifications.channels import Notification
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.servers.mail_server import Received
+    from tests.support.mail_server import Received
 
 HEADERS = [
     *("subject", "from", "to", "date", "message-id", "auto-submitted", "x-auto-response-suppress"),

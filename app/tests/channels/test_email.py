@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app.tests.channels.conftest import FIRING, RESOLVED
-from tests.servers.mail_server import MailServer
+from tests.support.mail_server import MailServer
 
 from hostpulse_server.config import EmailChannel
 from hostpulse_server.notifications.channels import ChannelError, Notification

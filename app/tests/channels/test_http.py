@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app.tests.channels.conftest import poster
-from tests.servers.slack_receiver import Answer, SlackReceiver
+from tests.support.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server.notifications.channels import ChannelError
 from hostpulse_server.runtime import redact

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app.tests.channels.conftest import FIRING, all_texts, slack
-from tests.servers.slack_receiver import Answer, SlackReceiver
+from tests.support.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server.notifications.channels import message_context
 from hostpulse_server.notifications.channels.mail_message import Mailbox, compose

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 from testbed.influxdb.local import Influxd
+from tests.support.polling import wait_until
 from werkzeug.serving import make_server
 
 from hostpulse_server import config as server_config
@@ -105,14 +105,11 @@ class Installed:
         shipper = threading.Thread(target=ship, args=(self.config(), stop))
         shipper.start()
         try:
-            deadline = time.monotonic() + 30
-            code, lines = self.doctor()
-            while code and time.monotonic() < deadline:
-                code, lines = self.doctor()
+            wait_until(lambda: self.doctor()[0] == 0, "doctor finds every part in order")
         finally:
             stop.set()
             shipper.join()
-        return code, lines
+        return self.doctor()
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.polling import wait_until
 
 from hostpulse_server.cli import root
 from hostpulse_server.config import load
@@ -24,19 +23,10 @@ from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.shipper.last_seen import LastSeenReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 FORCE_SECONDS = 5
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> float:
-    """Wait until ``condition`` holds; return how long it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, "it never came true"
-        threading.Event().wait(0.02)
-    return time.monotonic() - started
 
 
 class Site:
@@ -81,7 +71,10 @@ class Site:
         command = [sys.executable, "-c", code, "ship", "--config", str(self.file)]
         with subprocess.Popen(command, env=os.environ) as process:
             try:
-                eventually(lambda: lock.exists() and lock.read_text() == f"{process.pid}\n")
+                wait_until(
+                    lambda: lock.exists() and lock.read_text() == f"{process.pid}\n",
+                    "the shipper has its lock",
+                )
                 yield
             finally:
                 process.send_signal(signal.SIGTERM)
@@ -93,8 +86,8 @@ def site(tmp_path: Path) -> Site:
     made = Site(tmp_path)
     made.send()
     with made.shipper():
-        eventually(lambda: LastSeenReader(made.config.paths.shipper).status() is not None)
-        eventually(lambda: len(made.listed()) == 2)
+        wait_until(LastSeenReader(made.config.paths.shipper).status, "the shipper has a status")
+        wait_until(lambda: len(made.listed()) == 2, "two points are set aside")
     return made
 
 
@@ -125,6 +118,11 @@ def test_drop_asks_first_and_takes_what_was_named(site: Site) -> None:
     assert (status.quarantine_points, status.set_aside) == (0, {"refused by the store": 2})
 
 
+def ids(site: Site) -> list[int]:
+    """Return the ids of the points in quarantine, the newest first."""
+    return [row["id"] for row in site.listed()]
+
+
 @pytest.mark.parametrize("command", ["retry", "drop"])
 def test_ids_and_all_exclude_each_other(site: Site, command: str) -> None:
     """Neither and both are refused, and so are ids that are not there."""
@@ -138,9 +136,9 @@ def test_retry_is_in_force_in_a_running_shipper_within_five_seconds(site: Site) 
     """Here the points are refused again, and come back under new ids."""
     with site.shipper():
         assert site("retry", "1").output == "1 handed to the shipper again\n"
-        assert eventually(lambda: [row["id"] for row in site.listed()] == [3, 2]) < FORCE_SECONDS
+        wait_until(lambda: ids(site) == [3, 2], "the new ids", FORCE_SECONDS)
         assert site("retry", "--all").output == "2 handed to the shipper again\n"
-        eventually(lambda: [row["id"] for row in site.listed()] == [5, 4])
+        wait_until(lambda: ids(site) == [5, 4], "the new ids")
 
 
 def test_an_empty_quarantine_has_nothing_to_do(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.servers.slack_receiver import Answer, SlackReceiver
+from tests.support.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server import state
 from hostpulse_server.cli import root

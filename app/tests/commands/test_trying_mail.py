@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.servers.mail_server import MailServer
+from tests.support.mail_server import MailServer
 
 from hostpulse_server.cli import root
 from hostpulse_server.errors import HostpulseError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.config import load

@@ -15,7 +15,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
+from tests.support.polling import wait_until
 
 from hostpulse_server.errors import JournalFullError, JournalUnavailableError
 from hostpulse_server.journal import Entry, Journal, SamplesRecord
@@ -211,9 +212,7 @@ def test_the_byte_bound_refuses_and_a_trim_opens_again(tmp_path: Path) -> None:
         assert refused.value.retry_after > 0
         journal.hint("shipper", acknowledged[-1])
         journal.trim()
-        deadline = time.monotonic() + DEADLINE
-        while not fill(journal, body) and time.monotonic() < deadline:
-            continue
+        wait_until(lambda: fill(journal, body), "there is room again", DEADLINE)
         assert journal.stats().newest_id > len(acknowledged)
 
 
@@ -250,10 +249,7 @@ def test_a_full_disk_never_acknowledges_and_recovers(tmp_path: Path) -> None:
             assert [entry.id for entry in journal.read(0, 10**6, 10**9)] == acknowledged
             subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
             # free space is looked at a few times a second
-            deadline = time.monotonic() + DEADLINE
-            while not (more := fill(journal, large)) and time.monotonic() < deadline:
-                continue
-            assert more
+            more = wait_until(lambda: fill(journal, large), "there is room", DEADLINE)
         subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
         with closing(open_journal(disk)) as again:
             assert [entry.id for entry in again.read(0, 10**6, 10**9)] == acknowledged + more

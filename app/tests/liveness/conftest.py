@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
 
 from hostpulse_server.liveness import Ingest, LivenessMonitor, Probe
 from hostpulse_server.registry import Server

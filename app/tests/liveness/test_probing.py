@@ -12,13 +12,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
+from tests.support.polling import wait_until
 
 from hostpulse_server.liveness import HostProber
 from hostpulse_server.liveness.probe import Reachability, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 DEADLINE = 10.0
 # a network of its own, where echo is allowed and a hole is nearby
@@ -30,14 +31,6 @@ for host in ("127.0.0.1", "10.9.9.7", "10.1.1.1"):
     print(reach(host, seconds=0.2, ports=()))
     print(reach(host, seconds=0.2, ports=(22, 9)))
 """
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Poll until it holds."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.fixture
@@ -130,18 +123,18 @@ def test_a_host_is_asked_again_only_after_a_while() -> None:
     prober = HostProber(clock, ask=ask)
     for _ in range(5):
         prober.ask("h1", "10.0.0.7")
-    wait_for(lambda: prober.answer("h1"))
+    wait_until(lambda: prober.answer("h1"), "an answer")
     clock.move(14)
     prober.ask("h1", "10.0.0.7")
     assert len(asked) == 1
     clock.move(1)
     prober.ask("h1", "10.0.0.7")
-    wait_for(lambda: (found := prober.answer("h1")) and found.lines == ("2",))
+    wait_until(lambda: (one := prober.answer("h1")) and one.lines == ("2",), "the next answer")
     found = prober.answer("h1")
     assert found is not None
     assert found.at_ms == clock.ms
     prober.ask("h1", "10.0.0.8")
-    wait_for(lambda: asked[-1] == "10.0.0.8")
+    wait_until(lambda: asked[-1] == "10.0.0.8", "the new address is asked")
 
 
 def test_sixteen_are_asked_at_once_and_the_rest_wait() -> None:
@@ -165,9 +158,9 @@ def test_sixteen_are_asked_at_once_and_the_rest_wait() -> None:
     prober = HostProber(ManualClock(), ask=ask)
     for number in range(100):
         prober.ask(f"h{number}", str(number))
-    wait_for(lambda: most == 16)
+    wait_until(lambda: most == 16, "sixteen are asked")
     gate.set()
-    wait_for(lambda: all(prober.answer(f"h{number}") for number in range(100)))
+    wait_until(lambda: all(prober.answer(f"h{number}") for number in range(100)), "all answers")
     assert most == 16
     broken = prober.answer("h7")
     assert broken is not None
@@ -193,5 +186,5 @@ def test_an_answer_that_comes_after_the_host_was_forgotten_is_dropped() -> None:
     prober.ask("h2", "second")
     gate.set()
     assert done.wait(DEADLINE)
-    wait_for(lambda: prober.answer("h2"))
+    wait_until(lambda: prober.answer("h2"), "an answer")
     assert prober.answer("h1") is None

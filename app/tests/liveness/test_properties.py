@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.tests.clock import ManualClock
 from app.tests.liveness.conftest import Fleet, rule, rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.clock import ManualClock
 
 from hostpulse_server.liveness import Ingest
 from hostpulse_server.liveness.monitor import GRACE_MS, RESTART_MS

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import sqlalchemy as sa
-from app.tests.clock import ManualClock
 from app.tests.notifications.planning import PlanningHarness
 from sqlalchemy import event
-from tests.servers.mail_server import MailServer
-from tests.servers.slack_receiver import Answer, SlackReceiver
+from tests.support.clock import ManualClock
+from tests.support.mail_server import MailServer
+from tests.support.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server import state
 from hostpulse_server.notifications import ChannelWorkers

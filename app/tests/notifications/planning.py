@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.config import load

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.clock import ManualClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.clock import ManualClock
 
 from hostpulse_server.config import load
 from hostpulse_server.errors import LinkError

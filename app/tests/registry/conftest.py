@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.registry import Registry

@@ -6,14 +6,14 @@ import json
 import logging
 import subprocess
 import threading
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
+from tests.support.polling import wait_until
 from tools.docs.server_metrics import render
 
 from hostpulse_server import state
@@ -105,11 +105,11 @@ class Site:
             target=ship, args=(self.config, stop), kwargs={"clock": self.clock}
         )
         shipper.start()
-        deadline = time.monotonic() + 30
         newest = self.journal.stats().newest_id
-        while self.shipper_state.position(self.journal.epoch) < newest:
-            assert time.monotonic() < deadline
-            self.journal.wait(newest, 0.01)
+        wait_until(
+            lambda: self.shipper_state.position(self.journal.epoch) >= newest,
+            "everything is shipped",
+        )
         stop.set()
         shipper.join()
 

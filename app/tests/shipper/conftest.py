@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app.tests.clock import ManualClock
+from tests.support.clock import ManualClock
 
 from hostpulse_server.config import RetentionConfig, ShipperConfig
 from hostpulse_server.errors import StoreUnavailableError

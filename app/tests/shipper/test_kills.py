@@ -8,9 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING
+
+from tests.support.polling import wait_until
 
 from hostpulse_server.config import load
 from hostpulse_server.journal import Journal, SamplesRecord
@@ -21,7 +22,6 @@ from hostpulse_server.store.base import Query
 from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from app.tests.shipper.conftest import Bench
@@ -33,14 +33,6 @@ SHIP = (
     "from hostpulse_server.services.shipper import run\n"
     "run(load(None, os.environ))"
 )
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait until ``condition`` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        threading.Event().wait(0.02)
 
 
 def test_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
@@ -97,7 +89,7 @@ def test_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -
                     send(journal, SYSTEM.now_ms())
                     threading.Event().wait(0.005)  # leaves the processor to the shipper
                 if killed == KILLS:
-                    eventually(lambda: stored() == sent)
+                    wait_until(lambda: stored() == sent, "every sample is stored", 120)
                 process.send_signal(signal.SIGTERM if killed == KILLS else signal.SIGKILL)
             overtaken += is_ahead()
     assert overtaken

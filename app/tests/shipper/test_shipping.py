@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.polling import wait_until
 
 from hostpulse_server.errors import StoreRejectedError
 from hostpulse_server.journal.records import INTERNAL, SAMPLES, encode_internal
@@ -15,7 +15,7 @@ from hostpulse_server.shipper.state import ShipperState
 from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from app.tests.shipper.conftest import Bench
@@ -26,14 +26,6 @@ _RECORD = (
     b'{"server_id": "%s", "agent": {"stream": "s", "version": "1"}, '
     b'"samples": [{"seq": %s, "time": 1, "interval_ms": 1, "points": []}]}'
 )
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until ``condition`` holds, at most ten seconds."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        threading.Event().wait(0.01)
 
 
 class TestBatches:
@@ -302,16 +294,16 @@ class TestOutages:
         worker = threading.Thread(target=shipper.run)
         worker.start()
         try:
-            eventually(lambda: (s := bench.seen.status()) is not None and bool(s.store_error))
-            eventually(lambda: "web-01" in bench.seen.get())
+            wait_until(lambda: (s := bench.seen.status()) and s.store_error, "an error is noted")
+            wait_until(lambda: "web-01" in bench.seen.get(), "web-01 is seen")
             assert bench.store.batches == []
             bench.send(3, server="web-02")
             bench.clock.ms += 10_000
-            eventually(lambda: "web-02" in bench.seen.get())
+            wait_until(lambda: "web-02" in bench.seen.get(), "web-02 is seen")
             bench.store.down = False
             bench.clock.ms += 10_000
-            eventually(lambda: set(bench.stored()) == {"web-01", "web-02"})
-            eventually(lambda: (s := bench.seen.status()) is not None and not s.store_error)
+            wait_until(lambda: set(bench.stored()) == {"web-01", "web-02"}, "both are stored")
+            wait_until(lambda: (s := bench.seen.status()) and not s.store_error, "no error")
         finally:
             bench.stop.set()
             worker.join()
@@ -324,7 +316,7 @@ class TestOutages:
         bench.send(1)
         worker = threading.Thread(target=bench.shipper().run)
         worker.start()
-        eventually(lambda: bench.seen.status() is not None)
+        wait_until(bench.seen.status, "the shipper has a status")
         bench.stop.set()
         worker.join(10)
         assert not worker.is_alive()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from ansible.module_utils.testing import patch_module_args
+from testbed.ports import free_port
+from tests.support.polling import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +73,8 @@ class Estate:
 
     def send_first(self, name: str, time_ms: int) -> None:
         """Send as soon as the server knows the key."""
-        deadline = time.monotonic() + DEADLINE_S
-        while send(self.url, name, self.folder / f"{name}.key", 1, time_ms) == 401:
-            assert time.monotonic() < deadline, "the key was never known"
-            time.sleep(0.1)  # commands are in force within seconds
+        key = self.folder / f"{name}.key"
+        wait_until(lambda: send(self.url, name, key, 1, time_ms) != 401, "the key is known")
 
     def keep_sending(self, stop: threading.Event) -> None:
         """Be the agent of web-01, in a hurry."""
@@ -85,26 +84,20 @@ class Estate:
             send(self.url, "web-01", self.folder / "web-01.key", seq, now_ms())
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    """Poll until the server answers."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        assert process.poll() is None
-        assert time.monotonic() < deadline, "dev never answered"
-        try:
-            if requests.get(f"{url}/readyz", timeout=5).status_code == 200:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)  # between two looks, with a deadline
+def is_ready(process: subprocess.Popen[bytes], url: str) -> bool:
+    """Tell whether the server answers; fail where it has ended."""
+    assert process.poll() is None
+    try:
+        return requests.get(f"{url}/readyz", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
 
 
 @pytest.fixture(scope="module")
 def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
     """Run a server and the agent of web-01 for all tests."""
     folder = tmp_path_factory.mktemp("dev")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        bind = f"127.0.0.1:{probe.getsockname()[1]}"
+    bind = f"127.0.0.1:{free_port()}"
     process = subprocess.Popen(
         [PROGRAM, "dev", "--bind", bind],
         cwd=folder,
@@ -114,7 +107,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
     )
     stop = threading.Event()
     try:
-        wait_until_ready(process, f"http://{bind}")
+        wait_until(lambda: is_ready(process, f"http://{bind}"), "dev answers")
         running = Estate(folder, f"http://{bind}")
         agent = threading.Thread(target=running.keep_sending, args=(stop,))
         agent.start()
