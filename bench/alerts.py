@@ -32,7 +32,7 @@ from bench.report import Row, save, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bench.alerts_receiver import Receiver
+    from bench.alerts_receiver import AlertsReceiver
 
 DEADLINE = 15.0
 SETTLE_SECONDS = 15.0
@@ -109,7 +109,7 @@ def measure(folder: Path, events: int) -> dict[str, list[float]]:
         }
 
 
-def _heard(name: str, receiver: Receiver, server_id: str) -> float:
+def _heard(name: str, receiver: AlertsReceiver, server_id: str) -> float:
     heard = receiver.wait(server_id, DEADLINE)
     if heard is None:
         raise RuntimeError(f"{name}: nothing was heard of {server_id} within {DEADLINE:g} s")

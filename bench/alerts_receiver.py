@@ -6,8 +6,9 @@ import re
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tests.support.http_server import QuietHandler, serving, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 HOST = re.compile(rb"bench-\d+")
 
 
-class Receiver:
+class AlertsReceiver:
     """``heard`` maps a server id to when, in ``time.monotonic`` seconds, a post first named it."""
 
     def __init__(self) -> None:
@@ -40,28 +41,18 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[tuple[Receiver, str]]:
+def receiving() -> Iterator[tuple[AlertsReceiver, str]]:
     """Yield a receiver and its address."""
-    receiver = Receiver()
+    receiver = AlertsReceiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         """Answers every post as Slack does."""
 
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
-            receiver.note(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"ok")
+        def respond(self) -> None:
+            receiver.note(self.body())
+            self.reply(200, b"ok")
 
-        def log_message(self, *_: Any) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield receiver, f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with serving(Handler) as server:
+        yield receiver, f"{url_of(server)}/"

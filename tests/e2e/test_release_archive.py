@@ -11,12 +11,12 @@ import os
 import subprocess
 import sys
 import tarfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.policy.repository import ROOT
+from tests.support.http_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +65,8 @@ def archive(tmp_path: Path) -> Path:
 def site(archive: Path) -> Iterator[http.server.ThreadingHTTPServer]:
     """Serve the archive's folder on loopback."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=archive.parent)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(handler) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def install(folder: Path, source: str, digest: str) -> tuple[bool, str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +12,7 @@ from testbed.grafana.local import Grafana
 from tests.servers import exchanges
 from tests.servers.exchanges import FILE, Exchange, Request, differences, filled, load, run
 from tests.servers.grafana_api.local import StandIn
+from tests.support.http_server import QuietHandler, serving, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,30 +155,20 @@ def test_an_exchange_is_as_the_version_has_it(tmp_path: Path, version: str, expe
     assert found.request.status == ((200,) if expected == 1 else (409, 412))
 
 
-class Empty(BaseHTTPRequestHandler):
+class Empty(QuietHandler):
     """Answers whatever is asked with an empty object."""
 
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say nothing."""
+    def respond(self) -> None:
+        """Send it."""
+        self.body()
+        self.reply(200, b"{}")
 
 
 @pytest.fixture
 def empty() -> Iterator[str]:
     """Give the address of a server that has nothing to say."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Empty) as server:
+        yield url_of(server)
 
 
 def test_a_server_with_nothing_to_say_differs_in_every_exchange(empty: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import shutil
 import tarfile
-import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support.http_server import QuietHandler, serving, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,38 +27,26 @@ class Vendor:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        self._stack = ExitStack()
+        self.url = ""  # where it listens, once it was entered
 
     def __enter__(self) -> Self:
         """Start."""
-        self._thread.start()
+        self.url = url_of(self._stack.enter_context(serving(self._handler())))
         return self
 
     def __exit__(self, *_exc: object) -> None:
         """Stop."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._stack.close()
 
-    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
+    def _handler(self) -> type[QuietHandler]:
         vendor = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(QuietHandler):
+            def respond(self) -> None:
                 vendor.asked.append(self.path)
                 body = vendor.files.get(self.path)
-                self.send_response(200 if body is not None else 404)
-                self.end_headers()
-                self.wfile.write(body or b"")
-
-            def log_message(self, *_arguments: object) -> None:
-                """Say nothing."""
+                self.reply(200 if body is not None else 404, body or b"")
 
         return Handler
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import logging
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from app.tests.engine.conftest import RULES, Site, cpu
+from tests.support.http_server import QuietHandler, serving, url_of
 
 from hostpulse_server.engine.background import BackgroundTask
 from hostpulse_server.engine.heartbeat import Heartbeat
@@ -131,25 +130,13 @@ def watcher(*statuses: int) -> Iterator[tuple[str, list[str]]]:
     """Run a watcher that answers these, the last for ever; yield its address and what came."""
     came: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer()
-
-        def do_POST(self) -> None:
-            self._answer()
-
-        def _answer(self) -> None:
-            self.send_response(statuses[min(len(came), len(statuses) - 1)])
-            self.end_headers()
+    class Handler(QuietHandler):
+        def respond(self) -> None:
             came.append(self.command)
+            self.reply(statuses[min(len(came), len(statuses)) - 1])
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/beat", came
-        server.shutdown()
+    with serving(Handler) as server:
+        yield f"{url_of(server)}/beat", came
 
 
 def test_the_heartbeat_goes_out_while_all_is_well(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,11 +6,12 @@ import gzip
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 from app.tests.shipper.conftest import FlakyStore
+from tests.support.http_server import QuietHandler
 from tests.support.polling import wait_until
 
 from hostpulse_server.runtime.clock import SYSTEM
@@ -42,17 +43,15 @@ class Fake(ThreadingHTTPServer):
         self.released = threading.Event()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """One request."""
 
     server: Fake
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:
+    def respond(self) -> None:
         """Take lines."""
-        lines = set(
-            gzip.decompress(self.rfile.read(int(self.headers["Content-Length"]))).split(b"\n")
-        )
+        lines = set(gzip.decompress(self.body()).split(b"\n"))
         self.server.asked.append(time.monotonic())
         if self.server.left:
             self.server.left -= 1
@@ -63,20 +62,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, *, retry_after: str = "", body: bytes = b"") -> None:
         """Answer."""
-        self.send_response(status)
-        if retry_after:
-            self.send_header("Retry-After", retry_after)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.reply(status, body, {"Retry-After": retry_after} if retry_after else {})
 
     def break_off(self, words: bytes) -> None:
         """Say this and hang up."""
         self.wfile.write(words)
         self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""
 
 
 def _kept_but_half_closed(request: Handler, lines: set[bytes]) -> None:

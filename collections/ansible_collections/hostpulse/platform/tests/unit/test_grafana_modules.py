@@ -6,13 +6,12 @@ Against a stand-in of its interface, and against a real one where an archive is 
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from testbed.influxdb.local import ORG
 from testbed.server import EngineError
+from tests.support.http_server import QuietHandler, serving, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -230,28 +229,20 @@ def test_a_proof_names_what_is_missing(desk: Any) -> None:
     assert "no dashboard lost" in gone["msg"]
 
 
-class Ill(BaseHTTPRequestHandler):
+class Ill(QuietHandler):
     """Answers as a server of the interface whose data source has lost its rights."""
 
-    def do_GET(self) -> None:
+    def respond(self) -> None:
         """Say so with 200, as some data sources do."""
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{"status": "ERROR", "message": "unauthorized: token revoked"}')
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say nothing."""
+        self.reply(200, b'{"status": "ERROR", "message": "unauthorized: token revoked"}')
 
 
 def test_a_proof_says_what_an_ill_data_source_says(controller: Any) -> None:
     """Whatever the status of the answer."""
     controller.prefix = "grafana"
     controller.token_file.write_text("any\n")
-    with HTTPServer(("127.0.0.1", 0), Ill) as server:
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        controller.url = f"http://127.0.0.1:{server.server_port}"
+    with serving(Ill) as server:
+        controller.url = url_of(server)
         said = controller.run("verify", datasource="ill")
-        thread.join()
     assert said["failed"]
     assert said["msg"].endswith("the data source does not work: unauthorized: token revoked")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import threading
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.http_server import QuietHandler, serving, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,47 +131,35 @@ def test_other_authorizations_stay_untouched(estate: Any, buckets: dict[str, str
     assert set(theirs) == set(before)
 
 
-class Relay(BaseHTTPRequestHandler):
+class Relay(QuietHandler):
     """Hands requests on to influxd until the first that it is told to lose, then loses all."""
 
-    def relay(self) -> None:
+    def respond(self) -> None:
         """Hand one request on, or drop the connection."""
         server: Any = self.server
         server.lost = server.lost or self.command == server.loses
         if server.lost and (self.command == server.loses or server.for_ever):
             self.close_connection = True
             return
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         with closing(http.client.HTTPConnection("127.0.0.1", server.influxd)) as connection:
             connection.request(self.command, self.path, body, dict(self.headers))
             answer = connection.getresponse()
             data = answer.read()
-        self.send_response(answer.status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    do_GET = do_POST = do_PATCH = do_DELETE = relay  # noqa: N815 - http.server's names
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        self.reply(answer.status, data)
 
 
 @contextmanager
 def losing(estate: Any, method: str, *, for_ever: bool) -> Iterator[None]:
     """Lose the estate's requests of this method, or all from the first such on."""
     url = estate.url
-    with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as server:
+    with serving(Relay) as server:
         vars(server).update(
             influxd=estate.influxd.port, loses=method, lost=False, for_ever=for_ever
         )
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        estate.url = f"http://127.0.0.1:{server.server_port}"
+        estate.url = url_of(server)
         yield
         estate.url = url
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.usefixtures("buckets")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from testbed.influxdb.local import Influxd
+from tests.support.http_server import QuietHandler, serving
 
 if TYPE_CHECKING:
     import ssl
@@ -18,24 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Other(BaseHTTPRequestHandler):
+class Other(QuietHandler):
     """Answers everything alike: a server that is no InfluxDB 2, or not ready."""
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         """Send what the test gave, and note whether a token came."""
         server: Any = self.server
         server.heard.append(self.headers.get("Authorization"))
-        self.send_response(server.status)
-        for name, value in server.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(server.body)))
-        self.end_headers()
-        self.wfile.write(server.body)
-
-    do_GET = do_POST = answer  # noqa: N815 - http.server's names
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        self.reply(server.status, server.body, server.headers)
 
 
 @contextmanager
@@ -43,18 +32,10 @@ def other(
     body: Any, status: int = 200, context: ssl.SSLContext | None = None, **headers: str
 ) -> Iterator[Any]:
     """Run such a server on localhost, with TLS if a context is given."""
-    with ThreadingHTTPServer(("localhost", 0), Other) as server:
+    with serving(Other, host="localhost", context=context) as server:
         text = body if isinstance(body, str) else json.dumps(body)
         vars(server).update(body=text.encode(), status=status, headers=headers, heard=[])
-        if context:
-            server.socket = context.wrap_socket(
-                server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +18,7 @@ import pytest
 import requests
 from ansible.module_utils.testing import patch_module_args
 from testbed.ports import free_port
+from tests.support.http_server import QuietHandler, serving
 from tests.support.polling import wait_until
 
 if TYPE_CHECKING:
@@ -182,23 +182,13 @@ def test_a_key_file_that_is_not_there_is_told(prove: Any, tmp_path: Path) -> Non
     assert "run site.yml for the server first" in said["msg"]
 
 
-class Silent(BaseHTTPRequestHandler):
-    """Never gets as far as a request."""
-
-
 @pytest.fixture
 def stranger(self_signed: Any) -> Iterator[str]:
     """Run a TLS server whose certificate no authority of ours signed."""
     self_signed("ours")
     context = self_signed("theirs")
-    with ThreadingHTTPServer(("localhost", 0), Silent) as server:
-        plain = server.socket
-        server.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(QuietHandler, host="localhost", context=context) as server:
         yield f"https://localhost:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def test_a_server_of_another_authority_gets_no_key(
