@@ -4,77 +4,45 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from tests.support.installation import Installation
 
 from hostpulse_server import state
 from hostpulse_server.cli import COMMANDS, root
 from hostpulse_server.errors import HostpulseError
-from hostpulse_server.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from hostpulse_server.registry import Registry
 
 KEY_LENGTH = 59
 START = "from hostpulse_server.cli import main; main()"
 
 
-@pytest.fixture(scope="session")
-def made_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a database just made, to be copied: migrating costs more than most commands."""
-    path = tmp_path_factory.mktemp("made") / "state.db"
-    engine = state.open_engine(f"sqlite:///{path}")
-    state.upgrade(engine)
-    engine.dispose()
-    return path
-
-
-class Commands:
-    """Runs ``hostpulse-server`` in this process on one configuration."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.config = directory / "server.toml"
-        self.config.write_text(f'data_dir = "{directory}"\n[api]\nbind = "127.0.0.1:1"\n')
-
-    def __call__(self, *arguments: str, stdin: Any = None) -> Result:
-        """Run a command; an expected error is in ``exception``, others are raised."""
-        given = None if stdin is None else json.dumps(stdin)
-        result = CliRunner().invoke(root, ["--config", str(self.config), *arguments], input=given)
-        if result.exception and not isinstance(result.exception, HostpulseError | SystemExit):
-            raise result.exception
-        return result
-
-    def json(self, *arguments: str, stdin: Any = None) -> Any:
-        """Run a command that must succeed and return its JSON."""
-        result = self(*arguments, "--json", stdin=stdin)
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-
 @pytest.fixture
-def run(tmp_path: Path, made_state: Path) -> Commands:
+def run(tmp_path: Path) -> Iterator[Installation]:
     """Return commands on an empty registry."""
-    shutil.copy(made_state, tmp_path / "state.db")
-    return Commands(tmp_path)
+    with closing(Installation(tmp_path, '[api]\nbind = "127.0.0.1:1"\n')) as made:
+        made.make_database()
+        yield made
 
 
 @pytest.fixture
-def registry(run: Commands) -> Iterator[Registry]:
+def registry(run: Installation) -> Registry:
     """Return what a running service would see."""
-    engine = state.open_engine(f"sqlite:///{run.directory}/state.db")
-    yield Registry(engine)
-    engine.dispose()
+    return run.registry
 
 
-def test_a_server_is_added_and_its_key_printed_once(run: Commands, registry: Registry) -> None:
+def test_a_server_is_added_and_its_key_printed_once(run: Installation, registry: Registry) -> None:
     """Stdout holds the key and nothing else, so that it can be piped."""
     result = run("servers", "add", "web-01", "--label", "env=prod", "--allow-from", "10.0.0.0/8")
     text = result.stdout.strip()
@@ -87,7 +55,7 @@ def test_a_server_is_added_and_its_key_printed_once(run: Commands, registry: Reg
 
 
 def test_a_key_file_is_private_and_replaces_an_older_one(
-    run: Commands, registry: Registry, tmp_path: Path
+    run: Installation, registry: Registry, tmp_path: Path
 ) -> None:
     """0600 whatever the umask and the old file's mode; nothing is printed."""
     path = tmp_path / "web.key"
@@ -99,14 +67,14 @@ def test_a_key_file_is_private_and_replaces_an_older_one(
     assert registry.authenticate(path.read_text().strip(), "").server_id == "web-01"
 
 
-def test_a_key_file_that_cannot_be_written_makes_no_key(run: Commands, tmp_path: Path) -> None:
+def test_a_key_file_that_cannot_be_written_makes_no_key(run: Installation, tmp_path: Path) -> None:
     """A key that nobody gets to see must not exist."""
     result = run("servers", "add", "web-01", "--key-file", str(tmp_path / "absent" / "k"))
     assert "cannot write the key file" in str(result.exception)
     assert run.json("servers", "list") == []
 
 
-def test_a_refused_change_leaves_the_old_key_file(run: Commands, tmp_path: Path) -> None:
+def test_a_refused_change_leaves_the_old_key_file(run: Installation, tmp_path: Path) -> None:
     """The file is replaced only after the key is in force."""
     path = tmp_path / "k"
     path.write_text("old")
@@ -115,7 +83,7 @@ def test_a_refused_change_leaves_the_old_key_file(run: Commands, tmp_path: Path)
     assert sorted(one.name for one in tmp_path.glob("*k*")) == ["k"]
 
 
-def test_apply_reports_and_diffs_without_hashes(run: Commands) -> None:
+def test_apply_reports_and_diffs_without_hashes(run: Installation) -> None:
     """Counts and signs for people, ids for programs; a dry run says "would be"."""
     items = [{"id": "a", "keys": [{"id": "k" * 12, "sha256": "0" * 64}]}, {"id": "b"}]
     dry = run("servers", "apply", "-", "--check", "--diff", stdin=items)
@@ -137,23 +105,23 @@ def test_apply_reports_and_diffs_without_hashes(run: Commands) -> None:
     assert "0" * 64 not in dry.stdout + changed.stdout
 
 
-def test_apply_refuses_what_is_no_list_of_servers(run: Commands) -> None:
+def test_apply_refuses_what_is_no_list_of_servers(run: Installation) -> None:
     """Text that is not JSON, and JSON that is no list, are told apart."""
     assert "must be a list" in str(run("servers", "apply", "-", stdin={"id": "a"}).exception)
-    result = CliRunner().invoke(root, ["servers", "apply", "-", "--config", str(run.config)], "{")
+    result = CliRunner().invoke(root, ["servers", "apply", "-", "--config", str(run.path)], "{")
     assert "standard input is not JSON" in str(result.exception)
 
 
 def test_a_dry_run_without_a_database_leaves_nothing_behind(tmp_path: Path) -> None:
     """A bare host answers ``--check``; the real run then makes the database."""
-    run = Commands(tmp_path)
+    run = Installation(tmp_path)
     assert run.json("servers", "apply", "-", "--check", stdin=[{"id": "a"}])["added"] == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == ["server.toml"]
     assert run.json("servers", "apply", "-", stdin=[{"id": "a"}])["added"] == ["a"]
     assert (tmp_path / "state.db").exists()
 
 
-def test_servers_are_disabled_enabled_and_removed(run: Commands) -> None:
+def test_servers_are_disabled_enabled_and_removed(run: Installation) -> None:
     """Each says what it did, or that there was nothing to do."""
     run("servers", "add", "a")
     said = [run("servers", verb, "a").stdout for verb in ("disable", "disable", "enable", "enable")]
@@ -168,7 +136,7 @@ def test_servers_are_disabled_enabled_and_removed(run: Commands) -> None:
         assert "there is no server 'a'" in str(run("servers", verb, "a").exception)
 
 
-def test_keys_are_created_rotated_listed_and_revoked(run: Commands, registry: Registry) -> None:
+def test_keys_are_created_rotated_listed_and_revoked(run: Installation, registry: Registry) -> None:
     """Lists show ids, roles and servers, never the text."""
     run("servers", "add", "a")
     reader = run("keys", "create", "--role", "reader").stdout.strip()
@@ -183,7 +151,7 @@ def test_keys_are_created_rotated_listed_and_revoked(run: Commands, registry: Re
     assert run("keys", "create", "--role", "king").exit_code == 2
 
 
-def test_tables_name_their_columns(run: Commands) -> None:
+def test_tables_name_their_columns(run: Installation) -> None:
     """People get a table, aligned, with a head even when it is empty."""
     assert run("servers", "list").stdout.split() == [
         *("ID", "STATUS", "SEEN", "AGO", "COMPLETE", "AGENT", "ADDRESS", "LABELS")
@@ -196,7 +164,7 @@ def test_tables_name_their_columns(run: Commands) -> None:
 
 def test_the_database_is_upgraded_and_its_schema_told(tmp_path: Path) -> None:
     """``db upgrade`` makes the database and may be run again."""
-    run = Commands(tmp_path)
+    run = Installation(tmp_path)
     assert run.json("db", "current") == {"current": None, "needed": state.HEAD}
     assert run("db", "upgrade").stdout == f"schema {state.HEAD} (was none)\n"
     assert run("db", "upgrade").stdout == f"schema {state.HEAD}: nothing to do\n"
@@ -205,11 +173,11 @@ def test_the_database_is_upgraded_and_its_schema_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_the_configuration_may_be_named_before_and_after_the_command(
-    run: Commands, place: int
+    run: Installation, place: int
 ) -> None:
     """``--config`` works wherever it stands."""
     arguments = ["keys", "list"]
-    arguments[place:place] = ["--config", str(run.config)]
+    arguments[place:place] = ["--config", str(run.path)]
     assert CliRunner().invoke(root, arguments).stdout.startswith("KEY")
 
 
@@ -221,7 +189,7 @@ def test_every_command_explains_itself() -> None:
     assert CliRunner().invoke(root, ["nonsense"]).exit_code == 2
 
 
-def test_doctor_names_every_part_and_fails_when_one_does(run: Commands) -> None:
+def test_doctor_names_every_part_and_fails_when_one_does(run: Installation) -> None:
     """One line a part, in order; what is not running says which service to start."""
     result = run("doctor")
     assert result.exit_code == 1
@@ -238,19 +206,19 @@ def test_doctor_names_every_part_and_fails_when_one_does(run: Commands) -> None:
     assert [part["ok"] for part in parts] == [verdict == "ok" for verdict in verdicts]
 
 
-def test_doctor_stops_at_a_configuration_it_cannot_read(run: Commands) -> None:
+def test_doctor_stops_at_a_configuration_it_cannot_read(run: Installation) -> None:
     """Nothing else can be checked then."""
-    run.config.write_text("colour = 1\n")
+    run.path.write_text("colour = 1\n")
     result = run("doctor")
     assert result.exit_code == 1
     assert result.stdout.startswith("FAIL  configuration")
     assert "colour" in result.stdout
 
 
-def test_the_program_prints_expected_errors_as_one_line(run: Commands) -> None:
+def test_the_program_prints_expected_errors_as_one_line(run: Installation) -> None:
     """No traceback for an operator; exit status 1."""
     program = Path(sys.executable).with_name("hostpulse-server")
-    command = [str(program), "servers", "disable", "nobody", "--config", str(run.config)]
+    command = [str(program), "servers", "disable", "nobody", "--config", str(run.path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     said = "hostpulse-server: there is no server 'nobody'; servers list shows all\n"
@@ -261,7 +229,7 @@ def test_the_program_prints_expected_errors_as_one_line(run: Commands) -> None:
     "arguments", [["--help"], ["servers", "list"], ["servers", "list", "--json"]]
 )
 def test_a_reader_that_left_gets_no_traceback(
-    run: Commands, registry: Registry, arguments: list[str]
+    run: Installation, registry: Registry, arguments: list[str]
 ) -> None:
     """As `| head` leaves."""
     registry.apply([{"id": f"s{n}", "labels": {"text": "x" * 200}} for n in range(500)])
@@ -270,7 +238,7 @@ def test_a_reader_that_left_gets_no_traceback(
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", START, "--config", str(run.config), *arguments],
+            [sys.executable, "-c", START, "--config", str(run.path), *arguments],
             stdout=writer,
             stderr=subprocess.PIPE,
             env=buffered,

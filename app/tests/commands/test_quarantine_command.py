@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,11 +10,9 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.installation import Installation
 from tests.support.polling import wait_until
 
-from hostpulse_server.cli import root
-from hostpulse_server.config import load
 from hostpulse_server.errors import QuarantineError
 from hostpulse_server.journal import Journal, SamplesRecord
 from hostpulse_server.journal.records import SAMPLES
@@ -26,27 +23,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from click.testing import Result
+
 FORCE_SECONDS = 5
 
 
-class Site:
+class QuarantineSite(Installation):
     """A server's data directory with two points that the embedded store cannot keep."""
 
     def __init__(self, directory: Path) -> None:
-        self.file = directory / "server.toml"
-        self.file.write_text(
-            f'data_dir = "{directory}"\n[journal]\nmin_free_bytes = "1MiB"\n'
-            "[shipper]\nbatch_seconds = 0.05\n"
+        super().__init__(
+            directory, '[journal]\nmin_free_bytes = "1MiB"\n[shipper]\nbatch_seconds = 0.05\n'
         )
-        self.config = load(self.file, {})
 
-    def __call__(self, *arguments: str) -> Result:
+    def __call__(self, *arguments: str, stdin: Any = None) -> Result:
         """Run ``quarantine`` with arguments; expected errors are in ``exception``."""
-        return CliRunner().invoke(root, ["--config", str(self.file), "quarantine", *arguments])
+        return super().__call__("quarantine", *arguments, stdin=stdin)
 
     def listed(self) -> list[dict[str, Any]]:
         """Return what ``list --json`` prints."""
-        found: list[dict[str, Any]] = json.loads(self("list", "--json").stdout)
+        found: list[dict[str, Any]] = self.json("list")
         return found
 
     def send(self) -> None:
@@ -68,7 +64,7 @@ class Site:
         """Run the shipper's process, from when it has the directory."""
         lock = self.config.data_dir / "shipper.lock"
         code = "from hostpulse_server.cli import main; main()"
-        command = [sys.executable, "-c", code, "ship", "--config", str(self.file)]
+        command = [sys.executable, "-c", code, "ship", "--config", str(self.path)]
         with subprocess.Popen(command, env=os.environ) as process:
             try:
                 wait_until(
@@ -81,9 +77,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> QuarantineSite:
     """Give a site whose shipper set two points aside and stopped."""
-    made = Site(tmp_path)
+    made = QuarantineSite(tmp_path)
     made.send()
     with made.shipper():
         wait_until(LastSeenReader(made.config.paths.shipper).status, "the shipper has a status")
@@ -91,7 +87,7 @@ def site(tmp_path: Path) -> Site:
     return made
 
 
-def test_list_shows_each_point_with_its_reason(site: Site) -> None:
+def test_list_shows_each_point_with_its_reason(site: QuarantineSite) -> None:
     """For people a line each, for programs all there is."""
     lines = site("list").output.splitlines()
     assert lines[0].split() == ["ID", "WHEN", "SERVER", "MEASUREMENT", "REASON", "DETAIL"]
@@ -105,7 +101,7 @@ def test_list_shows_each_point_with_its_reason(site: Site) -> None:
     assert len(site("list", "--limit", "1").output.splitlines()) == 2
 
 
-def test_drop_asks_first_and_takes_what_was_named(site: Site) -> None:
+def test_drop_asks_first_and_takes_what_was_named(site: QuarantineSite) -> None:
     """Without an answer nothing is dropped."""
     assert site("drop", "1").exit_code == 1
     assert len(site.listed()) == 2
@@ -118,13 +114,13 @@ def test_drop_asks_first_and_takes_what_was_named(site: Site) -> None:
     assert (status.quarantine_points, status.set_aside) == (0, {"refused by the store": 2})
 
 
-def ids(site: Site) -> list[int]:
+def ids(site: QuarantineSite) -> list[int]:
     """Return the ids of the points in quarantine, the newest first."""
     return [row["id"] for row in site.listed()]
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])
-def test_ids_and_all_exclude_each_other(site: Site, command: str) -> None:
+def test_ids_and_all_exclude_each_other(site: QuarantineSite, command: str) -> None:
     """Neither and both are refused, and so are ids that are not there."""
     assert site(command).exit_code == 2
     assert site(command, "1", "--all").exit_code == 2
@@ -132,7 +128,9 @@ def test_ids_and_all_exclude_each_other(site: Site, command: str) -> None:
     assert len(site.listed()) == 2
 
 
-def test_retry_is_in_force_in_a_running_shipper_within_five_seconds(site: Site) -> None:
+def test_retry_is_in_force_in_a_running_shipper_within_five_seconds(
+    site: QuarantineSite,
+) -> None:
     """Here the points are refused again, and come back under new ids."""
     with site.shipper():
         assert site("retry", "1").output == "1 handed to the shipper again\n"
@@ -143,7 +141,7 @@ def test_retry_is_in_force_in_a_running_shipper_within_five_seconds(site: Site) 
 
 def test_an_empty_quarantine_has_nothing_to_do(tmp_path: Path) -> None:
     """Before the first start of the shipper, too."""
-    site = Site(tmp_path)
+    site = QuarantineSite(tmp_path)
     assert site.listed() == []
     assert site("retry", "--all").output == "0 handed to the shipper again\n"
     assert [path.name for path in tmp_path.iterdir()] == ["server.toml"]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from tests.support.clock import ManualClock
+from tests.support.installation import Installation
 
 from hostpulse_server import state
-from hostpulse_server.config import load
 from hostpulse_server.engine.ingest_monitor import IngestMonitor
 from hostpulse_server.engine.loop import Engine
 from hostpulse_server.engine.rules_reloader import RulesReloader
@@ -22,7 +22,6 @@ from hostpulse_server.journal.records import INTERNAL, SAMPLES, encode_internal
 from hostpulse_server.liveness import LivenessMonitor, Probe
 from hostpulse_server.notifications import Dispatcher
 from hostpulse_server.notifications.action_links import ActionLinks
-from hostpulse_server.registry import Registry
 from hostpulse_server.rules import RuleSet
 from hostpulse_server.state.models import Base
 
@@ -53,7 +52,6 @@ rules:
     levels: {warning: {above: 80}}
 """
 _CONFIG = """\
-data_dir = "{folder}"
 [journal]
 max_bytes = "64MiB"
 min_free_bytes = "0B"
@@ -80,22 +78,17 @@ class Nobody:
         """Know nothing."""
 
 
-class Site:
+class AlertsSite(Installation):
     """The parts, and what a test does with them; ``engine`` is replaced by ``restart``."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = ManualClock()
-        path = folder / "server.toml"
-        path.write_text(_CONFIG.format(folder=folder))
+        self.clock: ManualClock
+        super().__init__(folder, _CONFIG.format(folder=folder), clock=ManualClock())
         (folder / "pager_url").write_text("https://pager.example.org/")
         (folder / "pager_url").chmod(0o600)
         (folder / "rules").mkdir()
         self.write_rules(RULES)
-        self.config = load(path, {})
-        self.database = state.open_engine(self.config.state.url)
-        state.upgrade(self.database)
-        self.registry = Registry(self.database, self.clock)
+        self.make_database()
         self.journal = self.open_journal()
         self.seq = 0
         self.woken = 0
@@ -104,7 +97,7 @@ class Site:
     def close(self) -> None:
         """Close all files."""
         self.journal.close()
-        self.database.dispose()
+        super().close()
 
     def open_journal(self) -> Journal:
         """Open the journal's file, or make one."""
@@ -236,9 +229,9 @@ def disk(mount: str, value: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[AlertsSite]:
     """Give a site with two hosts."""
-    with closing(Site(tmp_path)) as made:
+    with closing(AlertsSite(tmp_path)) as made:
         made.registry.add({"id": "web-01", "name": "Web", "labels": {"env": "prod"}})
         made.registry.add({"id": "web-02"})
         yield made

@@ -18,14 +18,14 @@ from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     import pytest
-    from app.tests.engine.conftest import Site
+    from app.tests.engine.conftest import AlertsSite
 
     from hostpulse_server.journal import Entry
 
 FIRING = ("web-01", "cpu_usage", "firing", "warning")
 
 
-def test_an_alert_is_pending_fires_and_resolves(site: Site) -> None:
+def test_an_alert_is_pending_fires_and_resolves(site: AlertsSite) -> None:
     """One row from its beginning to its end, with what a message needs."""
     site.cpu("web-01", 85)
     assert site.alerts() == [("web-01", "cpu_usage", "pending", "warning")]
@@ -59,7 +59,7 @@ def test_an_alert_is_pending_fires_and_resolves(site: Site) -> None:
     assert site.events() == ["firing", "resolved"]
 
 
-def test_what_a_break_has_begun_anew_is_so_since_then(site: Site) -> None:
+def test_what_a_break_has_begun_anew_is_so_since_then(site: AlertsSite) -> None:
     """While it is pending, and when it fires."""
     site.cpu("web-01", 85, 85)
     site.clock.move(120)
@@ -72,7 +72,7 @@ def test_what_a_break_has_begun_anew_is_so_since_then(site: Site) -> None:
     assert (row["started_ms"], row["fired_ms"]) == (began, began + 30_000)
 
 
-def test_what_begins_anew_and_fires_at_once_is_so_since_then(site: Site) -> None:
+def test_what_begins_anew_and_fires_at_once_is_so_since_then(site: AlertsSite) -> None:
     """As after a while in which the engine did not work: it reads all in one turn."""
     site.cpu("web-01", 85)
     site.clock.move(120)
@@ -85,14 +85,14 @@ def test_what_begins_anew_and_fires_at_once_is_so_since_then(site: Site) -> None
     assert row["fired_ms"] - row["started_ms"] == 30_000
 
 
-def test_what_was_only_pending_leaves_no_trace(site: Site) -> None:
+def test_what_was_only_pending_leaves_no_trace(site: AlertsSite) -> None:
     """Its row goes."""
     site.cpu("web-01", 85, 70)
     assert site.alerts() == []
     assert site.events() == []
 
 
-def test_a_severity_that_changes_is_an_event_of_the_same_alert(site: Site) -> None:
+def test_a_severity_that_changes_is_an_event_of_the_same_alert(site: AlertsSite) -> None:
     """The row has the one that holds now."""
     site.cpu("web-01", *[96] * 4)
     assert site.alerts() == [("web-01", "cpu_usage", "firing", "critical")]
@@ -103,7 +103,7 @@ def test_a_severity_that_changes_is_an_event_of_the_same_alert(site: Site) -> No
     assert (document["before"], document["severity"]) == ("critical", "warning")
 
 
-def test_the_message_is_in_the_outbox_with_the_alert(site: Site) -> None:
+def test_the_message_is_in_the_outbox_with_the_alert(site: AlertsSite) -> None:
     """One transaction has both, and the notifier is woken."""
     site.cpu("web-01", *[85] * 3)
     assert (site.rows("outbox"), site.woken) == ([], 0)
@@ -114,7 +114,7 @@ def test_the_message_is_in_the_outbox_with_the_alert(site: Site) -> None:
 
 
 def test_an_alert_that_cannot_be_committed_is_committed_later(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: AlertsSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is read on meanwhile, and the trouble is logged once."""
     site.cpu("web-01", *[85] * 3)
@@ -137,7 +137,7 @@ def test_an_alert_that_cannot_be_committed_is_committed_later(
     assert len(site.rows("outbox")) == 1
 
 
-def test_transitions_are_points_for_the_store(site: Site) -> None:
+def test_transitions_are_points_for_the_store(site: AlertsSite) -> None:
     """One each; two at once on one host do not share a time, or one would be lost."""
     site.clock.move(10)
     site.send("web-01", [disk("/", 90.0), disk("/srv", 91.0)])
@@ -156,7 +156,7 @@ def test_transitions_are_points_for_the_store(site: Site) -> None:
     assert site.alerts() == [("web-01", "disk_usage", "firing", "warning")] * 2
 
 
-def test_what_transitions_change_adds_up_to_what_fires(site: Site) -> None:
+def test_what_transitions_change_adds_up_to_what_fires(site: AlertsSite) -> None:
     """Two mounts fill up, one gets worse, the other has room again: one critical alert fires."""
     more_severe = "critical: {above: 95}}"
     site.write_rules(
@@ -179,7 +179,7 @@ def test_what_transitions_change_adds_up_to_what_fires(site: Site) -> None:
     assert [alert[2:] for alert in site.alerts()].count(("firing", "critical")) == 1
 
 
-def test_what_alerts_say_of_themselves_raises_no_alert(site: Site) -> None:
+def test_what_alerts_say_of_themselves_raises_no_alert(site: AlertsSite) -> None:
     """Or one would feed the next for ever."""
     rule = "{name: loop, summary: s, runbook: r, measurement: alert, field: value,"
     site.write_rules(f"{RULES}  - {rule} levels: {{warning: {{above: 0}}}}}}\n")
@@ -189,7 +189,7 @@ def test_what_alerts_say_of_themselves_raises_no_alert(site: Site) -> None:
     assert [one[1] for one in site.alerts()] == ["disk_usage"]
 
 
-def test_an_entry_that_comes_while_the_journal_is_read_is_no_gap(site: Site) -> None:
+def test_an_entry_that_comes_while_the_journal_is_read_is_no_gap(site: AlertsSite) -> None:
     """It was not there for the read, and is for the look at the newest id."""
     site.cpu("web-01", 10)
     read = site.journal.read
@@ -207,7 +207,7 @@ def test_an_entry_that_comes_while_the_journal_is_read_is_no_gap(site: Site) -> 
     assert [one[1] for one in site.alerts()] == ["disk_usage"]
 
 
-def test_what_the_server_measures_is_evaluated_too(site: Site) -> None:
+def test_what_the_server_measures_is_evaluated_too(site: AlertsSite) -> None:
     """Also what belongs to no host; each point of one entry once."""
     site.write_rules(
         "rules:\n"
@@ -231,7 +231,7 @@ def test_what_the_server_measures_is_evaluated_too(site: Site) -> None:
 
 
 def test_an_entry_that_cannot_be_read_is_passed_over_once(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: AlertsSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is counted, logged once and holds nobody up."""
     for body in (b"{", b"[]", b"\xff", b"{}", b"[" * 100_000):
@@ -245,7 +245,7 @@ def test_an_entry_that_cannot_be_read_is_passed_over_once(
 
 
 def test_a_server_that_evaluation_fails_for_does_not_stop_the_others(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: AlertsSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Logged once for that server, and counted."""
     broken: Any = {"measurement": "cpu", "tags": {"core": "total"}, "fields": {"usage_percent": []}}
@@ -261,7 +261,7 @@ def test_a_server_that_evaluation_fails_for_does_not_stop_the_others(
     assert site.cursor()["faults"]["evaluation"] >= 1
 
 
-def test_a_replayed_backlog_tells_nothing_that_is_over(site: Site) -> None:
+def test_a_replayed_backlog_tells_nothing_that_is_over(site: AlertsSite) -> None:
     """An hour of trouble that has passed leaves no row; trouble that goes on does."""
     start = site.clock.ms
     for number in range(360):
@@ -274,7 +274,7 @@ def test_a_replayed_backlog_tells_nothing_that_is_over(site: Site) -> None:
     assert len(site.rows("outbox")) == 1
 
 
-def test_a_backlog_that_ends_long_ago_waits_for_a_fresh_sample(site: Site) -> None:
+def test_a_backlog_that_ends_long_ago_waits_for_a_fresh_sample(site: AlertsSite) -> None:
     """Nobody knows how it is now; the first fresh sample says so."""
     start = site.clock.ms
     for number in range(30):
@@ -286,7 +286,7 @@ def test_a_backlog_that_ends_long_ago_waits_for_a_fresh_sample(site: Site) -> No
     assert [one[2] for one in site.alerts()] in (["pending"], ["firing"])
 
 
-def test_entries_dropped_before_they_were_read_are_counted_and_told(site: Site) -> None:
+def test_entries_dropped_before_they_were_read_are_counted_and_told(site: AlertsSite) -> None:
     """As after an engine that was away for more than an hour; it goes on with what is there."""
     site.cpu("web-01", 10)
     site.run(2)
@@ -305,7 +305,7 @@ def test_entries_dropped_before_they_were_read_are_counted_and_told(site: Site) 
     assert [row["kind"] for row in site.rows("outbox")].count("notice") == 1
 
 
-def test_another_journal_is_read_from_its_start_and_nothing_is_told_twice(site: Site) -> None:
+def test_another_journal_is_read_from_its_start_and_nothing_is_told_twice(site: AlertsSite) -> None:
     """As after a restored backup: alerts and times stay, samples that are known are skipped."""
     site.cpu("web-01", *[85] * 4)
     site.run(2)
@@ -329,7 +329,7 @@ def test_another_journal_is_read_from_its_start_and_nothing_is_told_twice(site: 
         assert len([row for row in site.rows("outbox") if row["kind"] == "firing"]) == 1
 
 
-def test_a_disabled_server_ends_its_alerts_and_is_not_evaluated(site: Site) -> None:
+def test_a_disabled_server_ends_its_alerts_and_is_not_evaluated(site: AlertsSite) -> None:
     """Within seconds, with the reason; enabled again it begins anew."""
     site.cpu("web-01", *[85] * 4)
     site.run(20)
@@ -350,7 +350,7 @@ def test_a_disabled_server_ends_its_alerts_and_is_not_evaluated(site: Site) -> N
     assert site.alerts()[1:] == [("web-01", "disk_usage", "firing", "warning")]
 
 
-def test_a_removed_server_ends_its_alerts_even_while_no_engine_runs(site: Site) -> None:
+def test_a_removed_server_ends_its_alerts_even_while_no_engine_runs(site: AlertsSite) -> None:
     """The next engine finds it gone."""
     site.cpu("web-01", *[85] * 4)
     site.run(2)
@@ -361,7 +361,7 @@ def test_a_removed_server_ends_its_alerts_even_while_no_engine_runs(site: Site) 
     assert (row["state"], row["reason"]) == ("resolved", "server_removed")
 
 
-def test_a_server_added_a_moment_ago_is_evaluated_from_its_first_sample(site: Site) -> None:
+def test_a_server_added_a_moment_ago_is_evaluated_from_its_first_sample(site: AlertsSite) -> None:
     """The registry is asked about a server that is not known."""
     site.drain()
     site.registry.add({"id": "new", "labels": {"env": "test"}})

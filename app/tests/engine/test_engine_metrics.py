@@ -20,10 +20,10 @@ from hostpulse_server.shipper.state import ShipperState
 from hostpulse_server.state.alert_models import OutboxRow
 
 if TYPE_CHECKING:
-    from app.tests.engine.conftest import Site
+    from app.tests.engine.conftest import AlertsSite
 
 
-def figures(site: Site) -> dict[str, float]:
+def figures(site: AlertsSite) -> dict[str, float]:
     """Return the engine's lines of GET /metrics."""
     app = create_app(site.config, registry=site.registry, journal=site.journal, clock=site.clock)
     lines = app.test_client().get("/metrics").text.splitlines()
@@ -32,7 +32,7 @@ def figures(site: Site) -> dict[str, float]:
     return {name: float(text) for name, text in pairs if "alert" in name or "notif" in name}
 
 
-def test_metrics_say_how_the_engine_gets_on(site: Site) -> None:
+def test_metrics_say_how_the_engine_gets_on(site: AlertsSite) -> None:
     """Nothing before its first commit; then what fires, waits, lags and is wrong."""
     assert figures(site) == {}
     site.cpu("web-01", *[85] * 4)
@@ -51,7 +51,7 @@ def test_metrics_say_how_the_engine_gets_on(site: Site) -> None:
     assert 7 <= found["hostpulse_alerts_alive_seconds"] <= 12
 
 
-def test_what_the_server_measures_has_the_engine_in_it(site: Site) -> None:
+def test_what_the_server_measures_has_the_engine_in_it(site: AlertsSite) -> None:
     """Alerts that fire on each host; lag and what waits."""
     site.cpu("web-01", *[85] * 4)
     site.run(2)
@@ -87,7 +87,7 @@ def test_what_the_server_measures_has_the_engine_in_it(site: Site) -> None:
     ],
 )
 def test_a_channel_that_takes_nothing_is_named(
-    site: Site, change: dict[str, Any], said: str
+    site: AlertsSite, change: dict[str, Any], said: str
 ) -> None:
     """One that lately refused for good, or that something waits for long."""
     now = site.clock.ms
@@ -115,7 +115,7 @@ def test_a_channel_that_takes_nothing_is_named(
     assert status.trouble == said
 
 
-def test_a_channel_that_has_taken_a_message_since_is_well(site: Site) -> None:
+def test_a_channel_that_has_taken_a_message_since_is_well(site: AlertsSite) -> None:
     """It refused one for good, another took its place; what came before does not count."""
     now = site.clock.ms
     site.run()
@@ -143,7 +143,7 @@ def test_a_channel_that_has_taken_a_message_since_is_well(site: Site) -> None:
     assert seen == ["channel pager: HTTP 404"] * 2 + [""]
 
 
-def test_doctor_examines_rules_engine_and_notifications(site: Site) -> None:
+def test_doctor_examines_rules_engine_and_notifications(site: AlertsSite) -> None:
     """Each is a line; an engine that stands still and a broken file are faults."""
 
     def parts() -> dict[str, tuple[bool, str]]:
@@ -176,7 +176,7 @@ def test_doctor_examines_rules_engine_and_notifications(site: Site) -> None:
     assert "channels.pager.url_file" in found["notifications"][1]
 
 
-def test_doctor_says_several_faults_of_a_part_in_one_line(site: Site) -> None:
+def test_doctor_says_several_faults_of_a_part_in_one_line(site: AlertsSite) -> None:
     """Each line is a part, for people and for ``grep``."""
     site.write_rules("rules: [{name: one}, {name: two}]")
     command = ["doctor", "--config", str(site.config.source)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app.tests.engine.conftest import Site, cpu, disk
+from app.tests.engine.conftest import AlertsSite, cpu, disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _OUTCOME = ("server_id", "rule", "tags", "state", "severity", "value", "started_ms", "fired_ms")
 
 
-def outcome(site: Site) -> list[Any]:
+def outcome(site: AlertsSite) -> list[Any]:
     """Return what alerts there were and what befell them.
 
     Evidence is left out: the trend of a series that nothing was wrong with begins anew.
@@ -32,7 +32,7 @@ def outcome(site: Site) -> list[Any]:
 
 def live(values: Sequence[tuple[float, float]], restarts: set[int]) -> list[Any]:
     """Have two hosts report these, ten seconds apart; restart before some of them."""
-    with tempfile.TemporaryDirectory() as folder, closing(Site(Path(folder))) as site:
+    with tempfile.TemporaryDirectory() as folder, closing(AlertsSite(Path(folder))) as site:
         for server_id in ("web-01", "web-02"):
             site.registry.add({"id": server_id})
         for number, (one, other) in enumerate(values):
@@ -58,7 +58,7 @@ def test_restarts_change_nothing(values: list[tuple[float, float]], restarts: se
     assert live(values, restarts) == live(values, set())
 
 
-def test_a_restart_in_steady_state_writes_and_sends_nothing(site: Site) -> None:
+def test_a_restart_in_steady_state_writes_and_sends_nothing(site: AlertsSite) -> None:
     """All tables are as before, but for the time at which the engine last worked."""
     site.cpu("web-01", *[85] * 5)
     site.cpu("web-02", *[10] * 2)
@@ -71,7 +71,9 @@ def test_a_restart_in_steady_state_writes_and_sends_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("seconds", [30, 3000])
-def test_an_engine_that_was_away_goes_on_with_what_came_meanwhile(site: Site, seconds: int) -> None:
+def test_an_engine_that_was_away_goes_on_with_what_came_meanwhile(
+    site: AlertsSite, seconds: int
+) -> None:
     """A condition that began before holds on, with its own clock."""
     site.cpu("web-01", 85)
     began = site.clock.ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.engine.conftest import RULES, Site, cpu, disk
+from app.tests.engine.conftest import RULES, AlertsSite, cpu, disk
 
 from hostpulse_server.engine.rules_reloader import RulesReloader
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 BROKEN = "rules:\n  - name: cpu_usage\n    levels: 7\n"
 
 
-def notices(site: Site) -> list[str]:
+def notices(site: AlertsSite) -> list[str]:
     """Return the kinds of messages about ourselves."""
     return [row["document"] for row in site.rows("outbox") if row["kind"] == "notice"]
 
 
-def test_a_changed_threshold_holds_within_seconds(site: Site) -> None:
+def test_a_changed_threshold_holds_within_seconds(site: AlertsSite) -> None:
     """Without a restart; what goes on for the same alert goes on."""
     site.cpu("web-01", *[85] * 4)
     site.write_rules("rules: [{name: cpu_usage, levels: {warning: {above: 90}}}]", "z.yml")
@@ -29,7 +29,7 @@ def test_a_changed_threshold_holds_within_seconds(site: Site) -> None:
     assert site.events() == ["firing", "resolved"]
 
 
-def test_a_rule_taken_away_ends_its_alerts(site: Site) -> None:
+def test_a_rule_taken_away_ends_its_alerts(site: AlertsSite) -> None:
     """With the reason, and so does one that is disabled; no host needs to report for it."""
     site.send("web-01", [disk("/", 99.0)])
     site.cpu("web-02", *[85] * 4)
@@ -44,7 +44,7 @@ def test_a_rule_taken_away_ends_its_alerts(site: Site) -> None:
     assert [row["reason"] for row in site.rows("alerts")] == ["rule_removed", "disabled"]
 
 
-def test_a_rule_taken_away_while_no_engine_runs_ends_its_alerts(site: Site) -> None:
+def test_a_rule_taken_away_while_no_engine_runs_ends_its_alerts(site: AlertsSite) -> None:
     """The next engine finds alerts that no rule stands behind."""
     site.cpu("web-01", *[85] * 4)
     site.run(2)
@@ -56,7 +56,7 @@ def test_a_rule_taken_away_while_no_engine_runs_ends_its_alerts(site: Site) -> N
 
 
 def test_a_broken_file_keeps_the_rules_and_is_told_once(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: AlertsSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Until it is mended, which is told once as well; then the new ones hold."""
     site.cpu("web-01", 85)
@@ -80,7 +80,7 @@ def test_a_broken_file_keeps_the_rules_and_is_told_once(
     assert len(notices(site)) == 3
 
 
-def test_an_engine_that_starts_with_a_broken_file_waits_for_a_right_one(site: Site) -> None:
+def test_an_engine_that_starts_with_a_broken_file_waits_for_a_right_one(site: AlertsSite) -> None:
     """It says so, touches no alert and forgets nothing; then it goes on where it was."""
     site.cpu("web-01", *[85] * 4)
     site.run(2)
@@ -100,7 +100,7 @@ def test_an_engine_that_starts_with_a_broken_file_waits_for_a_right_one(site: Si
     assert site.events() == ["firing", "firing"]
 
 
-def test_without_any_rules_everything_goes_on(site: Site) -> None:
+def test_without_any_rules_everything_goes_on(site: AlertsSite) -> None:
     """An empty folder is no fault."""
     (site.folder / "rules" / "site.yml").unlink()
     site.restart()
@@ -112,7 +112,7 @@ def test_without_any_rules_everything_goes_on(site: Site) -> None:
 
 
 @pytest.mark.parametrize("left", [None, ""])
-def test_rules_that_go_with_their_files_stay_in_force(site: Site, left: str | None) -> None:
+def test_rules_that_go_with_their_files_stay_in_force(site: AlertsSite, left: str | None) -> None:
     """Files gone, or cut to nothing, are an accident: else all is well, and nothing watched."""
     site.cpu("web-01", *[85] * 4)
     file = site.folder / "rules" / "site.yml"
@@ -131,7 +131,7 @@ def test_rules_that_go_with_their_files_stay_in_force(site: Site, left: str | No
     assert site.cursor()["rules_fault"] == ""
 
 
-def test_labels_changed_in_the_registry_choose_the_override(site: Site) -> None:
+def test_labels_changed_in_the_registry_choose_the_override(site: AlertsSite) -> None:
     """Within seconds."""
     site.write_rules(
         RULES + "    overrides: [{match: {label.env: test}, levels: {warning: {above: 99}}}]\n"
@@ -148,7 +148,7 @@ def test_labels_changed_in_the_registry_choose_the_override(site: Site) -> None:
 
 
 def test_files_are_read_again_only_when_they_changed_or_somebody_asks(
-    site: Site, tmp_path: Path
+    site: AlertsSite, tmp_path: Path
 ) -> None:
     """A new file, another content, a file gone; looked at every two seconds."""
     read: list[int] = []

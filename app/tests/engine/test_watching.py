@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.engine.conftest import RULES, Site, cpu
+from app.tests.engine.conftest import RULES, AlertsSite, cpu
 from tests.support.http_server import QuietHandler, serving, url_of
 
 from hostpulse_server.engine.background import BackgroundTask
@@ -43,14 +43,14 @@ class Api:
             raise NotReadyError(self.fault)
 
 
-def watch(site: Site, api: Api) -> IngestMonitor:
+def watch(site: AlertsSite, api: Api) -> IngestMonitor:
     """Return a watch over this api."""
     return IngestMonitor(
         site.config, site.journal, site.clock, ask=api.ask, start=lambda action: action()
     )
 
 
-def test_ingest_works_since_the_api_answers_and_the_journal_has_room(site: Site) -> None:
+def test_ingest_works_since_the_api_answers_and_the_journal_has_room(site: AlertsSite) -> None:
     """A break begins it anew."""
     api = Api()
     made = watch(site, api)
@@ -73,7 +73,7 @@ def test_ingest_works_since_the_api_answers_and_the_journal_has_room(site: Site)
 
 @pytest.mark.parametrize(("away", "is_kept"), [(59, True), (61, False)])
 def test_a_restart_interrupts_it_only_if_it_takes_long(
-    site: Site, away: int, *, is_kept: bool
+    site: AlertsSite, away: int, *, is_kept: bool
 ) -> None:
     """Nobody knows what was within the time that no engine ran."""
     began = site.clock.ms
@@ -87,7 +87,7 @@ def test_a_restart_interrupts_it_only_if_it_takes_long(
     assert made.since_ms == (before["ingest_since_ms"] if is_kept else site.clock.ms)
 
 
-def test_a_full_journal_is_no_working_ingest(site: Site) -> None:
+def test_a_full_journal_is_no_working_ingest(site: AlertsSite) -> None:
     """Hosts that are refused are not silent by their own doing."""
     made = watch(site, Api())
     made._config.journal.__dict__["max_bytes"] = site.journal.stats().bytes + 1000
@@ -95,7 +95,7 @@ def test_a_full_journal_is_no_working_ingest(site: Site) -> None:
     assert "full" in made.state(is_caught_up=True).reason
 
 
-def test_silent_hosts_are_told_with_what_they_said(site: Site) -> None:
+def test_silent_hosts_are_told_with_what_they_said(site: AlertsSite) -> None:
     """From samples, events and refusals in the journal; it survives a restart."""
     site.write_rules(RULES + LIVENESS)
     for server_id in ("web-02", "web-01"):
@@ -160,7 +160,7 @@ def test_the_heartbeat_goes_out_while_all_is_well(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_background_task_runs_once_at_a_time_and_survives_its_failures(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: AlertsSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What takes long does not pile up."""
     held: list[Callable[[], None]] = []

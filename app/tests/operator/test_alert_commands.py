@@ -10,25 +10,25 @@ import shlex
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.installation import run_command
 
 from hostpulse_server.api.services import EXTENSION
-from hostpulse_server.cli import root
 from hostpulse_server.commands import alert_options
 from hostpulse_server.errors import (
     AlertOverError,
-    HostpulseError,
     InvalidItemError,
     UnknownAlertError,
     UnknownSilenceError,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.tests.operator.conftest import AlertsHarness
+    from click.testing import Result
 
 HOUR_MS = 3_600_000
 
@@ -37,21 +37,18 @@ HOUR_MS = 3_600_000
 def run(alerts_site: AlertsHarness) -> Run:
     """Return commands on the state database of the application, at the time it is."""
     alerts_site.api.clock.ms = time.time_ns() // 1_000_000
-    return Run(str(alerts_site.api.app.extensions[EXTENSION].config.source))
+    return Run(alerts_site.api.app.extensions[EXTENSION].config.source)
 
 
 class Run:
     """Runs ``hostpulse-server`` in this process."""
 
-    def __init__(self, config: str) -> None:
+    def __init__(self, config: Path) -> None:
         self.config = config
 
     def __call__(self, line: str) -> Result:
         """Run a command; an expected error is in ``exception``, others are raised."""
-        result = CliRunner().invoke(root, ["--config", self.config, *shlex.split(line)])
-        if result.exception and not isinstance(result.exception, HostpulseError | SystemExit):
-            raise result.exception
-        return result
+        return run_command(self.config, *shlex.split(line))
 
     def json(self, line: str) -> Any:
         """Run a command that must succeed and return its JSON."""
@@ -182,8 +179,8 @@ def test_a_name_that_nothing_has_is_noted(
         "overrides: [{match: {server_id: a}, labels: {oncall: x}}]}]\n"
     )
     config = tmp_path / "server.toml"
-    config.write_text(f'{Path(run.config).read_text()}\n[alerts]\nrules = ["{rules}"]\n')
-    add = Run(str(config))
+    config.write_text(f'{run.config.read_text()}\n[alerts]\nrules = ["{rules}"]\n')
+    add = Run(config)
     right = "tier=db label.tier=db mount=/data team=ops label.oncall=x queue=in"
     assert add(f"silences add {right} --for 2h").stderr == ""
     label = "a label of a registered server"
@@ -256,5 +253,5 @@ def test_a_terminal_gets_lines_that_fit_and_nothing_it_obeys(
 def test_a_database_that_is_not_there_holds_no_alerts(tmp_path: Any) -> None:
     """Looking makes none."""
     (tmp_path / "server.toml").write_text(f'data_dir = "{tmp_path}"\n')
-    assert Run(str(tmp_path / "server.toml")).json("alerts list") == []
+    assert Run(tmp_path / "server.toml").json("alerts list") == []
     assert not (tmp_path / "state.db").exists()

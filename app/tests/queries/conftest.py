@@ -8,14 +8,13 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.clock import ManualClock
+from tests.support.installation import Installation
 
-from hostpulse_server import state
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
-from hostpulse_server.config import load
 from hostpulse_server.journal import SamplesRecord
 from hostpulse_server.journal.records import SAMPLES
-from hostpulse_server.registry import Registry
 from hostpulse_server.shipper.loop import Shipper
 from hostpulse_server.shipper.maintenance import Maintenance
 from hostpulse_server.shipper.state import ShipperState
@@ -34,40 +33,19 @@ T0 = NOW - NOW % 300_000
 HOUR = 3_600_000
 
 
-class FixedClock:
-    """A clock whose wall time is set; monotonic follows it."""
-
-    def __init__(self) -> None:
-        self.ms = NOW
-
-    def now_ms(self) -> int:
-        """Return the time set."""
-        return self.ms
-
-    def monotonic(self) -> float:
-        """Return seconds that go with the wall clock here."""
-        return self.ms / 1000
-
-
-class Site:
+class QuerySite(Installation):
     """An installation in a folder, without sockets of its own; ``store`` are its settings."""
 
     def __init__(self, directory: Path, stack: ExitStack, store: Mapping[str, str]) -> None:
-        self.directory = directory
-        self.clock = FixedClock()
-        self.config = load(
-            None,
-            {
-                "HOSTPULSE_DATA_DIR": str(directory),
-                "HOSTPULSE_API_RATE_LIMIT": "100000/second",
-                "HOSTPULSE_JOURNAL_MIN_FREE_BYTES": "1MiB",
-                **{f"HOSTPULSE_STORE_{name}": value for name, value in store.items()},
-            },
-        )
-        engine = state.open_engine(self.config.state.url)
-        stack.callback(engine.dispose)
-        state.upgrade(engine)
-        self.registry = Registry(engine, self.clock)
+        self.clock: ManualClock
+        environ = {
+            "HOSTPULSE_API_RATE_LIMIT": "100000/second",
+            "HOSTPULSE_JOURNAL_MIN_FREE_BYTES": "1MiB",
+            **{f"HOSTPULSE_STORE_{name}": value for name, value in store.items()},
+        }
+        super().__init__(directory, environ=environ, clock=ManualClock(NOW))
+        stack.callback(self.close)
+        self.make_database()
         self.app = create_app(self.config, registry=self.registry, clock=self.clock)
         self.journal = self.app.extensions[EXTENSION].journal
         stack.callback(self.journal.close)
@@ -164,10 +142,10 @@ def settings_of(influxd: Influxd, directory: Path) -> dict[str, str]:
 
 
 @pytest.fixture(params=["embedded", "influxdb"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QuerySite]:
     """Give an installation with nothing in it, on each kind of store."""
     store = {"KIND": "embedded"}
     if request.param == "influxdb":
         store = settings_of(request.getfixturevalue("influxd"), tmp_path)
     with ExitStack() as stack:
-        yield Site(tmp_path, stack, store)
+        yield QuerySite(tmp_path, stack, store)

@@ -20,7 +20,7 @@ from hostpulse_server.store.base import Budget
 from hostpulse_server.store.factory import open_store
 
 if TYPE_CHECKING:
-    from app.tests.queries.conftest import Site
+    from app.tests.queries.conftest import QuerySite
 
 NOW = 1_795_387_200_000 + 123_456
 T0 = NOW - NOW % 300_000
@@ -31,7 +31,7 @@ TOTAL: dict[str, Any] = {"measurement": "cpu", "field": "usage_percent", "tag.co
 class TestAnswers:
     """What comes back."""
 
-    def test_what_was_sent_is_read_back(self, site: Site) -> None:
+    def test_what_was_sent_is_read_back(self, site: QuerySite) -> None:
         """The shape, with every name where CONTRACT puts it."""
         site.put("web-01", range(T0 + 1234, T0 + 21_234, 10_000))
         body = site.get(**TOTAL).json
@@ -49,14 +49,14 @@ class TestAnswers:
             ],
         }
 
-    def test_all_fields_and_series_come_by_default(self, site: Site) -> None:
+    def test_all_fields_and_series_come_by_default(self, site: QuerySite) -> None:
         """Two servers, two cores, two fields are eight series."""
         for server in ("a", "b"):
             site.put(server, range(T0, T0 + 10_000, 10_000))
         series = site.get(measurement="cpu").json["series"]  # type: ignore[index] # JSON
         assert len(series) == 8
 
-    def test_servers_and_fields_are_repeatable(self, site: Site) -> None:
+    def test_servers_and_fields_are_repeatable(self, site: QuerySite) -> None:
         """Each value given adds its own."""
         for server in ("a", "b", "c"):
             site.put(server, range(T0, T0 + 10_000, 10_000))
@@ -69,7 +69,7 @@ class TestAnswers:
             (server, field) for server in "ac" for field in ("usage_percent", "idle_percent")
         )
 
-    def test_labels_choose_servers(self, site: Site) -> None:
+    def test_labels_choose_servers(self, site: QuerySite) -> None:
         """Labels are the registry's; among server ids they narrow down."""
         for server, env in (("a", "prod"), ("b", "test"), ("c", "prod")):
             site.registry.add({"id": server, "labels": {"env": env}})
@@ -84,7 +84,7 @@ class TestAnswers:
         assert servers(("label.env", "prod"), ("server_id", "c"), ("server_id", "b")) == ["c"]
         assert servers(("label.env", "prod"), ("label.tier", "x")) == []
 
-    def test_the_history_of_a_removed_server_stays(self, site: Site) -> None:
+    def test_the_history_of_a_removed_server_stays(self, site: QuerySite) -> None:
         """A server that the registry does not hold is still in the store."""
         site.put("gone", range(T0, T0 + 10_000, 10_000))
         assert site.points(server_id="gone", **TOTAL) == [[T0, 0.0]]
@@ -92,17 +92,17 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("aggregate", "value"), [("mean", 2.5), ("min", 0.0), ("max", 5.0), ("last", 5.0)]
     )
-    def test_aggregates_over_a_step(self, site: Site, aggregate: str, value: float) -> None:
+    def test_aggregates_over_a_step(self, site: QuerySite, aggregate: str, value: float) -> None:
         """Six samples in a minute."""
         site.put("web-01", range(T0, T0 + 60_000, 10_000))
         assert site.points(step="1m", aggregate=aggregate, **TOTAL) == [[T0, value]]
 
-    def test_the_default_step_follows_the_servers_interval(self, site: Site) -> None:
+    def test_the_default_step_follows_the_servers_interval(self, site: QuerySite) -> None:
         """A range of 3 h at 10 s gets 30 s."""
         site.put("web-01", range(T0, T0 + 10_000, 10_000))
         assert site.get(start="-3h", **TOTAL).json["step_ms"] == 30_000  # type: ignore[index] # JSON
 
-    def test_times_may_be_given_in_several_ways(self, site: Site) -> None:
+    def test_times_may_be_given_in_several_ways(self, site: QuerySite) -> None:
         """Epoch milliseconds, RFC 3339 and relative ask for the same window."""
         site.put("web-01", range(T0 - 600_000, T0, 10_000))
         ways: list[dict[str, Any]] = [
@@ -120,10 +120,10 @@ class TestResolutions:
     """Raw values, rollups, both."""
 
     @pytest.fixture(autouse=True)
-    def _day(self, site: Site) -> None:
+    def _day(self, site: QuerySite) -> None:
         site.put("web-01", range(T0 - 6 * HOUR, NOW, 10_000))
 
-    def test_rollups_serve_old_windows_and_raw_the_open_one(self, site: Site) -> None:
+    def test_rollups_serve_old_windows_and_raw_the_open_one(self, site: QuerySite) -> None:
         """The answer is the same as from raw values alone."""
         body: Any = site.get(start=T0 - 6 * HOUR, end=NOW, step="5m", **TOTAL).json
         assert body["resolution"] == "mixed"
@@ -132,17 +132,17 @@ class TestResolutions:
         assert points[0][1] == pytest.approx(14.5)
         assert points[-1][1] == pytest.approx((2160 + 2172) / 2)
 
-    def test_ranges_that_are_rolled_up_are_rollup(self, site: Site) -> None:
+    def test_ranges_that_are_rolled_up_are_rollup(self, site: QuerySite) -> None:
         """Nothing is read raw."""
         body: Any = site.get(start="-5h", end="-1h", step="10m", **TOTAL).json
         assert body["resolution"] == "rollup"
 
-    def test_fine_steps_are_raw(self, site: Site) -> None:
+    def test_fine_steps_are_raw(self, site: QuerySite) -> None:
         """Under the rollup window, inside raw retention."""
         body: Any = site.get(start="-2h", step="1m", **TOTAL).json
         assert body["resolution"] == "raw"
 
-    def test_before_raw_retention_rollups_serve(self, site: Site) -> None:
+    def test_before_raw_retention_rollups_serve(self, site: QuerySite) -> None:
         """A fine step is raised to the rollup window."""
         site.clock.ms += 7 * 24 * HOUR + HOUR
         with closing(open_store(site.config)) as store:
@@ -156,7 +156,9 @@ class TestResolutions:
 class TestRefusals:
     """What is refused, how, and in what words."""
 
-    def refused(self, site: Site, *pairs: tuple[str, Any], **values: Any) -> dict[str, list[str]]:
+    def refused(
+        self, site: QuerySite, *pairs: tuple[str, Any], **values: Any
+    ) -> dict[str, list[str]]:
         """Ask and return the errors of a 422."""
         response = site.get(*pairs, **values)
         assert response.status_code == 422, response.text
@@ -164,7 +166,7 @@ class TestRefusals:
         errors: dict[str, list[str]] = response.json["errors"]  # type: ignore[index] # JSON
         return errors
 
-    def test_every_fault_is_named_at_once(self, site: Site) -> None:
+    def test_every_fault_is_named_at_once(self, site: QuerySite) -> None:
         """Unknown, missing, malformed and doubled parameters in one answer."""
         errors = self.refused(
             site, ("end", "1"), ("end", "2"),
@@ -177,17 +179,17 @@ class TestRefusals:
         assert "required" in errors["/measurement"][0]
 
     @pytest.mark.parametrize("name", ["label.", "tag.", "tag.server_id", "server", "Field"])
-    def test_unknown_parameters_are_named(self, site: Site, name: str) -> None:
+    def test_unknown_parameters_are_named(self, site: QuerySite, name: str) -> None:
         """A misspelt filter must not be an unfiltered answer."""
         assert set(self.refused(site, (name, "x"), measurement="cpu")) == {f"/{name}"}
 
-    def test_a_start_after_the_end_is_refused(self, site: Site) -> None:
+    def test_a_start_after_the_end_is_refused(self, site: QuerySite) -> None:
         """Also when both are the same."""
         for end in ("-2h", "-1h"):
             errors = self.refused(site, measurement="cpu", start="-1h", end=end)
             assert errors == {"/start": ["must be before end"]}
 
-    def test_too_many_points_name_the_step_that_fits(self, site: Site) -> None:
+    def test_too_many_points_name_the_step_that_fits(self, site: QuerySite) -> None:
         """And that step is then accepted."""
         site.put("web-01", range(T0, T0 + 10_000, 10_000))
         errors = self.refused(site, measurement="cpu", start="-2d", step="10s")
@@ -195,7 +197,7 @@ class TestRefusals:
         assert site.get(measurement="cpu", start="-2d", step="16s").status_code == 200
 
     def test_an_answer_of_too_many_values_is_a_422_that_says_what_to_narrow(
-        self, site: Site, monkeypatch: pytest.MonkeyPatch
+        self, site: QuerySite, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Many series, each within its bound; what is asked for less of is answered."""
         site.put("web-01", range(T0, T0 + 40_000, 10_000))  # 4 windows of 2 cores and 2 fields
@@ -207,21 +209,21 @@ class TestRefusals:
         assert site.get(measurement="cpu", step="1m").status_code == 200
 
     @pytest.mark.parametrize("site", ["embedded"], indirect=True)
-    def test_a_store_that_is_not_there_is_a_503_with_its_reason(self, site: Site) -> None:
+    def test_a_store_that_is_not_there_is_a_503_with_its_reason(self, site: QuerySite) -> None:
         """Ingest goes on meanwhile; the answer says when to come again."""
         response = site.get(measurement="cpu")
         assert response.status_code == 503
         assert "hostpulse-shipper" in response.json["detail"]  # type: ignore[index] # JSON
         assert int(response.headers["Retry-After"]) >= 1
 
-    def test_books_that_cannot_be_read_are_a_503(self, site: Site) -> None:
+    def test_books_that_cannot_be_read_are_a_503(self, site: QuerySite) -> None:
         """Without them rollups cannot be told from what is not rolled up."""
         site.config.paths.shipper.write_bytes(b"no database" * 1000)
         response = site.get(measurement="cpu")
         assert response.status_code == 503
         assert "shipper.db" in response.json["detail"]  # type: ignore[index] # JSON
 
-    def test_only_readers_read(self, site: Site) -> None:
+    def test_only_readers_read(self, site: QuerySite) -> None:
         """No key is 401, an agent's key 403, operators and admins are readers too."""
         site.put("web-01", range(T0, T0 + 10_000, 10_000))
         site.registry.add({"id": "web-01"})
@@ -234,7 +236,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "hostile", ["' OR 1=1 --", '"; DROP TABLE raw; --', "%", "*", "a\x00b", '["web-01"]', "🂡"]
     )
-    def test_values_are_values_and_nothing_else(self, site: Site, hostile: str) -> None:
+    def test_values_are_values_and_nothing_else(self, site: QuerySite, hostile: str) -> None:
         """Whatever a filter holds, it matches only itself."""
         site.put("web-01", range(T0, T0 + 10_000, 10_000))
         for name in ("server_id", "field", "tag.core", "tag." + hostile, "label.env"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from app.tests.queries.conftest import NOW, T0, Site, settings_of
+from app.tests.queries.conftest import NOW, T0, QuerySite, settings_of
 from app.tests.store.conftest import listening
 from testbed.influxdb.local import Influxd
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_queries_are_503_while_influxdb_is_down_and_ingest_goes_on(tmp_path: Path) -> None:
     """Both are back to normal by themselves when it runs again."""
     with Influxd.start(tmp_path / "engine") as influxd, ExitStack() as stack:
-        site = Site(tmp_path, stack, settings_of(influxd, tmp_path))
+        site = QuerySite(tmp_path, stack, settings_of(influxd, tmp_path))
         site.registry.add({"id": "web-01"})
         site.put("web-01", range(T0, T0 + 10_000, 10_000))
         total = {"measurement": "cpu", "field": "usage_percent", "tag.core": "total"}
@@ -61,7 +61,7 @@ def test_a_store_that_says_when_to_come_again_is_quoted(
     busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n" + header + b"\r\n"
     with listening(busy) as port, ExitStack() as stack:
         settings = settings_of(influxd, tmp_path) | {"INFLUXDB_URL": f"http://127.0.0.1:{port}"}
-        response = Site(tmp_path, stack, settings).get(measurement="cpu")
+        response = QuerySite(tmp_path, stack, settings).get(measurement="cpu")
     assert response.status_code == 503
     assert "is not ready" in response.json["detail"]  # type: ignore[index] # JSON
     assert response.headers["Retry-After"] == wanted

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.clock import ManualClock
+from tests.support.installation import make_database
 
 from hostpulse_server import state
 from hostpulse_server.registry import Registry
@@ -24,20 +24,10 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(scope="session")
-def fresh_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a database just made, to be copied: migrating costs more than most tests."""
-    path = tmp_path_factory.mktemp("state") / "fresh.db"
-    engine = state.open_engine(f"sqlite:///{path}")
-    state.upgrade(engine)
-    engine.dispose()
-    return path
-
-
 @pytest.fixture
-def engine(tmp_path: Path, fresh_state: Path) -> Iterator[Engine]:
+def engine(tmp_path: Path) -> Iterator[Engine]:
     """Return the engine of an empty registry in ``tmp_path/state.db``."""
-    shutil.copy(fresh_state, tmp_path / "state.db")
+    make_database(tmp_path / "state.db")
     engine = state.open_engine(f"sqlite:///{tmp_path}/state.db")
     yield engine
     engine.dispose()

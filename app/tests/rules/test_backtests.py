@@ -7,12 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.installation import Installation
 
-from hostpulse_server import state
-from hostpulse_server.cli import root
-from hostpulse_server.errors import HostpulseError
-from hostpulse_server.registry import Registry
 from hostpulse_server.rule_testing.backtest import PAGE_MS
 from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.store.embedded import EmbeddedStore
@@ -20,6 +16,8 @@ from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from click.testing import Result
 
 INTERVAL_MS = 10_000
 HOUR = 360  # samples
@@ -54,21 +52,19 @@ rules:
 """
 
 
-class Site:
+class BacktestSite(Installation):
     """A data directory with six hours of three servers: two have trouble, one of them twice."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        (directory / "server.toml").write_text(f'data_dir = "{directory}"\n')
+        super().__init__(directory)
         (directory / "pack.yml").write_text(RULES)
         (directory / "site.yml").write_text(MILDER)
         self.start_ms = (SYSTEM.now_ms() // 60_000 - 370) * 60_000 + 137
-        engine = state.open_engine(f"sqlite:///{directory}/state.db")
-        state.upgrade(engine)
-        Registry(engine).apply(
+        self.make_database()
+        self.registry.apply(
             [{"id": "web-01"}, {"id": "web-02"}, {"id": "test-01", "labels": {"env": "test"}}]
         )
-        engine.dispose()
+        self.close()
         with closing(EmbeddedStore(directory / "store.db")) as store:
             for server_id in ("web-01", "web-02", "test-01"):
                 store.write([point for n in range(6 * HOUR) for point in self.sample(server_id, n)])
@@ -89,38 +85,28 @@ class Site:
             point("system", {}, uptime_seconds=1000.0 + number),
         ]
 
-    def __call__(self, *arguments: str) -> Result:
+    def __call__(self, *arguments: str, stdin: Any = None) -> Result:
         """Run ``rules backtest`` on the pack over all that is stored."""
         # a page of reading ends while the first alert is pending
         start_ms = self.start_ms - PAGE_MS + 63 * 60_000
         span = ("--start", str(start_ms), "--end", str(self.start_ms + 6 * 3_600_000))
-        command = ("--config", f"{self.directory}/server.toml", "rules", "backtest")
-        pack = f"{self.directory}/pack.yml"
-        result = CliRunner().invoke(root, [*command, pack, *span, *arguments])
-        if result.exception and not isinstance(result.exception, HostpulseError | SystemExit):
-            raise result.exception
-        return result
-
-    def json(self, *arguments: str) -> Any:
-        """Run it and return its JSON."""
-        result = self(*arguments, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
+        pack = f"{self.folder}/pack.yml"
+        return super().__call__("rules", "backtest", pack, *span, *arguments, stdin=stdin)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> BacktestSite:
     """Return the site; nothing here changes it."""
-    return Site(tmp_path_factory.mktemp("site"))
+    return BacktestSite(tmp_path_factory.mktemp("site"))
 
 
-def minutes(site: Site, spell: dict[str, Any]) -> tuple[float, float | None]:
+def minutes(site: BacktestSite, spell: dict[str, Any]) -> tuple[float, float | None]:
     """Return when a spell began and ended, in minutes."""
     until = None if spell["until"] is None else (spell["until"] - site.start_ms) / 60_000
     return (spell["from"] - site.start_ms) / 60_000, until
 
 
-def test_history_fires_as_it_would_have_live(site: Site) -> None:
+def test_history_fires_as_it_would_have_live(site: BacktestSite) -> None:
     """Across pages, by server and tags, with overrides by label; the last one is not over."""
     rules = site.json()["sides"][0]["rules"]
     assert list(rules) == ["cpu_usage", "disk_usage", "never"]
@@ -135,7 +121,7 @@ def test_history_fires_as_it_would_have_live(site: Site) -> None:
     assert rules["never"] == []
 
 
-def test_people_read_a_sentence_and_a_table(site: Site) -> None:
+def test_people_read_a_sentence_and_a_table(site: BacktestSite) -> None:
     """Each rule that would have fired, and the names of those that would not."""
     lines = site().stdout.splitlines()
     assert "cpu_usage: would have fired 2 times on 1 server: web-01 (2)" in lines
@@ -149,7 +135,7 @@ def test_people_read_a_sentence_and_a_table(site: Site) -> None:
     assert [row[-2:] for row in rows] == [["55m", "90"], ["end", "99"], ["10s", "85"]]
 
 
-def test_a_start_before_all_that_is_kept_begins_where_that_does(site: Site) -> None:
+def test_a_start_before_all_that_is_kept_begins_where_that_does(site: BacktestSite) -> None:
     """A start in the year 1970 would read two million empty pages."""
     found = site("--start", "5", "--json")
     report = json.loads(found.stdout)
@@ -159,16 +145,16 @@ def test_a_start_before_all_that_is_kept_begins_where_that_does(site: Site) -> N
     assert report["sides"] == site.json()["sides"]
 
 
-def test_a_server_that_nobody_knows_is_an_error(site: Site) -> None:
+def test_a_server_that_nobody_knows_is_an_error(site: BacktestSite) -> None:
     """A typing error must not read as "would not have fired"."""
     found = site("--server", "web-1")
     assert found.exit_code == 2
     assert "there is no server 'web-1'" in found.stderr
 
 
-def test_two_files_are_compared(site: Site) -> None:
+def test_two_files_are_compared(site: BacktestSite) -> None:
     """What fires with one only; the critical one fires with both."""
-    pack, milder = f"{site.directory}/pack.yml", f"{site.directory}/site.yml"
+    pack, milder = f"{site.folder}/pack.yml", f"{site.folder}/site.yml"
     sides = site.json("--against", pack, "--against", milder)["sides"]
     assert [[one["severity"] for one in side["only_here"]] for side in sides] == [["warning"], []]
     text = site("--against", pack, "--against", milder).stdout
@@ -176,7 +162,7 @@ def test_two_files_are_compared(site: Site) -> None:
     assert f"only with {pack} + {milder}: 0" in text
 
 
-def test_one_rule_and_one_server_are_enough(site: Site) -> None:
+def test_one_rule_and_one_server_are_enough(site: BacktestSite) -> None:
     """Names that do not exist are refused."""
     found = site.json("--rule", "cpu_usage", "--server", "web-02")
     assert (found["servers"], found["sides"][0]["rules"]) == (1, {"cpu_usage": []})
@@ -192,22 +178,20 @@ def test_one_rule_and_one_server_are_enough(site: Site) -> None:
         ("2026-01-01T00:00:00", "now", "has no offset"),
     ],
 )
-def test_times_are_those_of_queries(site: Site, start: str, end: str, said: str) -> None:
+def test_times_are_those_of_queries(site: BacktestSite, start: str, end: str, said: str) -> None:
     """RFC 3339, relative or epoch milliseconds."""
     result = site("--start", start, "--end", end)
     assert result.exit_code == 2
     assert said in result.stderr
 
 
-def test_a_time_before_raw_retention_is_noted(site: Site) -> None:
+def test_a_time_before_raw_retention_is_noted(site: BacktestSite) -> None:
     """Nothing fires there, which is not the same as quiet."""
     assert "raw values are kept for 7 days" in site("--start", "-10d", "--end", "-9d").stderr
 
 
 def test_no_store_is_said(tmp_path: Path) -> None:
     """As other commands say it."""
-    (tmp_path / "server.toml").write_text(f'data_dir = "{tmp_path}"\n')
     (tmp_path / "a.yml").write_text(RULES)
-    command = ["--config", f"{tmp_path}/server.toml", "rules", "backtest", f"{tmp_path}/a.yml"]
-    result = CliRunner().invoke(root, command)
+    result = Installation(tmp_path)("rules", "backtest", f"{tmp_path}/a.yml")
     assert "there is no store" in str(result.exception)

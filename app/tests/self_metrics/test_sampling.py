@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.clock import ManualClock
+from tests.support.installation import Installation
 from tests.support.polling import wait_until
 from tools.docs.server_metrics import render
 
-from hostpulse_server import state
-from hostpulse_server.config import load
 from hostpulse_server.errors import JournalFullError
 from hostpulse_server.journal import Journal, SamplesRecord
 from hostpulse_server.journal.records import INTERNAL, SAMPLES
-from hostpulse_server.registry import Registry
 from hostpulse_server.runtime import shared_counters
 from hostpulse_server.runtime.shared_counters import SharedCounters
 from hostpulse_server.self_metrics.sampling import SelfMetrics, server_point
@@ -40,20 +38,17 @@ MINUTE = 61.0
 BODY = b"x" * 200
 
 
-class Site:
+class MetricsSite(Installation):
     """A data directory with everything that is measured, and a shipper's measures over it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = ManualClock()
-        path = folder / "server.toml"
-        path.write_text(
-            f'data_dir = "{folder}"\n[site]\ncertificates = ["{folder}/monitor.pem"]\n'
-            '[journal]\nmax_bytes = "1MiB"\nmin_free_bytes = "0B"\n[shipper]\nbatch_points = 1\n'
+        self.clock: ManualClock
+        super().__init__(
+            folder,
+            f'[site]\ncertificates = ["{folder}/monitor.pem"]\n'
+            '[journal]\nmax_bytes = "1MiB"\nmin_free_bytes = "0B"\n[shipper]\nbatch_points = 1\n',
+            clock=ManualClock(),
         )
-        self.config = load(path, {})
-        self.engine = state.open_engine(self.config.state.url)
-        self.registry = Registry(self.engine, self.clock)
         self.shipper_state = ShipperState(self.config.paths.shipper, 300_000)
         self.journal = Journal.open(
             self.config.paths.journal, max_bytes=2**20, min_free_bytes=0, clock=self.clock
@@ -71,7 +66,7 @@ class Site:
         """Close all files."""
         self.journal.close()
         self.shipper_state.close()
-        self.engine.dispose()
+        super().close()
 
     def minute(self) -> dict[str, list[StorePoint]]:
         """Let a minute go by; return measurement → points of the entry that it made."""
@@ -150,10 +145,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[MetricsSite]:
     """Give a site with a state database."""
-    with closing(Site(tmp_path)) as made:
-        state.upgrade(made.engine)
+    with closing(MetricsSite(tmp_path)) as made:
+        made.make_database()
         yield made
 
 
@@ -164,7 +159,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return found
 
 
-def test_hosts_are_measured_by_status_and_completeness(site: Site) -> None:
+def test_hosts_are_measured_by_status_and_completeness(site: MetricsSite) -> None:
     """Labels that switch dashboards are tags; the others would split series."""
     site.registry.add({"id": "web-01", "labels": {"env": "prod", "tier": "x"}})
     site.registry.add({"id": "web-02"})
@@ -177,14 +172,18 @@ def test_hosts_are_measured_by_status_and_completeness(site: Site) -> None:
 
 
 @pytest.mark.parametrize("version", ["1\\", "a\\ b", "a\nb"])
-def test_a_tag_that_no_store_could_keep_does_not_cost_the_status(site: Site, version: str) -> None:
+def test_a_tag_that_no_store_could_keep_does_not_cost_the_status(
+    site: MetricsSite, version: str
+) -> None:
     """What an agent calls its version is only a text."""
     site.registry.add({"id": "web-01", "labels": {"env": "prod"}})
     server = replace(site.registry.servers()[0], agent_version=version)
     assert server_point(server, None, 1).tags == (("env", "prod"),)
 
 
-def test_a_removed_server_is_forgotten_once_its_samples_are_gone(site: Site) -> None:
+def test_a_removed_server_is_forgotten_once_its_samples_are_gone(
+    site: MetricsSite,
+) -> None:
     """Raw retention after it was last heard of; one that is registered is known for ever."""
     for server_id in ("web-01", "web-02"):
         site.registry.add({"id": server_id})
@@ -199,7 +198,7 @@ def test_a_removed_server_is_forgotten_once_its_samples_are_gone(site: Site) -> 
     assert reader.get().keys() == {"web-02"}
 
 
-def test_the_pipeline_counts_what_all_processes_of_the_api_did(site: Site) -> None:
+def test_the_pipeline_counts_what_all_processes_of_the_api_did(site: MetricsSite) -> None:
     """Per second since a minute ago; a first reading has no rate."""
     one, other = (
         SharedCounters(site.config.paths.counters),
@@ -222,7 +221,7 @@ def test_the_pipeline_counts_what_all_processes_of_the_api_did(site: Site) -> No
     assert (found["requests_per_second"], found["samples_per_second"]) == (0, 0)
 
 
-def test_counters_that_begin_anew_give_no_rate(site: Site) -> None:
+def test_counters_that_begin_anew_give_no_rate(site: MetricsSite) -> None:
     """Never a negative one."""
     made = SharedCounters(site.config.paths.counters)
     made.row(shared_counters.SAMPLES).add(100)
@@ -233,12 +232,14 @@ def test_counters_that_begin_anew_give_no_rate(site: Site) -> None:
     assert site.pipeline()["samples_per_second"] == 0
 
 
-def test_before_the_first_batch_what_the_shipper_knows_is_absent(site: Site) -> None:
+def test_before_the_first_batch_what_the_shipper_knows_is_absent(
+    site: MetricsSite,
+) -> None:
     """Unknown is not zero."""
     assert set(site.pipeline()) == {"journal_bytes", "store_lag_seconds", "journal_hours_left"}
 
 
-def test_the_pipeline_says_how_shipping_goes(site: Site) -> None:
+def test_the_pipeline_says_how_shipping_goes(site: MetricsSite) -> None:
     """Lag, dirty windows, quarantine; a write that failed took no time."""
     site.hear("web-01", (1,))
     found = site.pipeline()
@@ -253,7 +254,9 @@ def test_the_pipeline_says_how_shipping_goes(site: Site) -> None:
     assert "store_write_ms" not in found
 
 
-def test_the_room_of_the_journal_is_told_in_hours_while_the_store_is_down(site: Site) -> None:
+def test_the_room_of_the_journal_is_told_in_hours_while_the_store_is_down(
+    site: MetricsSite,
+) -> None:
     """From how it grew since the store kept up; 30 days at most, and while nothing grows."""
     site.ship()
     assert site.pipeline()["journal_hours_left"] == 720.0
@@ -274,7 +277,7 @@ def test_without_a_state_database_only_the_hosts_are_missing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is logged, nothing is raised, and the rest is measured."""
-    with closing(Site(tmp_path)) as site:
+    with closing(MetricsSite(tmp_path)) as site:
         site.backup("state")
         assert set(site.minute()) == {"pipeline", "backup"}
     (line, *_) = warnings(caplog)
@@ -282,7 +285,7 @@ def test_without_a_state_database_only_the_hosts_are_missing(
 
 
 def test_a_full_journal_costs_the_minute_and_nothing_else(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: MetricsSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The shipper, which makes room, goes on."""
     with pytest.raises(JournalFullError):
@@ -295,7 +298,7 @@ def test_a_full_journal_costs_the_minute_and_nothing_else(
     assert any("at its bound" in line for line in warnings(caplog))
 
 
-def test_backups_are_measured_by_age_size_and_proof(site: Site) -> None:
+def test_backups_are_measured_by_age_size_and_proof(site: MetricsSite) -> None:
     """Each kind a series; without the folder there is none."""
     assert "backup" not in site.minute()
     site.backup("state")
@@ -321,7 +324,7 @@ def test_backups_are_measured_by_age_size_and_proof(site: Site) -> None:
     ],
 )
 def test_a_bad_backup_status_costs_itself_and_is_logged_once(
-    site: Site, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+    site: MetricsSite, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
 ) -> None:
     """Logged again only when it is wrong in another way, or again."""
     site.backup("good")
@@ -342,7 +345,7 @@ def test_a_bad_backup_status_costs_itself_and_is_logged_once(
 
 
 def test_certificates_are_measured_by_the_days_they_have_left(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: MetricsSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Renewed ones are seen at the next minute; one that is not there is logged once."""
     for _ in range(2):
