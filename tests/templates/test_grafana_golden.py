@@ -1,6 +1,6 @@
 """What the role writes for Grafana is what somebody has looked through: line by line, secrets out.
 
-tests/templates/golden_files.py says how the files are written anew.
+tests/support/golden.py says how the files are written anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.policy.repository import ROOT
-from tests.templates.golden_files import golden
+from tests.support.golden import golden
 from tests.templates.render import HOST, evaluate, render
 from tests.templates.test_grafana_templates import BESIDE
 
@@ -74,14 +74,14 @@ def provisioning(**given: Any) -> str:
 def test_the_provisioning_of_mode_full_is_as_it_was_looked_through() -> None:
     """All rules, levels and overrides, contact points, the policy, and no secret."""
     text = provisioning(**FULL)
-    assert text == golden("alerting-full.json", text)
+    assert text == golden(__file__, "alerting-full.json", text)
     assert "hush" not in text
 
 
 def test_the_provisioning_of_mode_watchdog_is_as_it_was_looked_through() -> None:
     """By default, and without a channel."""
     text = provisioning()
-    assert text == golden("alerting-watchdog.json", text)
+    assert text == golden(__file__, "alerting-watchdog.json", text)
 
 
 def test_every_alert_has_the_label_that_the_policy_matches() -> None:
@@ -109,7 +109,7 @@ def test_the_mail_server_of_its_settings_is_as_it_was_looked_through(
     smtp = alerting(**{**FULL, "hostpulse_server_channels": channels})["smtp"]
     text = render(ROLE, "grafana.ini.j2", **{**BESIDE, "__hostpulse_grafana_smtp": smtp})
     section = "[smtp]\n" + text.split("[smtp]\n")[1].split("\n\n")[0].rstrip("\n") + "\n"
-    assert section == golden(name, section)
+    assert section == golden(__file__, name, section)
 
 
 @pytest.mark.parametrize(("name", "systemd"), [(UNIT, "252"), (f"systemd-254-{UNIT}", "254")])
@@ -118,7 +118,7 @@ def test_the_unit_is_as_it_was_looked_through(name: str, systemd: str) -> None:
     facts = {**HOST["ansible_facts"], "systemd": {"version": systemd}}
     given = {**BESIDE, "ansible_facts": facts, "hostpulse_server_channels": CHANNELS}
     text = render(ROLE, f"{UNIT}.j2", **given)
-    assert text == golden(name, text)
+    assert text == golden(__file__, name, text)
 
 
 @pytest.mark.parametrize("kind", ["datasources", "dashboards"])
@@ -127,5 +127,5 @@ def test_the_provisioning_of_data_source_and_dashboards_is_as_it_was_looked_thro
 ) -> None:
     """A key that is misspelt is passed over without a word."""
     text = render(ROLE, f"{kind}.yml.j2", **BESIDE)
-    assert text == golden(f"{kind}.yml.txt", text)  # no file for yamllint
+    assert text == golden(__file__, f"{kind}.yml.txt", text)  # no file for yamllint
     assert yaml.safe_load(text)["apiVersion"] == 1

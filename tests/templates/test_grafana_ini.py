@@ -11,7 +11,7 @@ import pytest
 from tests.policy.repository import ROOT
 from tests.servers.grafana_api.local import SERVERS
 from tests.servers.grafana_api.settings import parse
-from tests.templates.golden_files import golden
+from tests.support.golden import golden
 from tests.templates.render import render
 from tests.templates.test_grafana_refusals import refused
 from tests.templates.test_grafana_templates import BESIDE
@@ -65,7 +65,7 @@ def test_the_whole_file_is_as_it_was_looked_through() -> None:
     """A line that changes is a change of what is in force on a host; so is one that goes."""
     given = {"hostpulse_grafana_settings": {"smtp": {"enabled": True, "host": "mail:25"}}}
     text = render("hostpulse_grafana", "grafana.ini.j2", **BESIDE, **given)
-    assert text == golden("grafana.ini", text)
+    assert text == golden(__file__, "grafana.ini", text)
 
 
 def test_every_setting_of_ours_is_one_that_grafana_documents() -> None:
