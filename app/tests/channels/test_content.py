@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from app.tests.channels.conftest import ALERT, FIRING, RESOLVED, T0, poster, sent, storm
+from tests.support.golden import golden
 from tests.support.mail_server import MailServer
 from tests.support.slack_receiver import Answer, SlackReceiver
 
@@ -19,6 +21,8 @@ from hostpulse_server.notifications.channels.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.mail_server import Received
 
     from hostpulse_server.notifications.channels import Notification
 
@@ -46,8 +50,13 @@ def relay() -> Iterator[MailServer]:
         yield made
 
 
-def mailed(relay: MailServer, notification: Notification) -> tuple[str, str, str]:
-    """Send a mail; return its subject, text, and HTML as people see it with its addresses."""
+def document(payload: Any) -> str:
+    """Return JSON as a golden file has it."""
+    return json.dumps(payload, ensure_ascii=False, indent=2) + "\n"
+
+
+def delivered(relay: MailServer, notification: Notification) -> Received:
+    """Send a mail; return it as it arrived."""
     settings = EmailChannel(
         host="127.0.0.1",
         port=relay.port,
@@ -58,9 +67,20 @@ def mailed(relay: MailServer, notification: Notification) -> tuple[str, str, str
     before = len(relay.received)
     Email("mail", settings, "", Templates()).send(notification, message_id="m-1")
     (received,) = relay.await_mail(before + 1)[before:]
+    return received
+
+
+def subject_of(received: Received) -> str:
+    """Return a mail's subject."""
+    return str(received.message["Subject"]).strip()
+
+
+def mailed(relay: MailServer, notification: Notification) -> tuple[str, str, str]:
+    """Send a mail; return its subject, text, and HTML as people see it with its addresses."""
+    received = delivered(relay, notification)
     page = re.sub(r'<a href="([^"]+)"[^>]*>', r"\1 ", received.part("html"))
     seen = html.unescape(re.sub(r"<style.*?</style>|<[^>]+>", "", page, flags=re.DOTALL))
-    return received.message["Subject"].strip(), received.part("plain"), seen
+    return subject_of(received), received.part("plain"), seen
 
 
 def hooked(receiver: SlackReceiver, notification: Notification, message_id: str = "m-1") -> Any:
@@ -78,6 +98,27 @@ def shown(item: Any) -> str:
         return ""
     own = [item[name] for name in ("url", "text") if isinstance(item.get(name), str)]
     return " ".join([*own, *(shown(one) for one in item.values())])
+
+
+MESSAGES = {"firing": FIRING, "resolved": RESOLVED, "many": storm(3)}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_whole_messages_are_as_they_were_looked_through(
+    receiver: SlackReceiver, relay: MailServer, kind: str
+) -> None:
+    """By every channel, each a golden file: a change of words is seen there as people read it."""
+    message = MESSAGES[kind]
+    mail = delivered(relay, message)
+    texts = {
+        f"slack-{kind}.json": document(sent(receiver, message)),
+        f"webhook-{kind}.json": document(hooked(receiver, message)),
+        f"email-{kind}.txt": f"Subject: {subject_of(mail)}\n\n{mail.part('plain')}",
+        f"email-{kind}.html": mail.part("html"),
+    }
+    for name, sent_text in texts.items():
+        text = sent_text.replace("\r\n", "\n")
+        assert text == golden(__file__, name, text), name
 
 
 @pytest.mark.parametrize("what", SAYS)
