@@ -8,10 +8,16 @@ import socket
 import ssl
 from contextlib import closing
 from typing import Any
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
+
+from ansible.module_utils.urls import Request
 
 OK = range(200, 300)
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+
+# For http://, where without a context each request would read the host's authorities.
+TRUST_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class ServiceError(Exception):
@@ -41,37 +47,42 @@ class HttpService:
                 f"url: {parts.scheme}://{parts.hostname} is not http://HOST:PORT or"
                 " https://HOST:PORT without a user name"
             )
-        self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        self._parts = parts
+        path = parts.path.rstrip("/")
+        self.url = f"{parts.scheme}://{parts.netloc}{path}"
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = "" if parts.port is None else f":{parts.port}"
+        self._address = f"{parts.scheme}://{host}{port}{quote(path)}"
         self._timeout = timeout
-        self._context = None
-        if parts.scheme == "https":
-            try:
-                self._context = ssl.create_default_context(cafile=ca_file or None)
-            except OSError as fault:
-                raise NotThereError(f"ca_file {ca_file} cannot be read: {fault}") from fault
+        self._context = _tls(ca_file) if parts.scheme == "https" else TRUST_NOBODY
 
     def send(
         self, method: str, target: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, str, str]:
         """Return (status, cookie, body) of one request to ``target``, whatever the status."""
-        path = quote(self._parts.path.rstrip("/")) + target
         try:
-            with closing(self._connection()) as connection:
-                connection.request(method, path, body, headers)
-                response = connection.getresponse()
-                cookie = response.getheader("Set-Cookie") or ""
-                return response.status, cookie, response.read().decode(errors="replace")
+            with closing(self._open(method, target, body, headers)) as response:
+                cookie = response.headers.get("Set-Cookie") or ""
+                return response.code, cookie, response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as fault:
             raise self._unreachable(fault) from fault
 
-    def _connection(self) -> http.client.HTTPConnection:
-        host, port = self._parts.hostname or "", self._parts.port
-        if self._context is None:
-            return http.client.HTTPConnection(host, port, timeout=self._timeout)
-        return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._context)
+    def _open(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> Any:
+        # One for each request: it keeps cookies, and a session must not go along with a token.
+        request = Request(
+            use_proxy=False,
+            use_netrc=False,
+            follow_redirects="none",
+            timeout=self._timeout,
+            context=self._context,
+        )
+        try:
+            return request.open(method, self._address + target, data=body, headers=headers)
+        except HTTPError as answer:
+            return answer
 
     def _unreachable(self, fault: Exception) -> ServiceError:
+        if isinstance(fault, URLError) and isinstance(fault.reason, Exception):
+            fault = fault.reason
         if isinstance(fault, ssl.SSLCertVerificationError):
             return ServiceError(
                 f"the certificate of {self.url} is not trusted: {fault.verify_message}; give the"
@@ -90,6 +101,14 @@ class HttpService:
             f"{self.url} cannot be reached: {fault}; is {self.program} running, and does it"
             " listen there?"
         )
+
+
+def _tls(ca_file: str) -> ssl.SSLContext:
+    # By hand, for Ansible's own context also trusts authorities outside the host's store.
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as fault:
+        raise NotThereError(f"ca_file {ca_file} cannot be read: {fault}") from fault
 
 
 def parsed(answer: str) -> Any:

@@ -7,11 +7,11 @@ import ssl
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import Request
 
 DOCUMENTATION = r"""
 module: samples_verify
@@ -74,18 +74,18 @@ class Api:
 
     def __init__(self, url: str, key: str, ca_file: str) -> None:
         self._url = url.rstrip("/") + "/api/v1"
-        self._key = key
-        self._context = ssl.create_default_context(cafile=ca_file or None)
+        self._request = Request(
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=REQUEST_S,
+            use_netrc=False,
+            # Ansible's own context also trusts authorities outside the host's store.
+            context=ssl.create_default_context(cafile=ca_file or None),
+        )
 
     def get(self, path: str, **parameters: Any) -> Any:
         """Return the parsed answer to a GET of ``path``."""
         query = urllib.parse.urlencode(parameters, doseq=True)
-        request = urllib.request.Request(  # noqa: S310 - the address is the operator's
-            f"{self._url}{path}?{query}", headers={"Authorization": f"Bearer {self._key}"}
-        )
-        with urllib.request.urlopen(  # noqa: S310 - as above
-            request, timeout=REQUEST_S, context=self._context
-        ) as answer:
+        with self._request.open("GET", f"{self._url}{path}?{query}") as answer:
             return json.load(answer)
 
     def servers(self) -> dict[str, Any]:

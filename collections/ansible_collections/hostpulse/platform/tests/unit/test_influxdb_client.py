@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
     from pathlib import Path
+    from types import ModuleType
 
 
 class Other(QuietHandler):
@@ -24,6 +25,7 @@ class Other(QuietHandler):
         """Send what the test gave, and note whether a token came."""
         server: Any = self.server
         server.heard.append(self.headers.get("Authorization"))
+        server.cookies.append(self.headers.get("Cookie"))
         self.reply(server.status, server.body, server.headers)
 
 
@@ -34,7 +36,8 @@ def other(
     """Run such a server on localhost, with TLS if a context is given."""
     with serving(Other, host="localhost", context=context) as server:
         text = body if isinstance(body, str) else json.dumps(body)
-        vars(server).update(body=text.encode(), status=status, headers=headers, heard=[])
+        vars(server).update(body=text.encode(), status=status, headers=headers)
+        vars(server).update(heard=[], cookies=[])
         yield server
 
 
@@ -109,6 +112,28 @@ def test_no_proxy_sees_the_token(told: Any, monkeypatch: pytest.MonkeyPatch) -> 
         with other("") as server:
             told(f"http://localhost:{server.server_port}")
             assert (len(server.heard), proxy.heard) == (1, [])
+
+
+def test_no_password_of_a_netrc_file_replaces_the_token(
+    told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though Ansible's own client would take one that the target's user keeps for this host."""
+    (tmp_path / "netrc").write_text("machine localhost login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with other("") as server:
+        told(f"http://localhost:{server.server_port}")
+        assert server.heard == ["Token an-operator-token"]
+
+
+def test_no_cookie_goes_along_with_later_requests(
+    utilities: dict[str, ModuleType],
+) -> None:
+    """A session that one request began is not used by the next."""
+    with other("", **{"Set-Cookie": "session=mine; Path=/"}) as server:
+        client = utilities["influxdb"].Client(f"http://localhost:{server.server_port}")
+        assert client.send("GET", "/", None, {})[1].startswith("session=mine")
+        client.send("GET", "/", None, {})
+        assert server.cookies == [None, None]
 
 
 def test_faults_of_tls_are_told(

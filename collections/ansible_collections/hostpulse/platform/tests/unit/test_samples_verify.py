@@ -176,6 +176,16 @@ def test_a_key_that_the_server_does_not_know_is_told(prove: Any, tmp_path: Path)
     assert "did not answer a reader: HTTP 401" in said["msg"]
 
 
+def test_the_key_is_sent_whatever_a_netrc_file_holds(
+    prove: Any, estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though Ansible's own client would send what the host's user keeps for this name."""
+    (tmp_path / "netrc").write_text("machine localhost login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    url = estate.url.replace("127.0.0.1", "localhost")  # the agent's own requests keep their key
+    assert prove("web-01", url=url, timeout=DEADLINE_S)["fresh"] == ["web-01"]
+
+
 def test_a_key_file_that_is_not_there_is_told(prove: Any, tmp_path: Path) -> None:
     """Without a server there is no key of its own to ask with."""
     said = prove("web-01", key_file=str(tmp_path / "none.key"))
