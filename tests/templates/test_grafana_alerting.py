@@ -115,6 +115,15 @@ rules:
 """
 
 
+@pytest.mark.parametrize(
+    ("over", "span"), [("1m30s", 90), ("1.5h", 5400), ("1w", 604_800), ("1500ms", 2), ("0s", 180)]
+)
+def test_a_rule_looks_back_as_far_as_the_engine(over: str, span: int) -> None:
+    """Every duration that a rules file may hold is meant; Grafana has whole seconds."""
+    text = OVERRIDES.replace("measurement: cpu", f"measurement: cpu\n    over: {over}")
+    assert one(text, "odd warning")["data"][0]["relativeTimeRange"] == {"from": span, "to": 0}
+
+
 def test_an_override_is_a_rule_of_its_own_and_the_rule_leaves_its_series_out() -> None:
     """The first that matches counts; labels become the servers that have them."""
     plain, changed = one(OVERRIDES, "odd warning"), one(OVERRIDES, "odd warning 1")

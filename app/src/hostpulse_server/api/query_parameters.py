@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast, get_args
 
 from hostpulse_server.store.base import Aggregate
+from hostpulse_server.values import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,8 +18,8 @@ SINGLE = {"measurement", "start", "end", "step", "aggregate"}
 PREFIXES = ("label.", "tag.")
 _AGGREGATES = get_args(Aggregate)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)")
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+# A query takes one part, not "1h30m", and no number of a length that means nothing.
+_ONE_PART = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?[a-z]+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TIME_MS = 253_402_300_799_999  # 9999-12-31, the last day of RFC 3339
 _TIME_FORMS = 'write epoch milliseconds, RFC 3339 with an offset ("+" as %2B), "-1h" or "now"'
@@ -113,15 +114,21 @@ def time_ms(text: str, now_ms: int, forms: str = _TIME_FORMS) -> int:
 
 def ahead_ms(text: str, now_ms: int) -> int:
     """Return a time as ``time_ms`` does; ``4h`` is ``+4h``. Raise ValueError."""
-    return time_ms(f"+{text}" if _DURATION.fullmatch(text) else text, now_ms, _AHEAD_FORMS)
+    ahead = text if _duration_ms(text) is None else f"+{text}"
+    return time_ms(ahead, now_ms, _AHEAD_FORMS)
 
 
 def duration_ms(text: str, forms: str = 'write a duration such as "30s", "5m" or "1h"') -> int:
     """Return a duration such as ``90s`` in ms; raise ValueError."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
+    found = _duration_ms(text)
+    if found is None:
         raise ValueError(f"{text!r:.60} is not a duration; {forms}")
-    return round(float(match[1]) * _UNIT_MS[match[2]])
+    return found
+
+
+def _duration_ms(text: str) -> int | None:
+    found = duration.parse_ms(text) if _ONE_PART.fullmatch(text) else None
+    return None if found is None else round(found)
 
 
 def _fault_of_name(name: str, values: list[str]) -> str:

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hostpulse_server.values import duration
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB|TiB)")
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -72,9 +72,10 @@ def _number_text(text: str) -> int | float | str:
 
 def seconds(value: Any) -> float:
     """Return a duration such as ``"90s"``, ``"7d"`` or ``"1h30m"`` in seconds."""
-    if isinstance(value, str) and re.fullmatch(rf"(?:{_DURATION.pattern})+", value):
-        return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(value))
-    raise ValueFault('must be a duration such as "10s", "5m" or "7d"')
+    found = duration.parse_ms(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueFault('must be a duration such as "10s", "5m" or "7d"')
+    return found / 1000
 
 
 def size(value: Any) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostpulse.platform.plugins.module_utils.durations import (
+    parse_whole_seconds,
+)
 from ansible_collections.hostpulse.platform.plugins.module_utils.http_service import (
     NotThereError,
     ServiceError,
@@ -27,8 +29,6 @@ COMMON = {
     "token_file": {"type": "path", "required": True, "no_log": False},
 }
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(?:[0-9]+[smhdw])+|[0-9]+")
 _HOUR, _DAY, _WEEK = 3600, 86400, 604800
 
 
@@ -36,11 +36,11 @@ def duration(text: str, option: str) -> int:
     """Return seconds of ``7d``, ``1h30m``, ``604800``; ``0`` and ``forever`` are without end."""
     if text == "forever":
         return 0
-    if not _DURATION.fullmatch(text):
+    digits = text.isascii() and text.isdecimal()
+    found = int(text) if digits else parse_whole_seconds(text)
+    if found is None:
         raise ServiceError(f"{option}: {text!r} is no duration such as 7d, 12h, 604800 or forever")
-    return sum(
-        int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw]?)", text)
-    )
+    return found
 
 
 def default_shard_group(retention: int) -> int:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostpulse.platform.plugins.module_utils.durations import (
+    parse_seconds,
+)
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.flux_matching import (
     one,
     predicate,
@@ -30,16 +34,14 @@ DOWN = 2  # the status of a server that is silent (docs/server-metrics.md)
 RECENT, RECENT_OF_THE_SERVER = 180, 300
 # What a value is where a further condition of its rule does not hold.
 NOTHING = {"above": "-1000000000000.0", "below": "1000000000000.0"}
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SCALED = re.compile(r"\(value / (\d+(?:\.\d+)?)\) \| round\(\d\)")
 _EXPRESSION = re.compile(r"{{\s*(.+?)\s*}}")
 _NAME = re.compile(r"[a-z_][a-z0-9_.]*")
 
 
 def seconds(duration: Any) -> int:
-    """Return the seconds of ``1m30s``, or of a number."""
-    parts = re.findall(r"(\d+)([smhd])", str(duration))
-    return sum(int(number) * _SECONDS[unit] for number, unit in parts)
+    """Return the seconds of ``1m30s``, rounded up; 0 of what is no duration."""
+    return math.ceil(parse_seconds(str(duration)) or 0)
 
 
 def uid_of(*parts: str) -> str:

@@ -155,7 +155,7 @@ def utilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     # Another test may have made this process a controller, where warnings go to the screen.
     monkeypatch.setattr(_internal, "is_controller", False)
     names = (
-        *("secret_file", "http_service", "service_module"),
+        *("secret_file", "durations", "http_service", "service_module"),
         *("influxdb", "influxdb_authorizations", "influxdb_module"),
         *("grafana", "grafana_people"),
     )
