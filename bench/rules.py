@@ -120,8 +120,8 @@ def _ours(rules: RuleSet) -> Evaluate:
 
     def evaluate(name: str, document: Mapping[str, Any]) -> object:
         points = document["points"]
-        evaluator.feed(name, "samples", document["time"], document["interval_ms"], points)
-        return evaluator.settle(name, is_fresh=True)
+        evaluator.add(name, "samples", document["time"], document["interval_ms"], points)
+        return evaluator.collect_changes(name, is_fresh=True)
 
     return evaluate
 

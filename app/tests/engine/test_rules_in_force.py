@@ -160,12 +160,12 @@ def test_files_are_read_again_only_when_they_changed_or_somebody_asks(
         return site.rules.rules
 
     site.drain()
-    watch = RulesReloader([f"{folder}/*.yml"], site.clock, load)  # type: ignore[arg-type]
+    reloader = RulesReloader([f"{folder}/*.yml"], site.clock, load)  # type: ignore[arg-type]
 
     def look() -> int:
         site.clock.move(2)
-        watch.turn()
-        watch.turn()
+        reloader.turn()
+        reloader.turn()
         return len(read)
 
     assert look() == look() == 1
@@ -175,5 +175,5 @@ def test_files_are_read_again_only_when_they_changed_or_somebody_asks(
     assert look() == look() == 3
     (folder / "a.yml").unlink()
     assert look() == look() == 4
-    watch.ask()
+    reloader.ask()
     assert look() == look() == 5

@@ -43,8 +43,8 @@ class Api:
             raise NotReadyError(self.fault)
 
 
-def watch(site: AlertsSite, api: Api) -> IngestMonitor:
-    """Return a watch over this api."""
+def ingest_monitor(site: AlertsSite, api: Api) -> IngestMonitor:
+    """Return a monitor of this api."""
     return IngestMonitor(
         site.config, site.journal, site.clock, ask=api.ask, start=lambda action: action()
     )
@@ -53,7 +53,7 @@ def watch(site: AlertsSite, api: Api) -> IngestMonitor:
 def test_ingest_works_since_the_api_answers_and_the_journal_has_room(site: AlertsSite) -> None:
     """A break begins it anew."""
     api = Api()
-    made = watch(site, api)
+    made = ingest_monitor(site, api)
     made.turn()
     since = site.clock.ms
     site.clock.move(60)
@@ -81,7 +81,7 @@ def test_a_restart_interrupts_it_only_if_it_takes_long(
     assert site.cursor()["ingest_since_ms"] == pytest.approx(began, abs=1000)
     before = site.cursor()
     site.clock.ms = before["alive_ms"] + away * 1000 - 1
-    made = watch(site, Api())
+    made = ingest_monitor(site, Api())
     made.resume(before["ingest_since_ms"], before["alive_ms"])
     made.turn()
     assert made.since_ms == (before["ingest_since_ms"] if is_kept else site.clock.ms)
@@ -89,7 +89,7 @@ def test_a_restart_interrupts_it_only_if_it_takes_long(
 
 def test_a_full_journal_is_no_working_ingest(site: AlertsSite) -> None:
     """Hosts that are refused are not silent by their own doing."""
-    made = watch(site, Api())
+    made = ingest_monitor(site, Api())
     made._config.journal.__dict__["max_bytes"] = site.journal.stats().bytes + 1000
     made.turn()
     assert "full" in made.state(is_caught_up=True).reason

@@ -73,7 +73,7 @@ class Reference:
         self.reported: dict[AlertIdentity, Standing] = {}
         self.known: dict[Any, dict[tuple[Any, ...], Any]] = {}
 
-    def feed(self, time_ms: int, interval_ms: int, points: Sequence[Mapping[str, Any]]) -> bool:
+    def add(self, time_ms: int, interval_ms: int, points: Sequence[Mapping[str, Any]]) -> bool:
         """Take a sample into the history unless it is late."""
         if self.history and time_ms <= self.history[-1].time_ms:
             return False
@@ -89,17 +89,17 @@ class Reference:
         if self.history:
             self.restarts.append(len(self.history) - 1)
 
-    def settle(self) -> list[Condition]:
+    def collect_changes(self) -> list[Condition]:
         """Return what differs from what was told last."""
         found: list[Condition] = []
         for name in sorted(self.rules.rules):
             keys = {key for taken in self.history for key in taken.fields}
             for measurement, text in sorted(keys):
                 if measurement == self.rules.rules[name].measurement:
-                    found += self._settle(name, json.loads(text), (measurement, text))
+                    found += self._collect(name, json.loads(text), (measurement, text))
         return found
 
-    def _settle(self, name: str, tags: dict[str, str], key: tuple[str, str]) -> list[Condition]:
+    def _collect(self, name: str, tags: dict[str, str], key: tuple[str, str]) -> list[Condition]:
         rule = self.rules.effective(name, SERVER, tags, {})
         if rule is None:
             return []

@@ -19,9 +19,9 @@ def test_while_samples_are_old_nothing_is_told() -> None:
     """A backlog replayed tells nothing that is already over."""
     watched = Watched.under(rule(above("warning", 80)))
     for value in (10, 90, 10):
-        watched.feed(disk(value), settle=False)
-        assert watched.settle(is_fresh=False) == []
-    watched.feed(disk(10))
+        watched.add(disk(value), collect_changes=False)
+        assert watched.collect_changes(is_fresh=False) == []
+    watched.add(disk(10))
     assert watched.reported == []
 
 
@@ -29,9 +29,9 @@ def test_a_fresh_sample_confirms_what_a_backlog_began() -> None:
     """With the times of the backlog, and the value of now."""
     watched = Watched.under(rule(above("warning", 80)))
     for value in (10, 90, 91):
-        watched.feed(disk(value), settle=False)
-        assert watched.settle(is_fresh=False) == []
-    watched.feed(disk(92))
+        watched.add(disk(value), collect_changes=False)
+        assert watched.collect_changes(is_fresh=False) == []
+    watched.add(disk(92))
     assert watched.reported == [(10, "firing", "warning")]
     assert (watched.conditions[0].value, watched.conditions[0].started_ms) == (
         92,
@@ -44,8 +44,8 @@ def test_what_came_and_went_between_two_looks_leaves_no_trace() -> None:
     watched = Watched.under(rule(above("warning", 80), above("critical", 95)))
     for values in ((10, 90, 10), (90,), (10, 99, 90), (10,)):
         for value in values:
-            watched.feed(disk(value), settle=False)
-        watched.settle()
+            watched.add(disk(value), collect_changes=False)
+        watched.collect_changes()
     assert watched.reported == [(30, "firing", "warning"), (70, "resolved", "warning")]
     assert watched.conditions[-1].started_ms == START_MS + 30_000
 
@@ -55,8 +55,8 @@ def test_what_fired_and_waits_again_is_two_conditions() -> None:
     watched = Watched.under(rule(above("warning", 80, for_ms=20_000)))
     watched.run([90] * 3)
     for value in (10, 90):
-        watched.feed(disk(value), settle=False)
-    watched.settle()
+        watched.add(disk(value), collect_changes=False)
+    watched.collect_changes()
     assert watched.reported[2:] == [(30, "resolved", "warning"), (40, "pending", "warning")]
 
 
@@ -67,7 +67,7 @@ def test_the_trend_is_the_last_thirty_values() -> None:
     assert watched.conditions[-1].trend == (*range(11, 40), 90)
     slow = Watched.under(rule(above("warning", 800)))
     for number in range(40 * 6 + 1):
-        slow.feed(*([disk(number if number < 240 else 900)] if number % 6 == 0 else []))
+        slow.add(*([disk(number if number < 240 else 900)] if number % 6 == 0 else []))
     assert slow.conditions[-1].trend == (*range(11 * 6, 240, 6), 900)
 
 
@@ -104,13 +104,13 @@ def test_clocks_begin_anew_under_another_threshold() -> None:
 def test_what_fires_under_another_threshold_is_judged_by_the_next_sample() -> None:
     """It goes on at once where it is beyond it, and ends where it is not, band or not."""
     watched = Watched.under(rule(above("warning", 80, 75)))
-    watched.feed(disk(95), disk(85, "/srv"))
+    watched.add(disk(95), disk(85, "/srv"))
     assert watched.reload(rule(above("warning", 90, 75, for_ms=MINUTE_MS))) == []
-    watched.feed(disk(95), disk(85, "/srv"))
+    watched.add(disk(95), disk(85, "/srv"))
     assert [(one.phase, one.identity.tags[0][1]) for one in watched.conditions[2:]] == [
         ("resolved", "/srv")
     ]
-    watched.feed(disk(76), disk(85, "/srv"))
+    watched.add(disk(76), disk(85, "/srv"))
     assert len(watched.conditions) == 3
 
 
@@ -152,23 +152,23 @@ def test_a_rule_that_is_disabled_ends_its_alerts() -> None:
     one = rule(above("warning", 80, for_ms=10_000))
     watched = Watched.under(one)
     for _ in range(2):
-        watched.feed(disk(90), disk(90, "/srv"))
+        watched.add(disk(90), disk(90, "/srv"))
     off = rule(above("warning", 80, for_ms=10_000), enabled=False)
     found = watched.reload(_overridden(one, off, {"mount": "/srv"}))
     assert [(it.identity.tags[0][1], it.reason) for it in found] == [("/srv", "disabled")]
     assert [it.reason for it in watched.reload(off)] == ["disabled"]
-    watched.feed(disk(90))
+    watched.add(disk(90))
     watched.reload(one)
-    watched.feed(disk(90))
+    watched.add(disk(90))
     assert watched.reported[-1] == (30, "pending", "warning")
 
 
 def test_what_nobody_was_told_of_ends_without_a_word() -> None:
-    """It was never settled."""
+    """It was never collected."""
     watched = Watched.under(rule(above("warning", 80)))
-    watched.feed(disk(90), settle=False)
+    watched.add(disk(90), collect_changes=False)
     assert watched.reload() == []
-    assert watched.settle() == []
+    assert watched.collect_changes() == []
 
 
 def test_rules_become_liveness_or_another_measurement() -> None:
@@ -183,9 +183,9 @@ def test_an_override_by_tag_has_its_own_thresholds() -> None:
     """The first that matches wins."""
     one = rule(above("warning", 80))
     watched = Watched.under(_overridden(one, rule(above("warning", 95)), {"mount": "/s*"}))
-    watched.feed(disk(90), disk(90, "/srv"))
+    watched.add(disk(90), disk(90, "/srv"))
     assert [it.identity.tags[0][1] for it in watched.conditions] == ["/"]
-    watched.feed(disk(90), disk(96, "/srv"))
+    watched.add(disk(90), disk(96, "/srv"))
     assert watched.conditions[-1].threshold == 95
 
 
@@ -198,7 +198,7 @@ def test_other_labels_bring_other_thresholds() -> None:
     assert watched.news == []
     watched.labels["env"] = "prod"
     watched.evaluator.relabel(SERVER)
-    assert watched.settle() == []
+    assert watched.collect_changes() == []
     watched.run([90])
     assert watched.news == [(40, "firing", "critical")]
     watched.labels.clear()
@@ -208,20 +208,20 @@ def test_other_labels_bring_other_thresholds() -> None:
 
 
 def test_labels_that_disable_a_rule_end_its_alerts_with_the_next_sample() -> None:
-    """Told when the server is settled next."""
+    """Told when changes of the server are collected next."""
     one = rule(above("warning", 80))
     off = rule(above("warning", 80), enabled=False)
     watched = Watched.under(_overridden(one, off, {"label.env": "lab"}))
     watched.run([90])
     watched.labels["env"] = "lab"
     watched.evaluator.relabel(SERVER)
-    assert watched.settle(is_fresh=False) == []
+    assert watched.collect_changes(is_fresh=False) == []
     watched.run([90])
     assert [(it.phase, it.reason) for it in watched.conditions[1:]] == [("resolved", "disabled")]
 
 
 def test_a_server_that_is_forgotten_ends_all_its_alerts() -> None:
-    """And is heard of as for the first time, should it come back."""
+    """And is seen as for the first time, should it come back."""
     watched = Watched.under(rule(above("warning", 80)), rule(above("info", 5, for_ms=9), name="z"))
     watched.run([90])
     found = watched.evaluator.forget(SERVER, "server_removed")
@@ -231,16 +231,16 @@ def test_a_server_that_is_forgotten_ends_all_its_alerts() -> None:
     ]
     assert watched.evaluator.forget(SERVER, "disabled") == []
     watched.evaluator.relabel(SERVER)
-    assert watched.feed(disk(90), gap_ms=-MINUTE_MS)
+    assert watched.add(disk(90), gap_ms=-MINUTE_MS)
 
 
 def test_servers_do_not_know_each_other() -> None:
     """Same series, same layout, one fires."""
     watched = Watched.under(rule(above("warning", 80)))
     watched.run([90])
-    assert watched.evaluator.feed("web-02", "samples", START_MS, 10_000, [disk(10)])
-    assert watched.evaluator.settle("web-02", is_fresh=True) == []
-    assert watched.evaluator.settle("web-03", is_fresh=True) == []
+    assert watched.evaluator.add("web-02", "samples", START_MS, 10_000, [disk(10)])
+    assert watched.evaluator.collect_changes("web-02", is_fresh=True) == []
+    assert watched.evaluator.collect_changes("web-03", is_fresh=True) == []
 
 
 def _overridden(one: Rule, other: Rule, match: dict[str, str]) -> Rule:

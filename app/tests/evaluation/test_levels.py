@@ -187,14 +187,14 @@ def test_conditions_on_other_fields_must_be_met() -> None:
     """Unmet, or without their field, the value counts as cleared whatever it is."""
     one = rule(above("warning", 80, 10), only_if=(Comparison("inodes", "above", 5),))
     watched = Watched.under(one)
-    watched.feed(disk(99, inodes=5))
-    watched.feed(disk(99))
-    watched.feed(disk(99, inodes=6))
-    watched.feed(disk(50, inodes=6))
-    watched.feed(disk(50, inodes=5))
+    watched.add(disk(99, inodes=5))
+    watched.add(disk(99))
+    watched.add(disk(99, inodes=6))
+    watched.add(disk(50, inodes=6))
+    watched.add(disk(50, inodes=5))
     assert watched.reported == [(20, "firing", "warning"), (40, "resolved", "warning")]
-    watched.feed(disk(99, inodes=6))
-    watched.feed(disk(99))
+    watched.add(disk(99, inodes=6))
+    watched.add(disk(99))
     assert watched.reported[2:] == [(50, "firing", "warning"), (60, "resolved", "warning")]
 
 
@@ -217,7 +217,7 @@ def test_a_gap_longer_than_allowed_starts_the_clock_anew(gap_ms: int, does: str)
     """A gap of exactly max_gap is none."""
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS), max_gap_ms=25_000))
     watched.run([90] * 4)
-    watched.feed(disk(90), gap_ms=gap_ms)
+    watched.add(disk(90), gap_ms=gap_ms)
     watched.run([90])
     assert bool(watched.news) is (does == "fires")
     if does == "waits":  # another run, and so another alert that waits
@@ -230,7 +230,7 @@ def test_without_max_gap_two_and_a_half_intervals_are_allowed(gap_ms: int, runs:
     """Of 10 s, and never less than 25 s."""
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))
     watched.run([90] * 2)
-    watched.feed(disk(90), gap_ms=gap_ms)
+    watched.add(disk(90), gap_ms=gap_ms)
     assert len(watched.reported) == runs
 
 
@@ -238,7 +238,7 @@ def test_a_gap_while_firing_changes_nothing() -> None:
     """The host may be silent for a day: what fired before still does, and ends by its values."""
     watched = Watched.under(rule(above("warning", 80, 75, for_ms=MINUTE_MS)))
     watched.run([90] * 7)
-    watched.feed(disk(78), gap_ms=24 * 60 * MINUTE_MS)
+    watched.add(disk(78), gap_ms=24 * 60 * MINUTE_MS)
     assert watched.news == [(60, "firing", "warning")]
     watched.run([74])
     assert watched.news[1:] == [(86_470, "resolved", "warning")]
@@ -248,7 +248,7 @@ def test_a_gap_breaks_what_was_cleared_without_a_break() -> None:
     """Nobody knows what was in between."""
     watched = Watched.under(rule(above("warning", 80), keep_firing_ms=MINUTE_MS, max_gap_ms=25_000))
     watched.run([90, 10])
-    watched.feed(disk(10), gap_ms=MINUTE_MS)
+    watched.add(disk(10), gap_ms=MINUTE_MS)
     assert watched.news == [(0, "firing", "warning")]
     watched.run([10] * 6)
     assert watched.news[1:] == [(130, "resolved", "warning")]
@@ -259,7 +259,7 @@ def test_each_series_and_each_rule_has_a_state_of_its_own() -> None:
     watched = Watched.under(
         rule(above("warning", 80)), rule(above("critical", 90), name="disk_full")
     )
-    watched.feed(disk(95, "/"), disk(85, "/srv"))
+    watched.add(disk(95, "/"), disk(85, "/srv"))
     assert [
         (one.identity.rule, dict(one.identity.tags)["mount"]) for one in watched.conditions
     ] == [("disk_full", "/"), ("disk_usage", "/"), ("disk_usage", "/srv")]
@@ -269,7 +269,7 @@ def test_only_the_series_that_the_rule_is_about_count() -> None:
     """Tags are matched by globs; liveness is judged elsewhere."""
     silent = rule(name="silent", kind="liveness", levels=())
     watched = Watched.under(rule(above("warning", 80), where={"mount": "/srv*"}), silent)
-    watched.feed(disk(95, "/"), disk(95, "/srv"), disk(95, "/srv/data"))
+    watched.add(disk(95, "/"), disk(95, "/srv"), disk(95, "/srv/data"))
     assert [one.identity.tags[0][1] for one in watched.conditions] == ["/srv", "/srv/data"]
 
 

@@ -18,9 +18,9 @@ def test_a_series_that_stays_away_for_five_intervals_is_gone() -> None:
     watched = Watched.under(rule(above("warning", 80)))
     watched.run([90, 90])
     for _ in range(4):
-        watched.feed()
+        watched.add()
     assert watched.news == [(0, "firing", "warning")]
-    watched.feed()
+    watched.add()
     assert watched.news[1:] == [(60, "resolved", "warning")]
     assert (watched.conditions[-1].reason, watched.conditions[-1].value) == ("gone", None)
     assert watched.document == {}
@@ -62,7 +62,7 @@ def test_a_silent_host_keeps_its_alerts() -> None:
     """Away counts in samples of the host: an hour without any takes nothing away."""
     watched = Watched.under(rule(above("warning", 80)))
     watched.run([90, 90])
-    watched.feed(gap_ms=60 * MINUTE_MS)
+    watched.add(gap_ms=60 * MINUTE_MS)
     assert watched.news == [(0, "firing", "warning")]
     watched.run([None] * 4)
     assert watched.news[1:] == [(3650, "resolved", "warning")]
@@ -72,7 +72,7 @@ def test_a_slow_collector_is_neither_gone_nor_broken() -> None:
     """In every sixth sample, and still five minutes of a run are five minutes."""
     watched = Watched.under(rule(above("warning", 80, for_ms=5 * MINUTE_MS)))
     for number in range(60):
-        watched.feed(*([disk(90)] if number % 6 == 0 else []))
+        watched.add(*([disk(90)] if number % 6 == 0 else []))
     assert watched.reported == [(0, "pending", "warning"), (300, "firing", "warning")]
 
 
@@ -87,11 +87,11 @@ def test_a_slow_series_is_gone_after_five_of_its_own_intervals() -> None:
     """Five minutes, where it came once a minute."""
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))
     for number in range(13):
-        watched.feed(*([disk(90)] if number % 6 == 0 else []))
+        watched.add(*([disk(90)] if number % 6 == 0 else []))
     for _ in range(29):
-        watched.feed()
+        watched.add()
     assert watched.news == [(60, "firing", "warning")]
-    watched.feed()
+    watched.add()
     assert watched.news[1:] == [(420, "resolved", "warning")]
 
 
@@ -100,12 +100,12 @@ def test_a_series_seen_once_is_gone_after_five_intervals_of_its_host() -> None:
     watched = Watched.under(
         rule(above("warning", 80)), rule(above("warning", 80, for_ms=MINUTE_MS), name="waiting")
     )
-    watched.feed(disk(90))
+    watched.add(disk(90))
     for _ in range(5):
-        watched.feed()
+        watched.add()
     assert watched.news == [(0, "firing", "warning"), (50, "resolved", "warning")]
     for _ in range(55):
-        watched.feed()
+        watched.add()
     assert watched.reported[-1] == (600, "dropped", "warning")
     assert watched.document == {}
 
@@ -114,12 +114,12 @@ def test_a_restart_forgets_no_spacing() -> None:
     """Neither that of a slow series nor how long it has been away."""
     watched = Watched.under(rule(above("warning", 80)))
     for number in range(13 + 20):
-        watched.feed(
+        watched.add(
             *([disk(90 if number == 12 else 10)] if number % 6 == 0 and number < 13 else [])
         )
     watched.restart()
     for _ in range(10):
-        watched.feed()
+        watched.add()
     assert watched.news == [(120, "firing", "warning"), (420, "resolved", "warning")]
 
 
@@ -128,16 +128,16 @@ def test_two_mounts_may_come_and_go_by_turns() -> None:
     watched = Watched.under(rule(above("warning", 80, for_ms=40_000)))
     for number in range(40):
         others = [disk(10, f"/mnt/{number % 7}-{one}") for one in range(number % 7)]
-        watched.feed(*others, disk(90))
+        watched.add(*others, disk(90))
     assert watched.news == [(40, "firing", "warning")]
 
 
 def test_the_order_of_points_does_not_matter() -> None:
     """It only costs time."""
     watched = Watched.under(rule(above("warning", 80, for_ms=20_000)))
-    watched.feed(disk(90), disk(10, "/srv"))
-    watched.feed(disk(10, "/srv"), disk(90))
-    watched.feed(disk(90), disk(10, "/srv"))
+    watched.add(disk(90), disk(10, "/srv"))
+    watched.add(disk(10, "/srv"), disk(90))
+    watched.add(disk(90), disk(10, "/srv"))
     assert [one.identity.tags for one in watched.conditions] == [(("mount", "/"),)] * 2
     assert watched.news == [(20, "firing", "warning")]
 
@@ -145,10 +145,10 @@ def test_the_order_of_points_does_not_matter() -> None:
 def test_late_samples_and_repeated_ones_are_skipped() -> None:
     """Only what is newer than the last one evaluated counts."""
     watched = Watched.under(rule(above("warning", 80)))
-    assert watched.feed(disk(10))
-    assert not watched.feed(disk(90), gap_ms=0)
-    assert not watched.feed(disk(90), gap_ms=-STEP_MS)
-    assert watched.feed(disk(10), gap_ms=STEP_MS + 1)
+    assert watched.add(disk(10))
+    assert not watched.add(disk(90), gap_ms=0)
+    assert not watched.add(disk(90), gap_ms=-STEP_MS)
+    assert watched.add(disk(10), gap_ms=STEP_MS + 1)
     assert watched.reported == []
 
 
@@ -156,10 +156,10 @@ def test_origins_have_clocks_of_their_own() -> None:
     """What the server measures about a host comes at its own times."""
     watched = Watched.under(rule(above("warning", 80)))
     watched.run([10, 10])
-    assert watched.evaluator.feed("web-01", "internal", START_MS, MINUTE_MS, [disk(90, "/x")])
-    assert [one.identity.tags for one in watched.settle()] == [(("mount", "/x"),)]
+    assert watched.evaluator.add("web-01", "internal", START_MS, MINUTE_MS, [disk(90, "/x")])
+    assert [one.identity.tags for one in watched.collect_changes()] == [(("mount", "/x"),)]
     for _ in range(10):
-        watched.feed(disk(10))
+        watched.add(disk(10))
     assert len(watched.reported) == 1
 
 
@@ -168,8 +168,8 @@ def test_of_a_series_that_is_twice_in_a_sample_the_last_value_counts() -> None:
     watched = Watched.under(
         rule(above("warning", 80)), rule(above("warning", 80), name="inodes", field="inodes")
     )
-    watched.feed(disk(99, inodes=99), disk(10))
-    watched.feed(disk(10, inodes=99), disk(99))
+    watched.add(disk(99, inodes=99), disk(10))
+    watched.add(disk(10, inodes=99), disk(99))
     assert [(one.identity.rule, one.at_ms - START_MS) for one in watched.conditions] == [
         ("inodes", 0),
         ("disk_usage", 10_000),
@@ -181,5 +181,5 @@ def test_points_may_have_no_tags_at_all() -> None:
     watched = Watched.under(rule(above("warning", 80, for_ms=20_000)))
     empty: tuple[dict[str, object], ...] = ({}, {"tags": {}}, {"tags": None})
     for tags in empty:
-        watched.feed({"measurement": "disk", "fields": {"used_percent": 90}, **tags})
+        watched.add({"measurement": "disk", "fields": {"used_percent": 90}, **tags})
     assert watched.news == [(20, "firing", "warning")]

@@ -99,7 +99,7 @@ def replaced(rule: Rule, **changes: Any) -> Rule:
 
 
 class Block(NamedTuple):
-    """Some samples alike, and what is done after each: settle (fresh or not), or restart."""
+    """Some samples alike, and what is done after each: collect (fresh or not), or restart."""
 
     times: int
     gap_ms: int
@@ -117,7 +117,7 @@ blocks = st.builds(
     used=st.tuples(values, values, values),
     other=st.sampled_from((None, 0, 4, 4, 4, 9)),
     is_twice=st.sampled_from((False,) * 7 + (True,)),
-    doing=st.sampled_from(("settle",) * 5 + ("nothing", "stale", "restart", "restart")),
+    doing=st.sampled_from(("collect",) * 5 + ("nothing", "stale", "restart", "restart")),
 )
 
 
@@ -166,7 +166,7 @@ def plain(conditions: Sequence[Condition]) -> list[Any]:
 def test_the_evaluator_agrees_with_the_reference(
     one: Rule, two: Rule, every: tuple[int, ...], history: list[Block]
 ) -> None:
-    """Over random rules, series, gaps, reorderings, duplicates, restarts and settle points."""
+    """Over random rules, series, gaps, reorderings, duplicates, restarts and collections."""
     rule_set = RuleSet({"first": one, "second": two})
     evaluator, reference = Evaluator(rule_set, lambda _: {}), Reference(rule_set)
     time_ms, number, last_restart = START_MS, 0, -RECOVERY
@@ -174,7 +174,7 @@ def test_the_evaluator_agrees_with_the_reference(
         for _ in range(block.times):
             time_ms, number = time_ms + block.gap_ms, number + 1
             sample = points(block, every, number)
-            assert evaluator.feed(SERVER, ORIGIN, time_ms, INTERVAL_MS, sample) == reference.feed(
+            assert evaluator.add(SERVER, ORIGIN, time_ms, INTERVAL_MS, sample) == reference.add(
                 time_ms, INTERVAL_MS, sample
             )
             # what was ordinary before a restart is known again five samples later
@@ -183,12 +183,14 @@ def test_the_evaluator_agrees_with_the_reference(
                 evaluator = restarted(evaluator, rule_set)
                 reference.restart()
             if block.doing == "stale":
-                assert evaluator.settle(SERVER, is_fresh=False) == []
+                assert evaluator.collect_changes(SERVER, is_fresh=False) == []
             elif block.doing != "nothing":
-                reported = plain(evaluator.settle(SERVER, is_fresh=True))
-                assert reported == plain(reference.settle())
-    assert plain(evaluator.settle(SERVER, is_fresh=True)) == plain(reference.settle())
-    assert evaluator.settle(SERVER, is_fresh=True) == []
+                reported = plain(evaluator.collect_changes(SERVER, is_fresh=True))
+                assert reported == plain(reference.collect_changes())
+    assert plain(evaluator.collect_changes(SERVER, is_fresh=True)) == plain(
+        reference.collect_changes()
+    )
+    assert evaluator.collect_changes(SERVER, is_fresh=True) == []
 
 
 def restarted(evaluator: Evaluator, rule_set: RuleSet) -> Evaluator:

@@ -44,7 +44,7 @@ def test_only_what_has_something_to_remember_is_in_the_document() -> None:
     """One of two mounts."""
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))
     for _ in range(2):
-        watched.feed(disk(90), disk(10, "/srv"))
+        watched.add(disk(90), disk(10, "/srv"))
     assert [one["tags"] for one in watched.document["watches"]] == [{"mount": "/"}]
     assert len(json.dumps(watched.document)) < 400
 
@@ -54,7 +54,7 @@ def test_a_host_never_heard_of_has_an_empty_document() -> None:
     watched = Watched.under(rule())
     assert watched.evaluator.dump("web-01", "samples") == (-1, {})
     watched.restart()
-    assert watched.feed(disk(10))
+    assert watched.add(disk(10))
 
 
 def test_samples_from_before_the_restart_are_skipped() -> None:
@@ -62,8 +62,8 @@ def test_samples_from_before_the_restart_are_skipped() -> None:
     watched = Watched.under(rule())
     watched.run([10, 10])
     watched.restart()
-    assert not watched.feed(disk(90), gap_ms=0)
-    assert watched.feed(disk(90))
+    assert not watched.add(disk(90), gap_ms=0)
+    assert watched.add(disk(90))
 
 
 def test_nothing_that_was_told_is_told_again() -> None:
@@ -71,20 +71,22 @@ def test_nothing_that_was_told_is_told_again() -> None:
     watched = Watched.under(rule(above("warning", 80), above("critical", 95, for_ms=MINUTE_MS)))
     watched.run([10, 99])
     watched.restart()
-    assert watched.settle() == []
+    assert watched.collect_changes() == []
     watched.run([99])
     assert watched.reported == [(10, "firing", "warning")]
 
 
-def test_what_was_found_but_not_settled_is_told_after_the_restart() -> None:
+def test_what_was_found_but_not_collected_is_reported_after_the_restart() -> None:
     """It waited for a fresh sample, or the engine died before it asked."""
     watched = Watched.under(rule(above("warning", 80)))
-    watched.feed(disk(90), settle=False)
+    watched.add(disk(90), collect_changes=False)
     watched.restart()
-    assert [(one.phase, one.value) for one in watched.settle()] == [("firing", 90)]
-    watched.feed(disk(10), settle=False)
+    assert [(one.phase, one.value) for one in watched.collect_changes()] == [("firing", 90)]
+    watched.add(disk(10), collect_changes=False)
     watched.restart()
-    assert [(one.phase, one.at_ms) for one in watched.settle()] == [("resolved", START_MS + 10_000)]
+    assert [(one.phase, one.at_ms) for one in watched.collect_changes()] == [
+        ("resolved", START_MS + 10_000)
+    ]
 
 
 def test_a_clock_that_runs_goes_on() -> None:
@@ -103,7 +105,7 @@ def test_under_another_threshold_what_fires_is_judged_by_the_next_sample() -> No
         watched = Watched.under(rule(above("warning", 80, 70)))
         watched.run([value])
         watched.restart(rule(above("warning", 90, 70, MINUTE_MS)))
-        assert watched.settle() == []
+        assert watched.collect_changes() == []
         watched.run([value])
         assert [one[1] for one in watched.reported[1:]] == ([then] if then else [])
 
@@ -147,10 +149,10 @@ samples = st.lists(
 def test_restarts_anywhere_change_nothing(history: list[tuple[Any, int, bool, bool]]) -> None:
     """One that restarts at random points tells what one that never does tells."""
     steady, restarted = Watched.under(*RULES), Watched.under(*RULES)
-    for (one, two, inodes), gap_ms, settles, restarts in history:
+    for (one, two, inodes), gap_ms, collects, restarts in history:
         for watched in (steady, restarted):
             points = (disk(one, inodes=inodes), disk(two, "/srv", inodes=inodes), OTHER)
-            watched.feed(*points, gap_ms=gap_ms, settle=settles)
+            watched.add(*points, gap_ms=gap_ms, collect_changes=collects)
         if restarts:
             restarted.restart()
         assert restarted.document == steady.document

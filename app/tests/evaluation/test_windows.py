@@ -50,7 +50,7 @@ def test_after_a_gap_the_window_begins_anew_by_itself() -> None:
     """What is older than the window has left it."""
     watched = Watched.under(rule(CPU, over_ms=MINUTE_MS))
     watched.run([100] * 6)
-    watched.feed(disk(10), gap_ms=MINUTE_MS)
+    watched.add(disk(10), gap_ms=MINUTE_MS)
     assert watched.reported == [(0, "firing", "warning"), (110, "resolved", "warning")]
     assert watched.conditions[-1].value == 10
 
@@ -65,8 +65,8 @@ def test_values_count_while_other_conditions_are_not_met() -> None:
     """They are not looked at, but they were there."""
     one = rule(CPU, over_ms=MINUTE_MS, only_if=(Comparison("inodes", "above", 5),))
     watched = Watched.under(one)
-    watched.feed(disk(100))
-    watched.feed(disk(70, inodes=6))
+    watched.add(disk(100))
+    watched.add(disk(70, inodes=6))
     assert [(one.at_ms, one.value) for one in watched.conditions] == [(watched.time_ms, 85)]
 
 

@@ -1,4 +1,4 @@
-"""Rules, and one server whose samples tests feed, in short."""
+"""Rules, and one server whose samples tests add, in short."""
 
 from __future__ import annotations
 
@@ -80,22 +80,24 @@ class Watched:
         own = dict(labels or {})
         return cls(Evaluator(rules(*given), lambda _: own), rules(*given), own)
 
-    def feed(self, *points: Mapping[str, Any], gap_ms: int = STEP_MS, settle: bool = True) -> bool:
-        """Send a sample, the first at second 0; by default settle at once."""
+    def add(
+        self, *points: Mapping[str, Any], gap_ms: int = STEP_MS, collect_changes: bool = True
+    ) -> bool:
+        """Send a sample, the first at second 0; by default collect changes at once."""
         self.time_ms += gap_ms
-        is_new = self.evaluator.feed(SERVER, ORIGIN, self.time_ms, STEP_MS, [OTHER, *points])
-        if settle:
-            self.settle()
+        is_new = self.evaluator.add(SERVER, ORIGIN, self.time_ms, STEP_MS, [OTHER, *points])
+        if collect_changes:
+            self.collect_changes()
         return is_new
 
     def run(self, values: Iterable[float | None], gap_ms: int = STEP_MS) -> None:
         """Send samples of one disk; ``None`` is one without the field."""
         for value in values:
-            self.feed(disk(value), gap_ms=gap_ms)
+            self.add(disk(value), gap_ms=gap_ms)
 
-    def settle(self, *, is_fresh: bool = True) -> list[Condition]:
-        """Settle and return what is new."""
-        found = self.evaluator.settle(SERVER, is_fresh=is_fresh)
+    def collect_changes(self, *, is_fresh: bool = True) -> list[Condition]:
+        """Collect and return what is new."""
+        found = self.evaluator.collect_changes(SERVER, is_fresh=is_fresh)
         self.conditions += found
         return found
 

@@ -120,7 +120,7 @@ class Fleet:
     def report(self, ids: Iterable[str]) -> None:
         """Have samples of these arrive now."""
         for server_id in ids:
-            self.liveness.heard(server_id, self.clock.ms, 10_000)
+            self.liveness.seen(server_id, self.clock.ms, 10_000)
 
     def turn(self) -> list[Condition]:
         """Take one turn."""

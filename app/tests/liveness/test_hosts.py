@@ -38,7 +38,7 @@ def reported(conditions: list[Condition]) -> list[tuple[str, str, str, str]]:
 def test_a_host_that_is_down_is_told_after_three_minutes_and_ends_with_its_first_sample(
     make_fleet: Make,
 ) -> None:
-    """Not a second earlier; the evidence says what was asked and when it was last heard."""
+    """Not a second earlier; the evidence says what was asked and when it was last seen."""
     fleet = make_fleet(5)
     last_ms = fleet.clock.ms
     fleet.silent = {"h1"}
@@ -235,7 +235,7 @@ def test_a_host_that_sends_each_five_minutes_is_not_silent_between(make_fleet: M
     fleet = make_fleet(5)
     fleet.silent = {"h1"}
     for _ in range(5):
-        fleet.liveness.heard("h1", fleet.clock.ms, 300_000)
+        fleet.liveness.seen("h1", fleet.clock.ms, 300_000)
         assert fleet.live(5 * MINUTE) == []
     assert fleet.live(7.5 * MINUTE - 1) == []
     assert reported(fleet.live(1)) == [("h1", "firing", "critical", "host_down")]
@@ -338,7 +338,7 @@ def test_nothing_is_concluded_before_the_engine_has_caught_up(make_fleet: Make) 
     fleet.silent |= {"h3"}
     assert fleet.live(10 * MINUTE) == []
     # h1 came and went meanwhile, h2 is back
-    fleet.liveness.heard("h1", start_ms + 60_000, 10_000)
+    fleet.liveness.seen("h1", start_ms + 60_000, 10_000)
     fleet.report(["h2"])
     fleet.silent -= {"h2"}
     fleet.ingest = None

@@ -80,7 +80,7 @@ class PlanningHarness:
     more: str = ""
     channels: str = _PAGER
     clock: ManualClock = field(default_factory=ManualClock)
-    heard: list[ReceivedMessage] = field(default_factory=list)
+    received: list[ReceivedMessage] = field(default_factory=list)
     is_down: bool = False
     _session: Session | None = None
 
@@ -212,27 +212,27 @@ class PlanningHarness:
             for row in session.scalars(waiting.order_by(OutboxRow.id)):
                 row.state, row.done_ms, row.next_ms = "sent", now_ms, now_ms
                 message = Notification.from_document(row.document)
-                self.heard.append(
+                self.received.append(
                     ReceivedMessage((now_ms - self.began_ms) / 1000, row.channel, message)
                 )
 
     def run(self, seconds: float) -> list[ReceivedMessage]:
-        """Let time pass as the engine does; return what was heard meanwhile.
+        """Let time pass as the engine does; return what was received meanwhile.
 
         It looks at rows as often as the engine for the first minutes, then more and more seldom,
         and always right before something is due: nothing may be said by then.
         """
-        before, start_ms = len(self.heard), self.clock.ms
+        before, start_ms = len(self.received), self.clock.ms
         end_ms = start_ms + int(seconds * 1000)
-        next_ms = self._settle()
+        next_ms = self._turn_until_idle()
         while self.clock.ms < end_ms:
             now_ms = self.clock.ms
             times = [end_ms, now_ms + max(LOOK_MS, (now_ms - start_ms) // 20)]
             if next_ms is not None:
                 times.append(self._asked_again(next_ms))
             self.clock.ms = min(times)
-            next_ms = self._settle()
-        return self.heard[before:]
+            next_ms = self._turn_until_idle()
+        return self.received[before:]
 
     def _asked_again(self, next_ms: int) -> int:
         """Return when to look: right before, then when it is due.
@@ -247,10 +247,10 @@ class PlanningHarness:
 
     def _is_full(self) -> bool:
         since = (self.clock.ms - self.began_ms) / 1000 - 60
-        lately = Counter(one.channel for one in self.heard if one.at > since)
+        lately = Counter(one.channel for one in self.received if one.at > since)
         return max(lately.values(), default=0) >= self.config.alerts.messages_per_minute
 
-    def _settle(self) -> int | None:
+    def _turn_until_idle(self) -> int | None:
         """Take turns until there is nothing to write now."""
         done = self.turn()
         while done.next_ms is not None and done.next_ms <= self.clock.ms:

@@ -101,8 +101,8 @@ def test_the_end_of_what_went_another_way_follows_its_beginning(delivery: Delive
     delivery.drain("mail").work()
     delivery.mail.answers.clear()
     delivery.deliver(60)
-    heard = [one for one in texts(delivery) if "Channel chat did not take this" in one]
-    assert ["RESOLVED" in one for one in heard] == [False, True]
+    received = [one for one in texts(delivery) if "Channel chat did not take this" in one]
+    assert ["RESOLVED" in one for one in received] == [False, True]
 
 
 @pytest.mark.parametrize("answer", ["500 rollup_error", "429", "503"])

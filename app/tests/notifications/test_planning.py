@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 
 
-def kinds(heard: list[ReceivedMessage]) -> list[str]:
+def kinds(received: list[ReceivedMessage]) -> list[str]:
     """Return the kinds of messages."""
-    return [one.kind for one in heard]
+    return [one.kind for one in received]
 
 
 def test_a_group_is_told_after_its_wait(planning: PlanningHarness) -> None:
@@ -36,7 +36,7 @@ def test_without_a_wait_the_first_goes_at_once(make: Callable[..., PlanningHarne
     planning = make('group_wait = "0s"')
     planning.fire("web-01")
     planning.turn()
-    assert kinds(planning.heard) == ["firing"]
+    assert kinds(planning.received) == ["firing"]
 
 
 def test_what_joins_later_waits_for_the_interval(planning: PlanningHarness) -> None:
@@ -105,7 +105,7 @@ def test_one_that_comes_back_soon_waits_for_the_interval(planning: PlanningHarne
         planning.run(10)
         number = planning.fire("web-01")
         planning.run(10)
-    assert kinds(planning.heard) == ["firing", "resolved"]
+    assert kinds(planning.received) == ["firing", "resolved"]
     (back,) = planning.run(300)
     assert (back.kind, back.names) == ("firing", ["web-01"])
 
@@ -138,8 +138,8 @@ def test_an_acknowledged_one_that_becomes_critical_is_told(planning: PlanningHar
 def test_routes_choose_and_only_who_was_told_hears_the_end(two: PlanningHarness) -> None:
     """The first route that matches wins."""
     low, high = two.fire("web-01"), two.fire("web-02", severity="critical", rule="disk_usage")
-    heard = two.run(11)
-    assert sorted((one.channel, one.names[0]) for one in heard) == [
+    received = two.run(11)
+    assert sorted((one.channel, one.names[0]) for one in received) == [
         ("mail", "web-01"),
         ("mail", "web-02"),
         ("pager", "web-02"),
@@ -160,8 +160,8 @@ def test_one_that_rises_into_a_route_is_told_there(two: PlanningHarness) -> None
     number = two.fire("web-01")
     assert [one.channel for one in two.run(11)] == ["mail"]
     two.rise(number)
-    heard = two.run(15)
-    assert sorted((one.channel, one.kind) for one in heard) == [
+    received = two.run(15)
+    assert sorted((one.channel, one.kind) for one in received) == [
         ("mail", "update"),
         ("pager", "firing"),
     ]
@@ -179,14 +179,14 @@ def test_a_host_that_is_down_mutes_what_else_it_has(planning: PlanningHarness) -
     planning.fire("web-01", "disk_usage", "critical", measurement="disk")
     planning.fire("web-02", "disk_usage", measurement="disk")
     assert sorted(name for one in planning.run(11) for name in one.names) == ["web-01", "web-02"]
-    assert {alert.rule for one in planning.heard for alert in one.message.alerts} == {
+    assert {alert.rule for one in planning.received for alert in one.message.alerts} == {
         "liveness",
         "disk_usage",
     }
     planning.end(down)
     # at once: it is graver than the warning of the other host
-    heard = planning.run(1)
-    assert [(one.kind, one.names) for one in heard] == [
+    received = planning.run(1)
+    assert [(one.kind, one.names) for one in received] == [
         ("update", ["web-01"]),
         ("resolved", ["web-01"]),
     ]
@@ -236,8 +236,8 @@ def test_under_a_silence_nothing_is_repeated_and_no_end_is_told(planning: Planni
     planning.run(10)
     planning.end(over)
     assert planning.run(5 * HOUR - 20) == []
-    heard = planning.run(300)
-    assert [(one.kind, sorted(one.names)) for one in heard] == [("repeat", ["web-01", "web-02"])]
+    received = planning.run(300)
+    assert [(one.kind, sorted(one.names)) for one in received] == [("repeat", ["web-01", "web-02"])]
     planning.end(still)
     assert kinds(planning.run(1)) == ["resolved"]
 
@@ -259,9 +259,9 @@ def test_a_message_says_what_else_is_wrong_on_the_host(planning: PlanningHarness
     """Of another rule; and links to the host's dashboard."""
     planning.fire("web-01", "memory_usage")
     planning.fire("web-01", "cpu_usage", "critical")
-    heard = {one.message.alerts[0].rule: one.message.alerts[0] for one in planning.run(11)}
-    assert heard["memory_usage"].others == ("critical cpu_usage: cpu_usage on web-01",)
-    assert heard["memory_usage"].dashboard == (
+    received = {one.message.alerts[0].rule: one.message.alerts[0] for one in planning.run(11)}
+    assert received["memory_usage"].others == ("critical cpu_usage: cpu_usage on web-01",)
+    assert received["memory_usage"].dashboard == (
         "https://graphs.example.org/d/hostpulse-server-detail?var-server=web-01"
     )
 
@@ -293,17 +293,17 @@ def test_a_storm_is_told_in_few_messages_and_counts_every_host(
         planning.run(1)
     planning.run(400)
     for start in range(0, 400, 60):
-        assert len([one for one in planning.heard if start <= one.at < start + 60]) <= 10
-    assert max(len(one.message.alerts) for one in planning.heard) <= MAX_SHOWN
-    last = {one.message.incident: one.message for one in planning.heard}
+        assert len([one for one in planning.received if start <= one.at < start + 60]) <= 10
+    assert max(len(one.message.alerts) for one in planning.received) <= MAX_SHOWN
+    last = {one.message.incident: one.message for one in planning.received}
     assert sum(one.servers for one in last.values()) == 1000
     assert sum(one.firing for one in last.values()) == 1000
     with planning.together():
         for number in numbers:
             planning.end(number)
     planning.run(600)
-    assert len(planning.heard) <= 60
-    last = {one.message.incident: one.message for one in planning.heard}
+    assert len(planning.received) <= 60
+    last = {one.message.incident: one.message for one in planning.received}
     assert sum(one.resolved for one in last.values()) == 1000
     assert {one.kind for one in last.values()} == {"resolved"}
 

@@ -21,9 +21,9 @@ def keys(delivery: DeliveryHarness) -> list[str]:
     return [post.headers["idempotency-key"] for post in delivery.pager.posts]
 
 
-def names_of(heard: list[str]) -> list[str]:
+def names_of(received: list[str]) -> list[str]:
     """Return the servers that headlines are about."""
-    return [head.split(" on ")[-1] for head in heard]
+    return [head.split(" on ")[-1] for head in received]
 
 
 def test_what_is_confirmed_is_in_the_history_and_not_sent_again(delivery: DeliveryHarness) -> None:

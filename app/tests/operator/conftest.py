@@ -76,7 +76,7 @@ class AlertsHarness:
             session.flush()
             return row.id
 
-    def tell(self, *alert_ids: int, channel: str = "mail", incident: str = INCIDENT) -> None:
+    def notify(self, *alert_ids: int, channel: str = "mail", incident: str = INCIDENT) -> None:
         """Note that a channel was told of these, as one incident."""
         with writing(self.api.registry.engine) as session:
             group = AlertGroupRow(

@@ -55,7 +55,7 @@ class Page:
 def page(alerts_site: AlertsHarness) -> Page:
     """Return the page of an incident of two alerts that fire and one that is over."""
     ids = [alerts_site.alert(), alerts_site.alert(server_id="web-02", severity="critical")]
-    alerts_site.tell(*ids, alerts_site.alert("resolved"))
+    alerts_site.notify(*ids, alerts_site.alert("resolved"))
     alerts_site.alert(server_id="of another incident")
     return Page(alerts_site)
 
@@ -148,7 +148,7 @@ def test_who_was_first_stays(alerts_site: AlertsHarness, page: Page) -> None:
     """Until that has run out; alerts of other incidents are not the link's."""
     page.press("acknowledge", name="Ann")
     late = alerts_site.alert()
-    alerts_site.tell(late, channel="other", incident="another")
+    alerts_site.notify(late, channel="other", incident="another")
     alerts_site.change(2, acknowledged_until_ms=alerts_site.now_ms)
     said = page.said("acknowledge", name="Bob")
     assert said == "Done: 1 alert is acknowledged for 24 hours. 1 alert was acknowledged already."
@@ -184,7 +184,7 @@ def test_a_silence_matches_values_that_look_like_globs(alerts_site: AlertsHarnes
     """Brackets and stars in a mount's name are themselves; no host is a host, too."""
     odd = alerts_site.alert(tags={"mount": "/mnt/[a]*?", "rule": "x"}, server_id="")
     like = alerts_site.alert(tags={"mount": "/mnt/aaa"}, server_id="")
-    alerts_site.tell(odd)
+    alerts_site.notify(odd)
     Page(alerts_site).press("silence-1")
     (made,) = alerts_site.silences()
     assert matches(made.matchers, properties_of(alerts_site.row(odd)))
@@ -280,7 +280,7 @@ def test_only_small_forms_are_read(alerts_site: AlertsHarness, page: Page) -> No
 def test_texts_of_hosts_and_people_stay_texts(alerts_site: AlertsHarness) -> None:
     """No markup from a summary, a comment, a server; a runbook links only to the web."""
     evil = '"><script>alert(1)</script>{{ 7 * 7 }}'
-    alerts_site.tell(
+    alerts_site.notify(
         alerts_site.alert(summary=evil, labels={"env": evil}, runbook="javascript:alert(1)")
     )
     page = Page(alerts_site)
@@ -295,7 +295,7 @@ def test_texts_of_hosts_and_people_stay_texts(alerts_site: AlertsHarness) -> Non
 
 def test_a_storm_is_acknowledged_as_a_whole(alerts_site: AlertsHarness) -> None:
     """The page shows the first twenty; the button means all."""
-    alerts_site.tell(*[alerts_site.alert() for _ in range(60)])
+    alerts_site.notify(*[alerts_site.alert() for _ in range(60)])
     page = Page(alerts_site)
     assert "… and 40 more" in page.get().text
     assert page.said("acknowledge").startswith("Done: 60 alerts are acknowledged")

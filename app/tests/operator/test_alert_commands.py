@@ -77,7 +77,7 @@ def test_the_history_is_a_table(alerts_site: AlertsHarness, run: Run) -> None:
     old = alerts_site.alert(
         "resolved", acknowledged_by="key a", acknowledged_until_ms=alerts_site.now_ms
     )
-    alerts_site.tell(old)
+    alerts_site.notify(old)
     alerts_site.alert(rule="cpu_usage", fired_ms=alerts_site.now_ms - 3_660_000)
     lines = run("alerts history").stdout.splitlines()
     assert len(lines) == 3

@@ -34,7 +34,7 @@ def test_an_alert_is_shown_with_all_there_is_to_it(alerts_site: AlertsHarness) -
     alert_id = alerts_site.alert(
         evidence={"lines": ["seen"], "trend": [1.0], "processes": [{"pid": 1}]}
     )
-    alerts_site.tell(alert_id)
+    alerts_site.notify(alert_id)
     (shown,) = alerts_site.get("/alerts")["alerts"]
     assert shown == {
         "id": alert_id,

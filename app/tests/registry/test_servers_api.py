@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 ROOT = "/api/v1/servers"
 
 
-class Heard(LastSeenReader):
+class SeenServers(LastSeenReader):
     """What the shipper would have written; the reader of its file has tests of its own."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.known: dict[str, LastSeen] = {}
 
-    def hear(self, server_id: str, at_ms: int) -> None:
+    def see(self, server_id: str, at_ms: int) -> None:
         """Note a sample that arrived at ``at_ms``."""
         self.known[server_id] = LastSeen(server_id, at_ms, at_ms, 10_000, "0.1.0", 99.5)
 
@@ -48,13 +48,15 @@ class Heard(LastSeenReader):
 
 
 @pytest.fixture
-def seen(tmp_path: Path) -> Heard:
+def seen(tmp_path: Path) -> SeenServers:
     """Return what the shipper knows: nothing yet."""
-    return Heard(tmp_path / "shipper.db")
+    return SeenServers(tmp_path / "shipper.db")
 
 
 @pytest.fixture
-def client(tmp_path: Path, registry: Registry, seen: Heard, clock: Any) -> Iterator[FlaskClient]:
+def client(
+    tmp_path: Path, registry: Registry, seen: SeenServers, clock: Any
+) -> Iterator[FlaskClient]:
     """Return a client of the whole application without a key."""
     settings = {"HOSTPULSE_API_RATE_LIMIT": "1000/second"}
     path = tmp_path / "server.toml"
@@ -96,13 +98,13 @@ def test_a_server_is_added_with_a_key_shown_once(
 
 
 def test_the_list_shows_status_and_pages_through_filters(
-    client: FlaskClient, reader: dict[str, str], registry: Registry, seen: Heard, clock: Any
+    client: FlaskClient, reader: dict[str, str], registry: Registry, seen: SeenServers, clock: Any
 ) -> None:
     """Every server once, in order, across pages; status and labels filter."""
     registry.apply([{"id": f"s{n}", "labels": {"half": str(n % 2)}} for n in range(7)])
     registry.disable("s6")
     for number, age_s in enumerate((0, 29, 30, 59, 60)):
-        seen.hear(f"s{number}", clock.ms - age_s * 1000)
+        seen.see(f"s{number}", clock.ms - age_s * 1000)
     found: list[dict[str, Any]] = []
     query = f"{ROOT}?limit=3"
     while True:

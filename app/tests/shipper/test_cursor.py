@@ -1,4 +1,4 @@
-"""The arithmetic of two lanes, against plain sets of entries."""
+"""The arithmetic of two streams, against plain sets of entries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ steps = st.lists(
 def test_every_entry_is_dealt_with_and_none_is_said_to_be_that_is_not(
     steps: list[tuple[str, int]],
 ) -> None:
-    """However arrivals, both lanes and overtakings interleave, cursor and truth agree."""
+    """However arrivals, both streams and overtakings interleave, cursor and truth agree."""
     cursor, newest, done = JournalCursor(), 0, set[int]()
     for kind, count in steps:
         if kind == "arrive":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_a_second_outage_while_draining_is_overtaken_too(bench: Bench) -> None:
-    """The live lane fell behind itself: newer entries pass it, and all of both arrives."""
+    """The live stream fell behind itself: newer entries pass it, and all of both arrives."""
     bench.config = type(bench.config)(max_batch_points=1000)
     pile_up(bench, 60)
     shipper = bench.shipper()
@@ -43,13 +43,13 @@ def test_a_second_outage_while_draining_is_overtaken_too(bench: Bench) -> None:
 
 
 def test_what_arrives_after_the_return_of_the_store_is_not_overtaken(bench: Bench) -> None:
-    """It was, if the first attempt found the live lane late: it waited for the whole backlog."""
+    """It was, if the first attempt found the live stream late: it waited for the whole backlog."""
     shipper = bench.shipper()
     bench.store.down = True
     pile_up(bench, 300)
     shipper.turn()
     bench.send(1, server="before")
-    for _ in range(20):  # until the live lane has failed, too
+    for _ in range(20):  # until the live stream has failed, too
         bench.clock.ms += 1000
         shipper.turn()
     for first in range(1, 301, 100):  # more than the small batch that tries the store

@@ -212,7 +212,7 @@ def test_a_store_that_fails_at_random_loses_nothing(answers: list[bool]) -> None
 
 
 def test_a_pause_keeps_what_was_found_so_far() -> None:
-    """A batch with many bad points gives the other lane its turn in between."""
+    """A batch with many bad points gives the other stream its turn in between."""
     engine = Engine(lambda numbers: StoreRejectedError("no") if len(numbers) > 1 else None)
     batch = batch_of(64)
     slices = 0

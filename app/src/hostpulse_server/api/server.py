@@ -168,7 +168,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             "logger_class": _Logger,
             "control_socket_disable": True,
             "proc_name": "hostpulse-api",
-            "post_worker_init": self._tell_accepting,
+            "post_worker_init": self._report_accepting,
             "worker_exit": _close,
         }
         for name, value in settings.items():
@@ -182,7 +182,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         """Serve until a signal says otherwise; exits the process."""
         _Arbiter(self).run()
 
-    def _tell_accepting(self, worker: Any) -> None:
+    def _report_accepting(self, worker: Any) -> None:
         # what is loaded now stays: walking through it again and again stops all threads for 30 ms
         gc.collect()
         gc.freeze()

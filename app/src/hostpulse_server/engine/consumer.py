@@ -45,8 +45,8 @@ class EntryConsumer:
         # (server, origin) → time and interval of the newest sample evaluated
         self._newest: dict[tuple[str, str], tuple[int, int]] = {}
         self._touched: dict[str, None] = {}  # in the order of their samples
-        # origins whose last samples were not settled, because they were old by then
-        self._unsettled: defaultdict[str, set[str]] = defaultdict(set)
+        # origins whose changes were not collected, because the samples were old by then
+        self._uncollected: defaultdict[str, set[str]] = defaultdict(set)
         self._processes: dict[str, dict[int, Sequence[Mapping[str, Any]]]] = {}
         self._dirty: set[tuple[str, str]] = set()
         self._said: set[tuple[str, str]] = set()
@@ -60,18 +60,18 @@ class EntryConsumer:
             except _UNREADABLE as error:
                 self.fault("undecodable", f"entry {entry.id}", error)
 
-    def settle(self, now_ms: int) -> list[Condition]:
+    def collect_changes(self, now_ms: int) -> list[Condition]:
         """Return what has changed for the servers touched since the last call."""
         conditions: list[Condition] = []
         for server_id in self._touched:
-            origins = self._unsettled[server_id]
+            origins = self._uncollected[server_id]
             is_fresh = all(self._is_fresh(server_id, origin, now_ms) for origin in origins)
             try:
-                conditions += self._evaluator.settle(server_id, is_fresh=is_fresh)
+                conditions += self._evaluator.collect_changes(server_id, is_fresh=is_fresh)
             except Exception as error:  # noqa: BLE001 - the other servers must go on
                 self.fault("evaluation", server_id, error)
             if is_fresh:
-                del self._unsettled[server_id]
+                del self._uncollected[server_id]
         self._touched.clear()
         return conditions
 
@@ -117,7 +117,7 @@ class EntryConsumer:
     def forget(self, server_id: str) -> None:
         """Forget a server."""
         self._processes.pop(server_id, None)
-        self._unsettled.pop(server_id, None)
+        self._uncollected.pop(server_id, None)
         self._touched.pop(server_id, None)
         for origin in (SAMPLES, INTERNAL, LIVENESS):
             self._newest.pop((server_id, origin), None)
@@ -143,11 +143,11 @@ class EntryConsumer:
             return
         for sample in record.samples:
             time_ms, interval_ms = int(sample["time"]), int(sample["interval_ms"])
-            is_new = self._feed(server_id, SAMPLES, time_ms, interval_ms, sample["points"])
+            is_new = self._add(server_id, SAMPLES, time_ms, interval_ms, sample["points"])
             if is_new and sample.get("processes"):
                 self._processes.setdefault(server_id, {})[time_ms] = sample["processes"]
         if record.samples:
-            self._liveness.heard(server_id, entry.received_ms, interval_ms)
+            self._liveness.seen(server_id, entry.received_ms, interval_ms)
         for event in record.events:
             self._liveness.event(
                 server_id, event["kind"], event.get("reason", ""), entry.received_ms
@@ -164,9 +164,9 @@ class EntryConsumer:
                 samples[point["server_id"], int(point["time"])].append(point)
         for (server_id, time_ms), points in sorted(samples.items()):
             if self._directory.counts(server_id):
-                self._feed(server_id, INTERNAL, time_ms, _INTERNAL_MS, points)
+                self._add(server_id, INTERNAL, time_ms, _INTERNAL_MS, points)
 
-    def _feed(
+    def _add(
         self,
         server_id: str,
         origin: str,
@@ -175,14 +175,14 @@ class EntryConsumer:
         points: Sequence[Mapping[str, Any]],
     ) -> bool:
         try:
-            is_new = self._evaluator.feed(server_id, origin, time_ms, interval_ms, points)
+            is_new = self._evaluator.add(server_id, origin, time_ms, interval_ms, points)
         except Exception as error:  # noqa: BLE001 - a server must not stop the others
             self.fault("evaluation", server_id, error)
             return False
         if is_new:
             self._newest[server_id, origin] = (time_ms, interval_ms)
             self._touched[server_id] = None
-            self._unsettled[server_id].add(origin)
+            self._uncollected[server_id].add(origin)
             self._dirty.add((server_id, origin))
         return is_new
 

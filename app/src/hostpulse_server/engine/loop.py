@@ -177,7 +177,7 @@ class Engine:
         entries = self._reader.read()
         if entries:
             self._intake.take(entries)
-            self._conditions += self._intake.settle(self._clock.now_ms())
+            self._conditions += self._intake.collect_changes(self._clock.now_ms())
         return len(entries)
 
     def _restore(self) -> None:

@@ -64,25 +64,40 @@ class CompiledRule:
 class CompiledLayout:
     """``rows`` has for each point its measurement, its tags and (field, low, high) to check.
 
-    ``watches`` are all checks in that order, ``computed`` the indexes of those that compare
+    ``compiled_rules`` are all checks in that order, ``computed`` the indexes of those that compare
     something else than the value itself, and ``point_of`` the index of each one's point.
     """
 
-    __slots__ = ("__weakref__", "computed", "index", "pack", "point_of", "rows", "size", "watches")
+    __slots__ = (
+        "__weakref__",
+        "compiled_rules",
+        "computed",
+        "index",
+        "pack",
+        "point_of",
+        "rows",
+        "size",
+    )
 
     def __init__(self, series: Sequence[tuple[str, Tags | None, tuple[CompiledRule, ...]]]) -> None:
         self.size = len(series)
         self.rows = tuple(
-            (measurement, _compared(tags), tuple(map(_check, watches)))
-            for measurement, tags, watches in series
+            (measurement, _compared(tags), tuple(map(_check, compiled_rules)))
+            for measurement, tags, compiled_rules in series
         )
-        self.watches = tuple(watch for *_, watches in series for watch in watches)
+        self.compiled_rules = tuple(
+            compiled_rule for *_, compiled_rules in series for compiled_rule in compiled_rules
+        )
         self.point_of = tuple(
-            number for number, (*_, watches) in enumerate(series) for _ in watches
+            number for number, (*_, compiled_rules) in enumerate(series) for _ in compiled_rules
         )
-        self.index = {watch: number for number, watch in enumerate(self.watches)}
-        self.computed = tuple(n for n, watch in enumerate(self.watches) if watch.is_computed)
-        self.pack = Struct(f"{1 + len(self.watches)}d")
+        self.index = {
+            compiled_rule: number for number, compiled_rule in enumerate(self.compiled_rules)
+        }
+        self.computed = tuple(
+            n for n, compiled_rule in enumerate(self.compiled_rules) if compiled_rule.is_computed
+        )
+        self.pack = Struct(f"{1 + len(self.compiled_rules)}d")
 
     def read(self, points: Sequence[Point], values: list[float], odd: list[int]) -> bool:
         """Read the values of a sample, and the indexes of those missing or beyond a limit.
@@ -118,14 +133,16 @@ class Compiler:
         for name, rule in rules.rules.items():
             if rule.kind == "threshold":
                 self._by_measurement.setdefault(rule.measurement, []).append(name)
-        self._watches: WeakValueDictionary[tuple[int, Tags], CompiledRule] = WeakValueDictionary()
+        self._compiled_rules: WeakValueDictionary[tuple[int, Tags], CompiledRule] = (
+            WeakValueDictionary()
+        )
         self._plans: WeakValueDictionary[tuple[Any, ...], CompiledLayout] = WeakValueDictionary()
 
     def knows(self, name: str) -> bool:
         """Return whether there is such a rule, enabled or not."""
         return name in self._rules.rules and self._rules.rules[name].kind == "threshold"
 
-    def watch(
+    def compiled_rule(
         self, name: str, server_id: str, tags: Tags, labels: Mapping[str, str]
     ) -> CompiledRule | None:
         """Return what the rule is for a series, ``None`` if it does not hold there."""
@@ -134,10 +151,10 @@ class Compiler:
         rule = self._rules.effective(name, server_id, dict(tags), labels)
         if rule is None:
             return None
-        key = (id(rule), tags)  # the watch keeps its rule, so the id stands for it
-        found = self._watches.get(key)
+        key = (id(rule), tags)  # a compiled rule keeps its rule, so the id stands for it
+        found = self._compiled_rules.get(key)
         if found is None:
-            found = self._watches[key] = CompiledRule(rule, tags)
+            found = self._compiled_rules[key] = CompiledRule(rule, tags)
         return found
 
     def plan(
@@ -152,8 +169,14 @@ class Compiler:
                 series.append((measurement, None, ()))
                 continue
             tags = tuple(sorted((point.get("tags") or {}).items()))
-            found = (self.watch(name, server_id, tags, labels) for name in names)
-            series.append((measurement, tags, tuple(watch for watch in found if watch)))
+            found = (self.compiled_rule(name, server_id, tags, labels) for name in names)
+            series.append(
+                (
+                    measurement,
+                    tags,
+                    tuple(compiled_rule for compiled_rule in found if compiled_rule),
+                )
+            )
         key = tuple(series)
         plan = self._plans.get(key)
         if plan is None:
@@ -179,6 +202,8 @@ def _compared(tags: Tags | None) -> dict[str, str] | Mapping[str, str] | None:
     return dict(tags) or None
 
 
-def _check(watch: CompiledRule) -> tuple[str, float, float]:
-    low, high = _EVERYTHING if watch.is_computed else (watch.low, watch.high)
-    return watch.rule.field, low, high
+def _check(compiled_rule: CompiledRule) -> tuple[str, float, float]:
+    low, high = (
+        _EVERYTHING if compiled_rule.is_computed else (compiled_rule.low, compiled_rule.high)
+    )
+    return compiled_rule.rule.field, low, high

@@ -35,7 +35,7 @@ class Evaluator:
         # found by a change of labels, returned with the next samples
         self._ended: dict[str, list[Condition]] = {}
 
-    def feed(
+    def add(
         self,
         server_id: str,
         origin: str,
@@ -52,10 +52,10 @@ class Evaluator:
             return self._compiler.plan(server_id, series, self._labels(server_id))
 
         host = self._host(server_id, origin)
-        return host.feed(time_ms, interval_ms, points, compiled)
+        return host.add(time_ms, interval_ms, points, compiled)
 
-    def settle(self, server_id: str, *, is_fresh: bool) -> list[Condition]:
-        """Return what differs from what was last settled; nothing while not fresh.
+    def collect_changes(self, server_id: str, *, is_fresh: bool) -> list[Condition]:
+        """Return what differs from what was last collected; nothing while not fresh.
 
         An alert that has ended and fired again since is none; one that has ended and waits again
         is two conditions, in this order.
@@ -66,7 +66,7 @@ class Evaluator:
         for hosts in self._hosts.values():
             host = hosts.get(server_id)
             if host is not None and host.active.changed:
-                found += host.settle()
+                found += host.collect_changes()
         return found
 
     def dump(self, server_id: str, origin: str) -> tuple[int, dict[str, Any]]:
@@ -89,7 +89,7 @@ class Evaluator:
         labels = self._labels(server_id)
 
         def find(name: str, tags: Tags) -> CompiledRule | None:
-            return self._compiler.watch(name, server_id, tags, labels)
+            return self._compiler.compiled_rule(name, server_id, tags, labels)
 
         snapshot.restore(host, document, find)
         host.time_ms = time_ms
@@ -130,9 +130,9 @@ class Evaluator:
     def _adopt(self, server_id: str) -> list[Condition]:
         labels = self._labels(server_id)
 
-        def successor(watch: CompiledRule) -> CompiledRule | Reason:
-            name = watch.rule.name
-            found = self._compiler.watch(name, server_id, watch.tags, labels)
+        def successor(compiled_rule: CompiledRule) -> CompiledRule | Reason:
+            name = compiled_rule.rule.name
+            found = self._compiler.compiled_rule(name, server_id, compiled_rule.tags, labels)
             return found or ("disabled" if self._compiler.knows(name) else "rule_removed")
 
         return [

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Trend = Callable[[CompiledRule], tuple[float, ...]]
 
-MAX_LANES: Final = 4  # layouts of a host that are known at a time
+MAX_BUFFERS: Final = 4  # layouts of a host that are known at a time
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class EvaluatedSample:
 class ActiveAlerts:
     """Machines exist only while there is something to remember, windows while their series do.
 
-    ``changed`` are the machines that may have something to settle.
+    ``changed`` are the machines that may have changes to collect.
     """
 
     __slots__ = ("_server_id", "changed", "machines", "windows")
@@ -50,103 +50,107 @@ class ActiveAlerts:
     def evaluate(self, sample: EvaluatedSample, values: list[float], odd: Sequence[int]) -> None:
         """Evaluate what has to be computed first, is ``odd``, or was beyond a threshold before.
 
-        ``values`` are those of the layout's watches, not a number where missing; computed ones take
+        ``values`` are those of the layout's rules, not a number where missing; computed ones take
         the place of what they were computed of.
         """
-        watches, machines = sample.plan.watches, self.machines
+        compiled_rules, machines = sample.plan.compiled_rules, self.machines
         for number in sample.plan.computed:
-            watch, value = watches[number], values[number]
+            compiled_rule, value = compiled_rules[number], values[number]
             if value == value:  # noqa: PLR0124 - nan
-                value = values[number] = self._compute(watch, sample.time_ms, value)
-                if not watch.low <= value <= watch.high:
+                value = values[number] = self._compute(compiled_rule, sample.time_ms, value)
+                if not compiled_rule.low <= value <= compiled_rule.high:
                     self._step(sample, number, value)
         for number in odd:
-            if not watches[number].is_computed:
+            if not compiled_rules[number].is_computed:
                 self._step(sample, number, values[number])
-        for watch in list(machines):
-            number = sample.plan.index.get(watch, -1)
-            if number >= 0 and machines[watch].time_ms != sample.time_ms:
+        for compiled_rule in list(machines):
+            number = sample.plan.index.get(compiled_rule, -1)
+            if number >= 0 and machines[compiled_rule].time_ms != sample.time_ms:
                 self._step(sample, number, values[number])
 
-    def part(self, watch: CompiledRule, time_ms: int, *, is_forgotten: bool) -> None:
+    def part(self, compiled_rule: CompiledRule, time_ms: int, *, is_forgotten: bool) -> None:
         """End what belongs to a series that has stayed away; only what fires if it may return."""
         if is_forgotten:
-            self.windows.pop(watch, None)
-        machine = self.machines.get(watch)
+            self.windows.pop(compiled_rule, None)
+        machine = self.machines.get(compiled_rule)
         if machine is not None and (is_forgotten or machine.phase == "firing"):
             if machine.end(time_ms, "gone"):
-                self.changed.add(watch)
-            self._discard(watch, machine)
+                self.changed.add(compiled_rule)
+            self._discard(compiled_rule, machine)
 
-    def settle(self, trend: Trend) -> list[Condition]:
+    def collect_changes(self, trend: Trend) -> list[Condition]:
         """Return what has changed since the last call."""
         found: list[Condition] = []
-        for watch in sorted(self.changed, key=lambda one: (one.rule.name, one.tags)):
-            machine = self.machines[watch]
-            if not machine.is_settled:
-                found += machine.settle(watch.identity(self._server_id), trend(watch))
-            self._discard(watch, machine)
+        for compiled_rule in sorted(self.changed, key=lambda one: (one.rule.name, one.tags)):
+            machine = self.machines[compiled_rule]
+            if not machine.is_unchanged:
+                found += machine.collect_changes(
+                    compiled_rule.identity(self._server_id), trend(compiled_rule)
+                )
+            self._discard(compiled_rule, machine)
         self.changed.clear()
         return found
 
     def finish(
-        self, watches: Iterable[CompiledRule], time_ms: int, reason: Reason
+        self, compiled_rules: Iterable[CompiledRule], time_ms: int, reason: Reason
     ) -> list[Condition]:
-        """Return the ends of reported conditions, of the given watches."""
+        """Return the ends of reported conditions, of the given rules."""
         return [
-            machine.ending(watch.identity(self._server_id), time_ms, reason)
-            for watch in watches
-            if (machine := self.machines.get(watch)) and machine.reported
+            machine.ending(compiled_rule.identity(self._server_id), time_ms, reason)
+            for compiled_rule in compiled_rules
+            if (machine := self.machines.get(compiled_rule)) and machine.reported
         ]
 
     def replace(self, others: Mapping[CompiledRule, CompiledRule]) -> None:
-        """Replace watches by others; forget those that are not named."""
+        """Replace compiled rules by others; forget those that are not named."""
         self.changed = {others[one] for one in self.changed if one in others}
         machines, self.machines = self.machines, {}
-        for watch, machine in machines.items():
-            if watch in others:
-                machine.adopt(others[watch].rule)
-                self.machines[others[watch]] = machine
+        for compiled_rule, machine in machines.items():
+            if compiled_rule in others:
+                machine.adopt(others[compiled_rule].rule)
+                self.machines[others[compiled_rule]] = machine
         windows, self.windows = self.windows, {}
-        for watch, window in windows.items():
-            if watch in others and others[watch].gathers == watch.gathers:
-                rule = others[watch].rule
-                self.windows[others[watch]] = AggregationWindow(
+        for compiled_rule, window in windows.items():
+            if compiled_rule in others and others[compiled_rule].gathers == compiled_rule.gathers:
+                rule = others[compiled_rule].rule
+                self.windows[others[compiled_rule]] = AggregationWindow(
                     rule.over_ms, rule.aggregate, window.pairs
                 )
 
-    def _compute(self, watch: CompiledRule, time_ms: int, value: float) -> float:
+    def _compute(self, compiled_rule: CompiledRule, time_ms: int, value: float) -> float:
         """Return what is compared in the place of a value."""
-        rule = watch.rule
+        rule = compiled_rule.rule
         if rule.abs:
             value = abs(value)
         if not rule.over_ms:
             return value
-        window = self.windows.get(watch)
+        window = self.windows.get(compiled_rule)
         if window is None:
-            window = self.windows[watch] = AggregationWindow(rule.over_ms, rule.aggregate)
+            window = self.windows[compiled_rule] = AggregationWindow(rule.over_ms, rule.aggregate)
         return window.add(time_ms, value)
 
     def _step(self, sample: EvaluatedSample, number: int, value: float) -> None:
         if value != value:  # noqa: PLR0124 - nan
             return
-        watch = sample.plan.watches[number]
+        compiled_rule = sample.plan.compiled_rules[number]
         fields = sample.points[sample.plan.point_of[number]]["fields"]
-        is_looked_at = not watch.rule.only_if or watch.looks_at(fields)
-        machine = self.machines.get(watch)
+        is_looked_at = not compiled_rule.rule.only_if or compiled_rule.looks_at(fields)
+        machine = self.machines.get(compiled_rule)
         if machine is None:
             if not is_looked_at:
                 return
-            machine = self.machines[watch] = AlertStateMachine(watch.rule, sample.time_ms)
-        max_gap_ms = watch.max_gap_ms(sample.spacing(watch) * sample.interval_ms)
+            machine = self.machines[compiled_rule] = AlertStateMachine(
+                compiled_rule.rule, sample.time_ms
+            )
+        max_gap_ms = compiled_rule.max_gap_ms(sample.spacing(compiled_rule) * sample.interval_ms)
         if machine.step(sample.time_ms, value, is_looked_at=is_looked_at, max_gap_ms=max_gap_ms):
-            self.changed.add(watch)
-        self._discard(watch, machine)
+            self.changed.add(compiled_rule)
+        self._discard(compiled_rule, machine)
 
-    def _discard(self, watch: CompiledRule, machine: AlertStateMachine) -> None:
+    def _discard(self, compiled_rule: CompiledRule, machine: AlertStateMachine) -> None:
         if machine.is_idle:
-            del self.machines[watch]
-            self.changed.discard(watch)
+            del self.machines[compiled_rule]
+            self.changed.discard(compiled_rule)
 
 
 class EvaluatedHost:
@@ -155,18 +159,18 @@ class EvaluatedHost:
     ``time_ms`` is the newest sample, -1 before the first.
     """
 
-    __slots__ = ("_lane", "_lanes", "_missing", "_present", "active", "presence", "time_ms")
+    __slots__ = ("_buffer", "_buffers", "_missing", "_present", "active", "presence", "time_ms")
 
     def __init__(self, server_id: str) -> None:
-        self._lanes: list[TrendBuffer] = []
-        self._lane: TrendBuffer | None = None
+        self._buffers: list[TrendBuffer] = []
+        self._buffer: TrendBuffer | None = None
         self._missing: tuple[int, ...] = ()
         self._present: set[CompiledRule] = set()  # of the last sample, while no buffer is in use
         self.presence = Presence()
         self.active = ActiveAlerts(server_id)
         self.time_ms = -1
 
-    def feed(
+    def add(
         self,
         time_ms: int,
         interval_ms: int,
@@ -178,36 +182,38 @@ class EvaluatedHost:
             return False
         values: list[float] = []
         odd: list[int] = []
-        for lane in self._lanes:
-            if lane.plan.read(points, values, odd):
+        for buffer in self._buffers:
+            if buffer.plan.read(points, values, odd):
                 break
         else:
             points = merged(points)
-            lane = self._lane_of(compiled(points))
-            lane.plan.read(points, values, odd)
+            buffer = self._buffer_of(compiled(points))
+            buffer.plan.read(points, values, odd)
         presence, active = self.presence, self.active
         presence.count += 1
         missing = tuple([n for n in odd if values[n] != values[n]]) if odd else ()
         spacing: Callable[[CompiledRule], int] = presence.spacing
-        if lane is not self._lane or missing != self._missing or presence.is_watchful:
+        if buffer is not self._buffer or missing != self._missing or presence.is_watchful:
             before = self._series()
-            self._lane, self._missing = lane, missing
+            self._buffer, self._missing = buffer, missing
             spacing = presence.update(before, self._series())
-        if odd or active.machines or lane.plan.computed:
+        if odd or active.machines or buffer.plan.computed:
             active.evaluate(
-                EvaluatedSample(time_ms, interval_ms, points, lane.plan, spacing), values, odd
+                EvaluatedSample(time_ms, interval_ms, points, buffer.plan, spacing), values, odd
             )
-        lane.write(time_ms, values)
-        lane.used = presence.count
+        buffer.write(time_ms, values)
+        buffer.used = presence.count
         if presence.is_due:
-            for watch, is_forgotten in presence.parted():
-                active.part(watch, time_ms, is_forgotten=is_forgotten)
+            for compiled_rule, is_forgotten in presence.parted():
+                active.part(compiled_rule, time_ms, is_forgotten=is_forgotten)
         self.time_ms = time_ms
         return True
 
-    def settle(self) -> list[Condition]:
+    def collect_changes(self) -> list[Condition]:
         """Return what has changed since the last call."""
-        return self.active.settle(lambda watch: trend(self._lanes, watch))
+        return self.active.collect_changes(
+            lambda compiled_rule: trend(self._buffers, compiled_rule)
+        )
 
     def finish(self, reason: Reason) -> list[Condition]:
         """Return the ends of all reported conditions."""
@@ -217,40 +223,40 @@ class EvaluatedHost:
         """Go on under other rules; return the ends of conditions whose rule is gone."""
         series = self._series()
         used = {*series, *self.active.machines, *self.active.windows}
-        used.update(watch for watch, _ in self.presence.extraordinary())
+        used.update(compiled_rule for compiled_rule, _ in self.presence.extraordinary())
         found: list[Condition] = []
         others: dict[CompiledRule, CompiledRule] = {}
-        for watch in sorted(used, key=lambda one: (one.rule.name, one.tags)):
-            other = successor(watch)
+        for compiled_rule in sorted(used, key=lambda one: (one.rule.name, one.tags)):
+            other = successor(compiled_rule)
             if isinstance(other, str):
-                found += self.active.finish([watch], self.time_ms, other)
+                found += self.active.finish([compiled_rule], self.time_ms, other)
             else:
-                others[watch] = other
-        self._lanes, self._lane, self._missing = [], None, ()
+                others[compiled_rule] = other
+        self._buffers, self._buffer, self._missing = [], None, ()
         self._present = {others[one] for one in series if one in others}
         self.presence.replace(others)
         self.active.replace(others)
         return found
 
-    def resume(self, watches: set[CompiledRule]) -> None:
+    def resume(self, compiled_rules: set[CompiledRule]) -> None:
         """Take these for the series of the last sample."""
-        self._present = watches
+        self._present = compiled_rules
 
-    def _lane_of(self, plan: CompiledLayout) -> TrendBuffer:
+    def _buffer_of(self, plan: CompiledLayout) -> TrendBuffer:
         """Return the trend buffer of a layout not met lately, or whose points were merged."""
-        lane = next((one for one in self._lanes if one.plan is plan), None)
-        if lane is None:
-            lane = TrendBuffer(plan)
-            if len(self._lanes) == MAX_LANES:
-                self._lanes.remove(min(self._lanes, key=lambda one: one.used))
-            self._lanes.append(lane)
-        return lane
+        buffer = next((one for one in self._buffers if one.plan is plan), None)
+        if buffer is None:
+            buffer = TrendBuffer(plan)
+            if len(self._buffers) == MAX_BUFFERS:
+                self._buffers.remove(min(self._buffers, key=lambda one: one.used))
+            self._buffers.append(buffer)
+        return buffer
 
     def _series(self) -> set[CompiledRule]:
         """Return the series of the last sample."""
-        if self._lane is None:
+        if self._buffer is None:
             return self._present
-        watches = self._lane.plan.watches
-        found = set(watches)
-        found.difference_update(watches[n] for n in self._missing)
+        compiled_rules = self._buffer.plan.compiled_rules
+        found = set(compiled_rules)
+        found.difference_update(compiled_rules[n] for n in self._missing)
         return found

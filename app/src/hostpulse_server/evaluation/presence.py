@@ -52,9 +52,9 @@ class Presence:
         """Whether a series has stayed away for too long."""
         return self.count >= self._due
 
-    def spacing(self, watch: CompiledRule) -> int:
+    def spacing(self, compiled_rule: CompiledRule) -> int:
         """Return in every how many samples the series comes."""
-        return self._spacing.get(watch, 1) or 1
+        return self._spacing.get(compiled_rule, 1) or 1
 
     def update(
         self, before: set[CompiledRule], now: set[CompiledRule]
@@ -66,52 +66,55 @@ class Presence:
         judged: dict[CompiledRule, int] = {}
         if self.count > GONE_AFTER:
             self._remembered = None
-        for watch in self._recent & now & before:
-            judged[watch] = self._spacing.pop(watch, 1) or 1
+        for compiled_rule in self._recent & now & before:
+            judged[compiled_rule] = self._spacing.pop(compiled_rule, 1) or 1
         self._recent = set()
-        for watch in before - now:
-            self._absent[watch] = self.count - 1
-        for watch in now - before:
-            self._return(watch, judged)
+        for compiled_rule in before - now:
+            self._absent[compiled_rule] = self.count - 1
+        for compiled_rule in now - before:
+            self._return(compiled_rule, judged)
         self._plan_ahead()
-        return lambda watch: judged.get(watch) or self.spacing(watch)
+        return lambda compiled_rule: judged.get(compiled_rule) or self.spacing(compiled_rule)
 
     def parted(self) -> list[tuple[CompiledRule, bool]]:
         """Return the series that have stayed away for too long, and whether they are forgotten."""
         found = []
-        for watch in list(self._absent):
-            is_forgotten = self.count >= self._limit(watch)
+        for compiled_rule in list(self._absent):
+            is_forgotten = self.count >= self._limit(compiled_rule)
             if is_forgotten:
-                del self._absent[watch]
-                self._spacing.pop(watch, None)
-            if is_forgotten or self.count == self._gone(watch):
-                found.append((watch, is_forgotten))
+                del self._absent[compiled_rule]
+                self._spacing.pop(compiled_rule, None)
+            if is_forgotten or self.count == self._gone(compiled_rule):
+                found.append((compiled_rule, is_forgotten))
         self._plan_ahead()
         return found
 
     def extraordinary(self) -> Iterator[tuple[CompiledRule, SeriesPresence]]:
         """Yield what has to be remembered."""
-        for watch, seen in self._absent.items():
-            yield watch, SeriesPresence(self.count - seen, self._spacing.get(watch, 1))
-        for watch, spacing in self._spacing.items():
-            if watch not in self._absent:
-                yield watch, SeriesPresence(0, spacing)
+        for compiled_rule, seen in self._absent.items():
+            yield (
+                compiled_rule,
+                SeriesPresence(self.count - seen, self._spacing.get(compiled_rule, 1)),
+            )
+        for compiled_rule, spacing in self._spacing.items():
+            if compiled_rule not in self._absent:
+                yield compiled_rule, SeriesPresence(0, spacing)
 
     def restore(self, remembered: Iterable[tuple[CompiledRule, SeriesPresence]]) -> None:
         """Take over what was ``extraordinary``."""
         known = dict(remembered)
         self._remembered = frozenset(known)
-        for watch, seen in known.items():
+        for compiled_rule, seen in known.items():
             if seen.spacing != 1:
-                self._spacing[watch] = seen.spacing
+                self._spacing[compiled_rule] = seen.spacing
                 if not seen.away:
-                    self._recent.add(watch)
+                    self._recent.add(compiled_rule)
             if seen.away:
-                self._absent[watch] = -seen.away
+                self._absent[compiled_rule] = -seen.away
         self._plan_ahead()
 
     def replace(self, others: dict[CompiledRule, CompiledRule]) -> None:
-        """Replace watches by others; forget those that are not named."""
+        """Replace compiled rules by others; forget those that are not named."""
         self._absent = {others[one]: n for one, n in self._absent.items() if one in others}
         self._spacing = {others[one]: n for one, n in self._spacing.items() if one in others}
         self._recent = {others[one] for one in self._recent if one in others}
@@ -119,26 +122,28 @@ class Presence:
             self._remembered = frozenset(others[one] for one in self._remembered if one in others)
         self._plan_ahead()
 
-    def _return(self, watch: CompiledRule, judged: dict[CompiledRule, int]) -> None:
-        seen = self._absent.pop(watch, None)
-        if seen is None and self._remembered is not None and watch not in self._remembered:
+    def _return(self, compiled_rule: CompiledRule, judged: dict[CompiledRule, int]) -> None:
+        seen = self._absent.pop(compiled_rule, None)
+        if seen is None and self._remembered is not None and compiled_rule not in self._remembered:
             seen = 0  # an ordinary one, so it was in the last sample before
         if seen is None:
-            self._spacing[watch] = UNKNOWN
-            self._recent.add(watch)
+            self._spacing[compiled_rule] = UNKNOWN
+            self._recent.add(compiled_rule)
             return
         spacing = self.count - seen
-        judged[watch] = self._spacing.pop(watch, 1) or spacing
+        judged[compiled_rule] = self._spacing.pop(compiled_rule, 1) or spacing
         if spacing != 1:
-            self._spacing[watch] = spacing
-            self._recent.add(watch)
+            self._spacing[compiled_rule] = spacing
+            self._recent.add(compiled_rule)
 
-    def _gone(self, watch: CompiledRule) -> int:
-        return self._absent[watch] + GONE_AFTER * self.spacing(watch)
+    def _gone(self, compiled_rule: CompiledRule) -> int:
+        return self._absent[compiled_rule] + GONE_AFTER * self.spacing(compiled_rule)
 
-    def _limit(self, watch: CompiledRule) -> int:
-        is_known = self._spacing.get(watch, 1) != UNKNOWN
-        return self._gone(watch) if is_known else self._absent[watch] + FORGOTTEN_AFTER
+    def _limit(self, compiled_rule: CompiledRule) -> int:
+        is_known = self._spacing.get(compiled_rule, 1) != UNKNOWN
+        return (
+            self._gone(compiled_rule) if is_known else self._absent[compiled_rule] + FORGOTTEN_AFTER
+        )
 
     def _plan_ahead(self) -> None:
         # a change of layout plans anew before what is due in the same sample has been looked at

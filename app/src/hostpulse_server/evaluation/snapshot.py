@@ -35,23 +35,23 @@ _ORDINARY = SeriesPresence(0, 1)
 def dump(host: EvaluatedHost) -> dict[str, Any]:
     """Return what to remember of a host."""
     seen = dict(host.presence.extraordinary())
-    watches = {*seen, *host.active.machines, *host.active.windows}
-    if not watches:
+    compiled_rules = {*seen, *host.active.machines, *host.active.windows}
+    if not compiled_rules:
         return {}
     rows = []
-    for watch in sorted(watches, key=lambda one: (one.rule.name, one.tags)):
-        row: dict[str, Any] = {"rule": watch.rule.name}
-        if watch.tags:
-            row["tags"] = dict(watch.tags)
-        away, spacing = seen.get(watch, _ORDINARY)
+    for compiled_rule in sorted(compiled_rules, key=lambda one: (one.rule.name, one.tags)):
+        row: dict[str, Any] = {"rule": compiled_rule.rule.name}
+        if compiled_rule.tags:
+            row["tags"] = dict(compiled_rule.tags)
+        away, spacing = seen.get(compiled_rule, _ORDINARY)
         if away:
             row["away"] = away
         if spacing != 1:
             row["spacing"] = spacing
-        window = host.active.windows.get(watch)
+        window = host.active.windows.get(compiled_rule)
         if window is not None:
-            row["window"] = {"mark": _mark(watch), "values": window.pairs}
-        machine = host.active.machines.get(watch)
+            row["window"] = {"mark": _mark(compiled_rule), "values": window.pairs}
+        machine = host.active.machines.get(compiled_rule)
         if machine is not None:
             row["machine"] = _machine(machine)
         rows.append(row)
@@ -66,25 +66,27 @@ def restore(
     """Restore what was dumped, without what no rule wants any more."""
     seen: dict[CompiledRule, SeriesPresence] = {}
     for row in document.get("watches", ()):
-        watch = find(row["rule"], tuple(sorted(row.get("tags", {}).items())))
-        if watch is None:
+        compiled_rule = find(row["rule"], tuple(sorted(row.get("tags", {}).items())))
+        if compiled_rule is None:
             continue
-        seen[watch] = SeriesPresence(row.get("away", 0), row.get("spacing", 1))
+        seen[compiled_rule] = SeriesPresence(row.get("away", 0), row.get("spacing", 1))
         window = row.get("window")
-        if window and watch.gathers and window["mark"] == _mark(watch):
-            host.active.windows[watch] = AggregationWindow(
-                watch.rule.over_ms, watch.rule.aggregate, window["values"]
+        if window and compiled_rule.gathers and window["mark"] == _mark(compiled_rule):
+            host.active.windows[compiled_rule] = AggregationWindow(
+                compiled_rule.rule.over_ms, compiled_rule.rule.aggregate, window["values"]
             )
         if "machine" in row:
-            machine = host.active.machines[watch] = _restored(watch.rule, row["machine"])
-            if not machine.is_settled:
-                host.active.changed.add(watch)
+            machine = host.active.machines[compiled_rule] = _restored(
+                compiled_rule.rule, row["machine"]
+            )
+            if not machine.is_unchanged:
+                host.active.changed.add(compiled_rule)
     host.presence.restore(seen.items())
-    host.resume({watch for watch, one in seen.items() if not one.away})
+    host.resume({compiled_rule for compiled_rule, one in seen.items() if not one.away})
 
 
-def _mark(watch: CompiledRule) -> str:
-    return f"{zlib.crc32(repr(watch.gathers).encode()):08x}"
+def _mark(compiled_rule: CompiledRule) -> str:
+    return f"{zlib.crc32(repr(compiled_rule.gathers).encode()):08x}"
 
 
 def _machine(machine: AlertStateMachine) -> dict[str, Any]:

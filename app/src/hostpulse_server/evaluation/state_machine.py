@@ -1,6 +1,6 @@
 """The state machine of one rule on one series: levels, each with hysteresis on its own clock.
 
-Everything counts in event time, the times of samples. Changes are returned by ``settle``, so
+Everything counts in event time, the times of samples. ``collect_changes`` returns changes, so
 that a caller that adds many samples at once gets only what is left of them in the end.
 """
 
@@ -19,7 +19,7 @@ NOTHING_COMPARED: Final = BY_PEOPLE | {"gone"}
 
 
 class LastReported(NamedTuple):
-    """What was settled last."""
+    """What was collected last."""
 
     phase: Literal["pending", "firing"]
     severity: Severity
@@ -67,15 +67,15 @@ class AlertStateMachine:
         return not self.phase and self.reported is None
 
     @property
-    def is_settled(self) -> bool:
-        """Whether ``settle`` would return nothing."""
+    def is_unchanged(self) -> bool:
+        """Whether ``collect_changes`` would return nothing."""
         now = self._now()
         return self.reported == now or (
             self.reported is not None and now is not None and _is_same(self.reported, now)
         )
 
     def step(self, time_ms: int, value: float, *, is_looked_at: bool, max_gap_ms: int) -> bool:
-        """Take the next sample of the series; return whether there may be something to settle.
+        """Take the next sample of the series; return whether there may be changes to collect.
 
         ``is_looked_at`` is whether the rule's conditions on other fields are met: without them
         no value is beyond any threshold.
@@ -101,7 +101,9 @@ class AlertStateMachine:
         self.levels = fit(rule, known)
         self.rule = rule
 
-    def settle(self, identity: AlertIdentity, trend: tuple[float, ...] = ()) -> list[Condition]:
+    def collect_changes(
+        self, identity: AlertIdentity, trend: tuple[float, ...] = ()
+    ) -> list[Condition]:
         """Return what has changed since the last call, oldest first."""
         reported, found = self.reported, []
         if (

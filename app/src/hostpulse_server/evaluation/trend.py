@@ -29,9 +29,9 @@ class TrendBuffer:
         pack.pack_into(self._rows, self._written % DEPTH * pack.size, time_ms, *values)
         self._written += 1
 
-    def read(self, watch: CompiledRule) -> Iterator[tuple[float, float]]:
+    def read(self, compiled_rule: CompiledRule) -> Iterator[tuple[float, float]]:
         """Yield time and value of what there is of a series, in no order."""
-        column = self.plan.index.get(watch)
+        column = self.plan.index.get(compiled_rule)
         if column is None:
             return
         for number, row in enumerate(self.plan.pack.iter_unpack(self._rows)):
@@ -39,7 +39,7 @@ class TrendBuffer:
                 yield row[0], row[column + 1]
 
 
-def trend(lanes: Iterable[TrendBuffer], watch: CompiledRule) -> tuple[float, ...]:
+def trend(buffers: Iterable[TrendBuffer], compiled_rule: CompiledRule) -> tuple[float, ...]:
     """Return the newest values of a series, oldest first."""
-    found = sorted(point for lane in lanes for point in lane.read(watch))
+    found = sorted(point for buffer in buffers for point in buffer.read(compiled_rule))
     return tuple(value for _, value in found[-DEPTH:])

@@ -98,7 +98,7 @@ class JournalWriter:
         while more:
             group, more = self._take()
             if group:
-                self._settle(group)
+                self._finish(group)
         self._disconnect()
         self._bell.close()
 
@@ -115,7 +115,7 @@ class JournalWriter:
                 return group, True
         return group, False
 
-    def _settle(self, group: list[PendingAppend]) -> None:
+    def _finish(self, group: list[PendingAppend]) -> None:
         error: HostpulseError | None = None
         try:
             self._write(group)

@@ -158,9 +158,9 @@ class _Last:
 
 
 def _last_sample(server: Server, known: HostState, begun_ms: int, now_ms: int) -> _Last:
-    if known.heard_ms:
-        text = f"last sample {clock_time(known.heard_ms, now_ms)}"
-        return _Last(known.heard_ms, text, f"{text}, {span(now_ms - known.heard_ms)} ago")
+    if known.last_seen_ms:
+        text = f"last sample {clock_time(known.last_seen_ms, now_ms)}"
+        return _Last(known.last_seen_ms, text, f"{text}, {span(now_ms - known.last_seen_ms)} ago")
     if server.agent_version is not None:
         # it has reported, but before the engine ran, or it was disabled
         at = clock_time(begun_ms, now_ms)

@@ -110,7 +110,7 @@ class FleetOutageDetector:
         """Return whether no host may be judged now."""
         return bool(self._broken_ms) or self.outage is not None or now_ms < self._resume_ms
 
-    def watch(self, ingest: Ingest, now_ms: int) -> None:
+    def observe(self, ingest: Ingest, now_ms: int) -> None:
         """Note whether samples are taken in."""
         if ingest.is_working:
             self._broken_ms = 0
@@ -143,7 +143,7 @@ class FleetOutageDetector:
         """Return the servers whose answers are evidence."""
         return self._silent[:ASKED] if self.outage else ()
 
-    def tell(self, now_ms: int, evidence: Sequence[str]) -> list[Condition]:
+    def collect_changes(self, now_ms: int, evidence: Sequence[str]) -> list[Condition]:
         """Return what has changed; ``evidence`` is what came of those asked."""
         rule, kind = self._rule, self._kind(now_ms)
         if rule is None:
@@ -259,7 +259,7 @@ def _find(fleet: Iterable[tuple[str, HostState]], floor_ms: int, now_ms: int) ->
     """Look among servers that have reported, and whose silence nothing explains yet."""
     silent, reporting = [], 0
     for server_id, known in fleet:
-        if not known.rules or not known.heard_ms or known.reported or known.stop:
+        if not known.rules or not known.last_seen_ms or known.reported or known.stop:
             continue
         from_ms = max(known.from_ms, floor_ms)
         if now_ms - from_ms >= _late_ms(known):

@@ -71,7 +71,7 @@ class HostState:
     answer of the prober is missing.
     """
 
-    heard_ms: int = 0
+    last_seen_ms: int = 0
     interval_ms: int = DEFAULT_INTERVAL_MS
     since_ms: int = 0
     stop: Note | None = None
@@ -91,8 +91,8 @@ class HostState:
 
     def record_arrival(self, at_ms: int, interval_ms: int | None = None) -> None:
         """Note that something arrived."""
-        self.heard_ms = max(self.heard_ms, at_ms)
-        self.from_ms = max(self.heard_ms, self.since_ms)
+        self.last_seen_ms = max(self.last_seen_ms, at_ms)
+        self.from_ms = max(self.last_seen_ms, self.since_ms)
         self.is_back = True
         self.look_ms = self.wait_ms = 0
         self.steadiness = ProbeDebounce()
@@ -103,7 +103,7 @@ class HostState:
     def register(self, server: Server, rules: tuple[Rule, ...]) -> None:
         """Take over what the registry and the rules have for it now."""
         self.server, self.rules = server, rules
-        self.from_ms = max(self.heard_ms or server.created_ms, self.since_ms)
+        self.from_ms = max(self.last_seen_ms or server.created_ms, self.since_ms)
         self.look_ms = 0
         self.phase_ms = crc32(server.id.encode())
         self._work_out_patience()
@@ -124,7 +124,7 @@ class HostState:
 
     def shift(self, by_ms: int) -> None:
         """Move all times that silence is counted from: the wall clock was set."""
-        self.heard_ms += by_ms if self.heard_ms else 0
+        self.last_seen_ms += by_ms if self.last_seen_ms else 0
         self.since_ms += by_ms if self.since_ms else 0
         self.from_ms += by_ms
         self.look_ms = self.wait_ms = 0
@@ -147,11 +147,11 @@ class HostState:
         return found
 
     @classmethod
-    def of(cls, heard_ms: int, document: Mapping[str, Any]) -> HostState:
+    def of(cls, last_seen_ms: int, document: Mapping[str, Any]) -> HostState:
         """Return what ``document`` was made of."""
         stop, refusal = document.get("stop"), document.get("refusal")
         return cls(
-            heard_ms=heard_ms,
+            last_seen_ms=last_seen_ms,
             interval_ms=int(document.get("interval_ms", DEFAULT_INTERVAL_MS)),
             since_ms=int(document.get("since_ms", 0)),
             stop=Note(*stop) if stop else None,

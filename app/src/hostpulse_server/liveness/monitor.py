@@ -40,12 +40,12 @@ class LivenessMonitor:
         self._clock = clock
         self._prober = prober
         self._tracker = HostTracker(rules)
-        self._ourselves = FleetOutageDetector()
-        self._ourselves.choose(rules, 0)
+        self._fleet_outage = FleetOutageDetector()
+        self._fleet_outage.choose(rules, 0)
         self._time = (clock.now_ms(), clock.monotonic())
         self._given_floor_ms = self._floor_ms = 0
 
-    def heard(self, server_id: str, received_ms: int, interval_ms: int) -> None:
+    def seen(self, server_id: str, received_ms: int, interval_ms: int) -> None:
         """Note samples, however old they are themselves, that arrived at ``received_ms``."""
         known = self._known(server_id)
         known.record_arrival(received_ms, interval_ms)
@@ -71,11 +71,11 @@ class LivenessMonitor:
         if ingest.is_caught_up:
             self._raise_floor(ingest, now_ms)
             silent = self._look(conditions, now_ms)
-            self._ourselves.watch(ingest, now_ms)
-            if ingest.is_working and (silent or self._ourselves.outage):
-                self._ourselves.count(self._tracker.active, self._floor_ms, now_ms)
-            conditions += self._tell_of_ourselves(now_ms)
-            if not self._ourselves.is_holding(now_ms):
+            self._fleet_outage.observe(ingest, now_ms)
+            if ingest.is_working and (silent or self._fleet_outage.outage):
+                self._fleet_outage.count(self._tracker.active, self._floor_ms, now_ms)
+            conditions += self._fleet_outage_changes(now_ms)
+            if not self._fleet_outage.is_holding(now_ms):
                 seen: dict[bytes, causes.SubnetState] = {}
                 for server_id in silent:
                     conditions += self._judge(server_id, seen, now_ms)
@@ -87,14 +87,14 @@ class LivenessMonitor:
         ``NO_SERVER`` is among them for an outage of our own.
         """
         changed, self._tracker.changed = self._tracker.changed, set()
-        return changed | {NO_SERVER} if self._ourselves.has_changed() else changed
+        return changed | {NO_SERVER} if self._fleet_outage.has_changed() else changed
 
     def dump(self, server_id: str, origin: str = "liveness") -> tuple[int, dict[str, Any]]:  # noqa: ARG002 - as the Evaluator's
         """Return when the server was last seen (0: never) and what else is remembered of it."""
         if server_id == NO_SERVER:
-            return 0, self._ourselves.document()
+            return 0, self._fleet_outage.document()
         known = self._tracker.known.get(server_id) or HostState()
-        return known.heard_ms, known.document()
+        return known.last_seen_ms, known.document()
 
     def restore(
         self,
@@ -105,14 +105,14 @@ class LivenessMonitor:
     ) -> None:
         """Take over what ``dump`` returned."""
         if server_id == NO_SERVER:
-            self._ourselves.restore(document)
+            self._fleet_outage.restore(document)
         else:
             self._tracker.known[server_id] = HostState.of(time_ms, document)
 
     def reload(self, rules: RuleSet) -> list[Condition]:
         """Judge by other rules from now on; return the ends of alerts that have none any more."""
         now_ms = self._clock.now_ms()
-        return self._tracker.reload(rules, now_ms) + self._ourselves.choose(rules, now_ms)
+        return self._tracker.reload(rules, now_ms) + self._fleet_outage.choose(rules, now_ms)
 
     def _known(self, server_id: str) -> HostState:
         """Return what is known of a server, to be changed."""
@@ -138,7 +138,7 @@ class LivenessMonitor:
             return []  # seen while the engine caught up, and silent for long again since
         self._tracker.changed.add(server_id)
         return [
-            ending(rule, server_id, known, "cleared", known.heard_ms)
+            ending(rule, server_id, known, "cleared", known.last_seen_ms)
             for rule in list(known.reported)
         ]
 
@@ -185,15 +185,15 @@ class LivenessMonitor:
             known.steadiness.take(probe)
         return known.steadiness.lines
 
-    def _tell_of_ourselves(self, now_ms: int) -> list[Condition]:
+    def _fleet_outage_changes(self, now_ms: int) -> list[Condition]:
         fleet = self._tracker.active
         evidence = [
             line
-            for server_id in self._ourselves.asked()
+            for server_id in self._fleet_outage.asked()
             if server_id in fleet
             for line in self._ask(server_id, fleet[server_id])
         ]
-        return self._ourselves.tell(now_ms, evidence)
+        return self._fleet_outage.collect_changes(now_ms, evidence)
 
     def _silence(self, known: HostState, now_ms: int) -> int:
         return now_ms - max(known.from_ms, self._floor_ms)
@@ -216,7 +216,7 @@ class LivenessMonitor:
         if abs(step_ms) <= STEP_MS:
             return
         self._floor_ms += step_ms
-        self._ourselves.shift(step_ms)
+        self._fleet_outage.shift(step_ms)
         for known in self._tracker.known.values():
             known.shift(step_ms)
         self._tracker.changed.update(self._tracker.known)

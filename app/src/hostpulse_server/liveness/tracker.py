@@ -61,7 +61,7 @@ class HostTracker:
             ]
         for server_id, server in present.items():
             known = self.of(server_id)
-            if server_id in self._disabled and not known.heard_ms:
+            if server_id in self._disabled and not known.last_seen_ms:
                 known.since_ms = now_ms  # it could not report before
                 self.changed.add(server_id)
             known.register(server, self._rules_of(server))

@@ -58,7 +58,7 @@ class PlanWriter:
         for group in plan.opened:
             self._session.add(self._open(group))
         for message in plan.messages:
-            self._tell(message)
+            self._queue(message)
         self._session.flush()
 
     def _open(self, group: NotificationGroup) -> AlertGroupRow:
@@ -93,7 +93,7 @@ class PlanWriter:
                 .execution_options(synchronize_session=False)
             )
 
-    def _tell(self, message: PlannedMessage) -> None:
+    def _queue(self, message: PlannedMessage) -> None:
         """Queue a message and enter its alerts in the notification log."""
         counts = count(self._session, message)
         row = self._row(message.group)

@@ -146,9 +146,9 @@ def servers_of(session: Session, ids: Collection[str] | None = None) -> list[Ser
 
 
 def _server(row: ServerRow, said: FactsRow | None, keys: list[str]) -> Server:
-    heard: Mapping[str, Any] = {}
+    reported: Mapping[str, Any] = {}
     if said is not None:
-        heard = {
+        reported = {
             "facts": said.facts,
             "agent_version": said.agent_version,
             "clock_offset_ms": said.clock_offset_ms,
@@ -164,5 +164,5 @@ def _server(row: ServerRow, said: FactsRow | None, keys: list[str]) -> Server:
         created_ms=row.created_ms,
         conflict_ms=row.conflict_ms,
         keys=tuple(keys),
-        **heard,
+        **reported,
     )

@@ -64,7 +64,7 @@ def run(case: Case, start_ms: int) -> Iterator[Reported]:
         clock.ms = now_ms
         number, since_ms = divmod(now_ms - start_ms, case.interval_ms)
         if since_ms < _TURN_MS and case.steps[number] is not Missing.HOST:
-            liveness.heard(server.id, now_ms, case.interval_ms)
+            liveness.seen(server.id, now_ms, case.interval_ms)
         yield from changes.of(now_ms, liveness.turn(now_ms, [server], ingest))
 
 

@@ -31,6 +31,6 @@ class Replay:
         points: Sequence[Mapping[str, Any]],
     ) -> list[Reported]:
         """Return what changes with this sample; a server's come in the order of their times."""
-        self._evaluator.feed(server_id, _ORIGIN, time_ms, interval_ms, points)
-        conditions = self._evaluator.settle(server_id, is_fresh=True)
+        self._evaluator.add(server_id, _ORIGIN, time_ms, interval_ms, points)
+        conditions = self._evaluator.collect_changes(server_id, is_fresh=True)
         return list(self._transitions.of(time_ms, conditions))

@@ -166,14 +166,14 @@ class Shipper:
             self._backlog.read(self._journal, self._cursor.until)
         return self._send(self._backlog)
 
-    def _is_behind(self, part: str, lane: Stream) -> bool:
-        is_stuck = lane.more or lane.is_sending or self._backoffs[part].failing
-        return is_stuck and lane.is_late()
+    def _is_behind(self, part: str, stream: Stream) -> bool:
+        is_stuck = stream.more or stream.is_sending or self._backoffs[part].failing
+        return is_stuck and stream.is_late()
 
-    def _overtake(self, lane: Stream) -> bool:
-        """Let what arrives from now on pass ``lane``; return whether there is anything to pass."""
+    def _overtake(self, stream: Stream) -> bool:
+        """Let what arrives from now on pass ``stream``; return whether anything will."""
         newest = self._journal.stats().newest_id
-        cursor = self._cursor.overtaking(newest) if newest > lane.read_to else None
+        cursor = self._cursor.overtaking(newest) if newest > stream.read_to else None
         if cursor is None:
             return False
         if self._live is None:
@@ -182,36 +182,36 @@ class Shipper:
         self._live = Stream(newest, self._config, self._clock)
         return True
 
-    def _send(self, lane: Stream) -> bool:
+    def _send(self, stream: Stream) -> bool:
         """Write a batch that is due, for a slice of time; return whether that finished it."""
-        if not lane.is_due(self._cursor.until if lane is self._backlog else None):
+        if not stream.is_due(self._cursor.until if stream is self._backlog else None):
             return False
         deadline = self._clock.monotonic() + SLICE_SECONDS
-        if not lane.send(
+        if not stream.send(
             self._store, lambda: self._stop.is_set() or self._clock.monotonic() >= deadline
         ):
             return False
-        self._settle(lane)
+        self._finish(stream)
         return True
 
-    def _settle(self, lane: Stream) -> None:
+    def _finish(self, stream: Stream) -> None:
         """Record a batch that the store has in shipper.db, then release it."""
-        is_backlog = lane is self._backlog
+        is_backlog = stream is self._backlog
         step = self._cursor.moved if is_backlog else self._cursor.advanced
-        cursor = step(lane.read_to)
+        cursor = step(stream.read_to)
         store_error = self._store_error(but=BACKLOG if is_backlog else LIVE)
         self._state.commit(
             self._journal.epoch,
             cursor,
-            lane.deliveries,
-            lane.aside,
+            stream.deliveries,
+            stream.aside,
             at_ms=self._clock.now_ms(),
             store_error=store_error,
-            store_write_ms=lane.write_ms,
+            store_write_ms=stream.write_ms,
         )
         self._cursor, self._noted = cursor, store_error
-        _report(lane.aside)
-        lane.done()
+        _report(stream.aside)
+        stream.done()
         if is_backlog:
             self._release(cursor.position)
 
@@ -249,9 +249,9 @@ class Shipper:
             self._journal.wait(front.read_to, seconds)
         return True
 
-    def _patience(self, part: str, lane: Stream) -> float:
+    def _patience(self, part: str, stream: Stream) -> float:
         held = self._backoffs[part].until - self._clock.monotonic()
-        return held if held > 0 else lane.patience()
+        return held if held > 0 else stream.patience()
 
     def _complain(self, part: str, error: Exception, seconds: float) -> None:
         """Log each new fault once, and record that the store is at fault."""

@@ -51,7 +51,7 @@ class Maintenance:
         self._expired = clock.monotonic() - EXPIRE_SECONDS
         self._expiring = False
         self._portion = FIRST_PORTION
-        self._suspects = FailingWindows()
+        self._failing = FailingWindows()
 
     def turn(self, *, caught_up: bool) -> bool:
         """Do a bounded piece of what is due; return whether more is due at once.
@@ -77,18 +77,18 @@ class Maintenance:
         """Roll up a portion of the dirty windows that have ended; return whether more wait."""
         portion, floor = self._portion, self._raw_floor()
         until = self._clock.now_ms() - self._window_ms - GRACE_MS
-        suspects = self._suspects.windows()
-        windows = self._state.dirty(until, portion + len(suspects))
+        failing = self._failing.windows()
+        windows = self._state.dirty(until, portion + len(failing))
         late = [window for window in windows if window.start_ms < floor]
         if late:
-            self._suspects.forget(late)
+            self._failing.forget(late)
             self._state.clean(late, "rollup older than raw retention")
-        whole = [w for w in windows if w.start_ms >= floor and w not in suspects][:portion]
+        whole = [w for w in windows if w.start_ms >= floor and w not in failing][:portion]
         if whole:
             started = self._clock.monotonic()
             self._make(whole)
             self._portion = _next_portion(portion, self._clock.monotonic() - started)
-        for window in self._suspects.due(self._clock.monotonic())[:1]:
+        for window in self._failing.due(self._clock.monotonic())[:1]:
             self._make([window])
         return len(whole) + len(late) >= portion
 
@@ -102,13 +102,13 @@ class Maintenance:
             self._portion = max(1, self._portion // 2)
             if len(windows) > 1:
                 raise
-            is_known = self._suspects.is_at_fault(windows[0])
-            self._suspects.failed(windows[0], error, self._clock.monotonic())
+            is_known = self._failing.is_at_fault(windows[0])
+            self._failing.failed(windows[0], error, self._clock.monotonic())
             if not is_known:
                 raise
         else:
             self._state.clean(windows)
-            for fault in self._suspects.worked(windows):
+            for fault in self._failing.worked(windows):
                 self._report(fault)
 
     def _report(self, fault: WindowFault) -> None:

@@ -60,7 +60,7 @@ class Guard:
             try:
                 opened.settimeout(left)
                 opened.connect(address)
-                self._watch(opened)
+                self._track(opened)
             except OSError as error:
                 failure = error
                 opened.close()
@@ -85,7 +85,7 @@ class Guard:
                     self._socket.close()
                     self._socket = None
 
-    def _watch(self, opened: socket.socket) -> None:
+    def _track(self, opened: socket.socket) -> None:
         with self._lock:
             if self._is_over:
                 raise TimeoutError

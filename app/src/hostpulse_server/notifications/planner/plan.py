@@ -13,7 +13,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.notifications.planner.groups import GroupState, due_ms, fold, message
-from hostpulse_server.notifications.planner.inhibition import Muter
+from hostpulse_server.notifications.planner.muting import Muter
 from hostpulse_server.notifications.planner.state import (
     RANKS,
     STORM,

@@ -1,4 +1,4 @@
-"""A backlog and what arrives meanwhile: two lanes, one ledger, whatever happens in between."""
+"""A backlog and what arrives meanwhile: two streams, one ledger, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_busy_shipper_that_keeps_up_has_one_lane(bench: Bench) -> None:
 
 
 def test_the_journal_keeps_the_backlog_until_it_is_stored(bench: Bench) -> None:
-    """What the live lane stored does not let the journal forget what lies before it."""
+    """What the live stream stored does not let the journal forget what lies before it."""
     pile_up(bench, 120)
     shipper = bench.shipper()
     shipper.turn()
@@ -200,7 +200,7 @@ def test_whatever_happens_all_is_stored_and_the_ledger_says_so(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     """Arrivals, outages, restarts and deaths between store and books, in any order."""
-    bench = Bench(tmp_path_factory.mktemp("lanes"))
+    bench = Bench(tmp_path_factory.mktemp("streams"))
     bench.config = type(bench.config)(batch_points=5, max_batch_points=20)
     sent = 0
     with bench.open:
