@@ -13,7 +13,7 @@ import pytest
 from tests.policy.repository import ROOT, tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 PACKAGES: Final = ("app/src", "agent/src", "backup/src")
@@ -43,6 +43,20 @@ REPLACED: Final = {
     "stumbled": "fails alone",
     "worry": "overdue",
 }
+# As above, in the server's identifiers alone: elsewhere they are ordinary words.
+REPLACED_NAMES: Final = {
+    "feed": "add",
+    "settle": "collect changes, finish",
+    "unsettled": "uncollected",
+    "heard": "seen",
+    "watch": "compiled rule, observe",
+    "watches": "compiled rules",
+    "lane": "stream (shipper), buffer (trend)",
+    "lanes": "streams, buffers",
+    "suspects": "failing windows",
+    "tell": "collect changes, notify",
+    "ourselves": "fleet outage",
+}
 # Class names that say nothing, or something else in this field.
 CLASS_NAMES: Final = frozenset(
     """
@@ -62,10 +76,16 @@ ALLOWED_LINES: Final = {
 }
 
 CODE: Final = re.compile(r"^```.*?^```|^ {4}.*?$|`[^`\n]+`|\]\([^)\n]*\)", re.DOTALL | re.MULTILINE)
-WORDS: Final = re.compile(
-    r"\b(" + "|".join(re.escape(word).replace(r"\ ", r"[\s_-]") for word in REPLACED) + r")\b",
-    re.IGNORECASE,
-)
+
+
+def any_of(words: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern for any of the words."""
+    alternatives = "|".join(re.escape(word).replace(r"\ ", r"[\s_-]") for word in words)
+    return re.compile(rf"\b({alternatives})\b", re.IGNORECASE)
+
+
+WORDS: Final = any_of(REPLACED)
+SERVER_NAMES: Final = any_of(REPLACED | REPLACED_NAMES)
 DOCUMENTS: Final = [
     path
     for path in tracked(".md")
@@ -113,11 +133,13 @@ def log_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def faults_of_source(name: str, text: str) -> list[str]:
     """Return what is wrong with a module's identifiers and log messages."""
     tree = ast.parse(text)
+    words = SERVER_NAMES if name.startswith("app/src/") else WORDS
+    replaced = REPLACED | REPLACED_NAMES
     found = [
-        f"{name}:{line}: {identifier}: {REPLACED[old.group().lower()]} is the word"
+        f"{name}:{line}: {identifier}: {replaced[old.group().lower()]} is the word"
         for line, identifier in sorted(set(identifiers(tree)))
         if (name, identifier) not in ALLOWED_NAMES
-        for old in [WORDS.search(parts(identifier))]
+        for old in [words.search(parts(identifier))]
         if old
     ]
     found += [
@@ -187,6 +209,13 @@ def test_documents_use_the_words_of_the_glossary(path: Path) -> None:
 def test_a_planted_word_is_found_in_a_source(text: str) -> None:
     """The check sees names of every kind, and texts of log messages."""
     assert len(faults_of_source("planted.py", text)) >= 1
+
+
+def test_a_planted_name_is_found_in_the_server_only() -> None:
+    """Where a word is an ordinary one elsewhere."""
+    text = "def settle(lanes, *, watch): self._suspects.tell(heard)"
+    assert len(faults_of_source("app/src/planted.py", text)) == 6
+    assert faults_of_source("agent/src/planted.py", text) == []
 
 
 def test_a_planted_word_is_found_in_prose_only() -> None:
