@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hostpulse_server.errors import ShipperStateUnavailableError
 from hostpulse_server.runtime.clock import SYSTEM, Clock
-from hostpulse_server.shipper import ranges, sql
+from hostpulse_server.shipper import dirty_windows, ranges, sql
 from hostpulse_server.shipper.ranges import Range
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class LastSeenReader:
     """Reads shipper.db with own short-lived read-only connections; answers are ≤ 1 s old.
 
     A missing file means that nothing has been shipped yet: everything is empty. Raises
-    BooksUnavailableError when the file is there and cannot be read.
+    ShipperStateUnavailableError when the file is there and cannot be read.
     """
 
     def __init__(self, path: Path, *, clock: Clock = SYSTEM) -> None:
@@ -100,14 +100,7 @@ class LastSeenReader:
     def raw_from_ms(self, server_ids: Iterable[str] | None = None) -> int | None:
         """Return the start of the oldest window not rolled up yet, ``None`` if there is none."""
         wanted = None if server_ids is None else set(server_ids)
-
-        def oldest(connection: sqlite3.Connection) -> int | None:
-            for start_ms, server_id in connection.execute(sql.DIRTY):
-                if wanted is None or server_id in wanted:
-                    return int(start_ms)
-            return None
-
-        return self._read(oldest, None)
+        return self._read(lambda connection: dirty_windows.oldest_ms(connection, wanted), None)
 
     def status(self) -> ShipperStatus | None:
         """Return how shipping goes, ``None`` before the first batch is done."""
@@ -172,7 +165,6 @@ def _status(connection: sqlite3.Connection) -> ShipperStatus | None:
     condition = connection.execute("SELECT store_error, store_write_ms FROM condition").fetchone()
     if cursor is None and condition is None:
         return None
-    (dirty,) = connection.execute("SELECT count(*) FROM dirty").fetchone()
     (waiting,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()
     epoch, position, newest_stored_ms = cursor or ("", 0, 0)
     store_error, store_write_ms = condition or ("", 0.0)
@@ -180,7 +172,7 @@ def _status(connection: sqlite3.Connection) -> ShipperStatus | None:
         epoch=epoch,
         position=position,
         newest_stored_ms=newest_stored_ms,
-        dirty_windows=dirty,
+        dirty_windows=dirty_windows.count(connection),
         set_aside=dict(connection.execute("SELECT reason, count FROM counts")),
         store_error=store_error,
         store_write_ms=store_write_ms,

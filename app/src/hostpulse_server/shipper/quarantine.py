@@ -137,7 +137,7 @@ def adopt_older_rows(connection: sqlite3.Connection) -> None:
 class Quarantine:
     """The rows for an operator, beside a shipper that may be running.
 
-    Raises BooksUnavailableError throughout.
+    Raises ShipperStateUnavailableError throughout.
     """
 
     def __init__(self, path: Path) -> None:

@@ -93,7 +93,6 @@ INSERT INTO cursor VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET
   newest_stored_ms = max(newest_stored_ms, excluded.newest_stored_ms)
 """
 
-DIRTY = "SELECT start_ms, server_id FROM dirty ORDER BY start_ms, server_id"
 ALL_SEEN = """
 SELECT server_id, last_sample_ms, last_received_ms, interval_ms, agent_version FROM seen
 """

@@ -11,11 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import ShipperStateUnavailableError
-from hostpulse_server.shipper import quarantine, ranges, sql
+from hostpulse_server.shipper import dirty_windows, quarantine, ranges, sql
 from hostpulse_server.shipper.cursor import JournalCursor
 from hostpulse_server.shipper.ranges import Range
-from hostpulse_server.store.base import RollupWindow
-from hostpulse_server.store.rollup import touched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,12 +21,16 @@ if TYPE_CHECKING:
 
     from hostpulse_server.shipper.deliveries import Delivery, Origin
     from hostpulse_server.shipper.quarantine import QuarantinedEntry
+    from hostpulse_server.store.base import RollupWindow
 
 BUSY_SECONDS = 10.0  # commands write to the file, too
 
 
 class ShipperState:
-    """The shipper's file; one object in one process. Raises BooksUnavailableError throughout."""
+    """The shipper's file; one object in one process.
+
+    Raises ShipperStateUnavailableError throughout.
+    """
 
     def __init__(self, path: Path, window_ms: int) -> None:
         self._path = path
@@ -75,9 +77,7 @@ class ShipperState:
             for delivery in batch:
                 if delivery.origin is not None:
                     self._enter(connection, delivery.origin)
-            connection.executemany(
-                "INSERT OR IGNORE INTO dirty VALUES (?, ?)", self._dirty_rows(batch)
-            )
+            dirty_windows.mark(connection, batch, self._window_ms)
             quarantine.insert(connection, aside, at_ms)
             connection.execute(sql.CONDITION, (store_error, store_write_ms))
             newest = max((point.time_ms for one in batch for point in one.points), default=0)
@@ -98,22 +98,12 @@ class ShipperState:
     def dirty(self, start_until_ms: int, limit: int) -> list[RollupWindow]:
         """Return the oldest dirty windows that start no later than ``start_until_ms``."""
         with self._explained():
-            return [
-                RollupWindow(server_id, start_ms)
-                for start_ms, server_id in self._connection.execute(
-                    "SELECT start_ms, server_id FROM dirty WHERE start_ms <= ? "
-                    "ORDER BY start_ms, server_id LIMIT ?",
-                    (start_until_ms, limit),
-                )
-            ]
+            return dirty_windows.until(self._connection, start_until_ms, limit)
 
     def clean(self, windows: Iterable[RollupWindow], reason: str = "") -> None:
         """Forget dirty windows; with a ``reason`` they are counted as given up."""
-        rows = [(start_ms, server_id) for server_id, start_ms in windows]
         with self._transaction() as connection:
-            connection.executemany("DELETE FROM dirty WHERE start_ms = ? AND server_id = ?", rows)
-            if reason:
-                connection.execute(sql.COUNT, (reason, len(rows)))
+            dirty_windows.clean(connection, windows, reason)
 
     def prune(self, before_ms: int) -> None:
         """Let sequence numbers older than ``before_ms`` fall out of the ledger."""
@@ -172,17 +162,6 @@ class ShipperState:
             )
             ledger = self._ledgers[key] = [Range(*row) for row in rows]
         return ledger
-
-    def _dirty_rows(self, batch: Iterable[Delivery]) -> set[tuple[int, str]]:
-        times: dict[str, set[int]] = {}
-        for delivery in batch:
-            for point in delivery.points:
-                times.setdefault(point.server_id, set()).add(point.time_ms)
-        return {
-            (start_ms, server_id)
-            for server_id, stamps in times.items()
-            for start_ms in touched(stamps, self._window_ms)
-        }
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
