@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.clock import ManualClock
 from tests.support.slack_receiver import SlackReceiver
 
 from hostpulse_server.notifications.channels import AlertDetails, Notification
-from hostpulse_server.notifications.channels.http import HttpPoster
+from hostpulse_server.notifications.channels.http import HttpPoster, trusted
 from hostpulse_server.notifications.channels.rendering import Templates
 from hostpulse_server.notifications.channels.slack import Slack
 from hostpulse_server.runtime import redact
@@ -132,9 +133,16 @@ def clock() -> ManualClock:
     return ManualClock(T0)
 
 
+@cache
+def system_trust() -> ssl.SSLContext:
+    """Return what a channel trusts by itself; reading it costs 30 ms, so once is enough."""
+    return trusted()
+
+
 def poster(url: str, **options: Any) -> HttpPoster:
     """Return a poster that may speak to the loopback."""
-    return HttpPoster(url, **{"allow_private": True, "clock": ManualClock(T0), **options})
+    defaults = {"allow_private": True, "clock": ManualClock(T0), "trust": system_trust()}
+    return HttpPoster(url, **{**defaults, **options})
 
 
 def slack(receiver: SlackReceiver, templates: Path | None = None) -> Slack:
