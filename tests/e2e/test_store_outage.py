@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 AGENTS = 50
 INTERVAL_MS = 10_000
-OUTAGE_SECONDS = 600 if LONG else 60
+OUTAGE_SECONDS = 600 if LONG else 15
 DRAIN_SECONDS = 60
 RSS_MIB = 96
 # Hosts that come back during the outage, each with a full spool: 50 agents alone leave so little
 # behind that draining would be over before anything new comes.
-RETURNING = 20
+RETURNING = 20 if LONG else 10
 SPOOLED = 1000
 BATCH = 20  # samples a request; with 100 the shipper, which is to be small with 50 agents, grows
 # Whoever waits up to 10 s for the store to be tried again cannot tell that from a late delivery.
