@@ -11,7 +11,7 @@ from testbed.influxdb.local import Influxd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["tests.real_grafana"]
+pytest_plugins = ["tests.integration_marker", "tests.real_grafana"]
 
 
 @pytest.hookimpl(trylast=True)

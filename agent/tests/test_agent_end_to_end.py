@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 
 def settings(directory: Path, url: str) -> config.AgentConfig:
     """Return a configuration that samples every 20 ms."""

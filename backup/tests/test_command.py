@@ -23,6 +23,8 @@ from hostpulse_backup.status_files import StatusFiles
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 SOURCES = ROOT / "backup" / "src"
 
 

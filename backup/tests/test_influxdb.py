@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from hostpulse_backup.manifest import Manifest
 
+pytestmark = pytest.mark.integration
+
 VALUES = 3 * 400
 
 

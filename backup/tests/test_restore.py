@@ -47,6 +47,7 @@ def transferred(host: BackupHost, made: Manifest, to: BackupHost) -> Restore:
     return Restore(to.settings(), to.folder(made), to.output.append)
 
 
+@pytest.mark.root
 def test_a_bare_machine_gets_databases_keys_and_modes(host: BackupHost, bare: BackupHost) -> None:
     """The registry with its server, the authority's key for root alone."""
     transferred(host, host.create(), bare).run(over=False)
@@ -56,6 +57,7 @@ def test_a_bare_machine_gets_databases_keys_and_modes(host: BackupHost, bare: Ba
     assert (key.stat().st_mode & 0o777, key.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
+@pytest.mark.root
 def test_what_the_next_installation_or_the_host_makes_itself_stays_away(
     host: BackupHost, bare: BackupHost
 ) -> None:
@@ -76,6 +78,7 @@ def test_a_host_in_use_is_refused_and_nothing_is_changed(host: BackupHost) -> No
     assert (host.data_dir / "state.db").stat().st_ino == before
 
 
+@pytest.mark.root
 def test_what_is_replaced_is_moved_aside(host: BackupHost) -> None:
     """A restore of the wrong backup can be undone."""
     made = host.create()
@@ -156,6 +159,7 @@ def test_importing_the_same_bundle_twice_is_harmless(host: BackupHost, bare: Bac
     assert manifest.read(bare.folder(made)) == made
 
 
+@pytest.mark.integration
 def test_influxdb_comes_back_with_values_tokens_and_new_samples(tmp_path: Path) -> None:
     """An influxd started on the restored folder answers as the old one, to the old tokens."""
     old = with_influxdb(tmp_path / "old", hosts=2, points=100)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 CLAIMED = f"SELECT lo, hi FROM ranges WHERE stream = '{STREAM}'"  # noqa: S608 -- a constant
 SERIES = "v JOIN series AS s ON s.id = v.series WHERE s.field = 'usage_percent'"
 STORED = f"SELECT v.at, v.value FROM raw AS {SERIES}"  # noqa: S608 -- as above

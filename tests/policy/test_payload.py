@@ -28,6 +28,8 @@ from tools.payload.wheelhouse import PayloadError, Wheelhouse, sha256
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 WHEELS = CACHE / "wheels"
 PRODUCTS = pytest.mark.parametrize(
     "product", [AGENT, BACKUP, SERVER], ids=["agent", "backup", "server"]

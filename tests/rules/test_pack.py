@@ -24,6 +24,7 @@ RUNBOOKS = (ROOT / "docs/runbooks.md").read_text()
 SERVER = Path(sys.executable).with_name("hostpulse-server")
 
 
+@pytest.mark.integration
 def test_the_pack_passes_its_own_tests() -> None:
     """What ``rules test`` says of the file that ships, for every rule of it."""
     done = subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 from tests.rules.day import live
 from tests.rules.fleet import Incident
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("untraced")]
 
 SIZE = 50
 HOUR = 3600

@@ -22,6 +22,8 @@ from tests.servers.grafana_api.settings import Settings, SettingsError, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.integration
+
 SOURCE = {"name": "store", "uid": "store", "type": "influxdb", "access": "proxy"}
 POINT = {
     "name": "ops",

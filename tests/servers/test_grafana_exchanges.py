@@ -48,6 +48,7 @@ def of_grafana(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]
         return answered(server)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", NAMES)
 def test_the_stand_in_answers_as_documented(
     of_the_stand_in: dict[str, list[str]], name: str

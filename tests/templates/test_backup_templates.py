@@ -82,6 +82,7 @@ def unit(kind: str, name: str, directory: Path) -> Path:
     return path
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["Monitor", "Store"])
 @pytest.mark.parametrize("kind", ["service", "timer"])
 def test_systemd_reads_the_unit_without_a_complaint(kind: str, name: str, tmp_path: Path) -> None:
@@ -95,6 +96,7 @@ def test_systemd_reads_the_unit_without_a_complaint(kind: str, name: str, tmp_pa
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.integration
 def test_the_sandbox_is_as_tight_as_its_work_allows(tmp_path: Path) -> None:
     """Root it has to be, to read what others own; Debian's own services are at 7 to 9."""
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager"]

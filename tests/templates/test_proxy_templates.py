@@ -48,6 +48,7 @@ def leaf(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", [*NAMES, *ADDRESSES])
 def test_a_strict_verifier_takes_the_certificate_for_each_name(leaf: Path, name: str) -> None:
     """A handshake succeeds under the rules that Python 3.13 has by default."""
@@ -68,6 +69,7 @@ def test_a_strict_verifier_takes_the_certificate_for_each_name(leaf: Path, name:
     thread.join()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("days_left_wanted", "good"), [(364, True), (366, False)])
 def test_a_certificate_is_renewed_before_it_ends(
     leaf: Path,
@@ -89,6 +91,7 @@ def test_a_certificate_is_renewed_before_it_ends(
     assert (done.returncode == 0) is good
 
 
+@pytest.mark.integration
 def test_a_leaf_of_another_authority_is_made_anew(leaf: Path) -> None:
     """Where the authority was made anew, no agent would trust its old leaf."""
     ca = leaf.with_name("ca.pem")
@@ -111,6 +114,7 @@ def test_an_operators_own_certificate_takes_the_place_of_ours() -> None:
     assert "leaf-" not in text
 
 
+@pytest.mark.integration
 def test_keys_are_for_root_alone(leaf: Path) -> None:
     """The authority's key and the leaf with its key are unreadable for everybody else."""
     for path in (leaf, leaf.with_name("ca.key")):

@@ -55,6 +55,7 @@ def test_the_services_have_their_units() -> None:
     assert templates - runs_once == {template for _, template, _ in UNITS.values()}
 
 
+@pytest.mark.integration
 @EACH
 def test_systemd_reads_the_unit_without_a_complaint(name: str, tmp_path: Path) -> None:
     """An unknown key or a value out of place would be ignored on the host, silently."""
@@ -67,6 +68,7 @@ def test_systemd_reads_the_unit_without_a_complaint(name: str, tmp_path: Path) -
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.integration
 @EACH
 def test_the_sandbox_is_as_tight_as_the_design_says(name: str, tmp_path: Path) -> None:
     """The exposure that systemd itself computes stays under the bar."""

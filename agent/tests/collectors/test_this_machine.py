@@ -44,6 +44,7 @@ def between_equal(
         assert time.monotonic() < end, "the machine does not come to rest"
 
 
+@pytest.mark.integration
 def test_disk_equals_df(statvfs_client: StatvfsClient) -> None:
     """Bytes to the byte, percent as df rounds it."""
 

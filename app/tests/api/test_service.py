@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from testbed.ports import free_port
 from tests.support.polling import wait_until
 
@@ -21,6 +22,8 @@ from hostpulse_server.state import open_engine, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.integration
 
 COMMAND = Path(sys.executable).with_name("hostpulse-server")
 DEADLINE = 60.0

@@ -206,6 +206,7 @@ def test_doctor_stops_at_a_configuration_it_cannot_read(run: Installation) -> No
     assert "colour" in result.stdout
 
 
+@pytest.mark.integration
 def test_the_program_prints_expected_errors_as_one_line(run: Installation) -> None:
     """No traceback for an operator; exit status 1."""
     program = Path(sys.executable).with_name("hostpulse-server")
@@ -216,6 +217,7 @@ def test_the_program_prints_expected_errors_as_one_line(run: Installation) -> No
     assert (result.stdout, result.stderr) == ("", said)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["servers", "list"], ["servers", "list", "--json"]]
 )

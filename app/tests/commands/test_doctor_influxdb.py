@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from hostpulse_server.config import ServerConfig
 
+pytestmark = pytest.mark.integration
+
 DAY = 86_400
 TOKENS = ("write_token", "query_token")
 

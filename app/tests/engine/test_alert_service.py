@@ -52,6 +52,7 @@ def process(config: ServerConfig, environ: dict[str, str]) -> Iterator[subproces
             one.kill()
 
 
+@pytest.mark.integration
 def test_systemd_hears_ready_watchdog_and_stopping(config: ServerConfig, tmp_path: Path) -> None:
     """SIGHUP reads the rules again and ends nothing; SIGTERM ends it with status 0."""
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:

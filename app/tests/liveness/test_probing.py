@@ -94,6 +94,7 @@ def test_a_name_that_does_not_resolve_tells_nothing_of_the_host(host: str) -> No
     assert found.lines[0].startswith(f"{host} does not resolve: ")
 
 
+@pytest.mark.root
 def test_ping_and_holes_in_a_network_of_its_own() -> None:
     """Echo answers where the kernel allows it; where no route leads nothing is known."""
     setup = "ip link set lo up && ip route add 10.9.9.0/24 dev lo"

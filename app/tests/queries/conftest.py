@@ -141,7 +141,7 @@ def settings_of(influxd: Influxd, directory: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=["embedded", "influxdb"])
+@pytest.fixture(params=["embedded", pytest.param("influxdb", marks=pytest.mark.integration)])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QuerySite]:
     """Give an installation with nothing in it, on each kind of store."""
     store = {"KIND": "embedded"}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.integration
 def test_queries_are_503_while_influxdb_is_down_and_ingest_goes_on(tmp_path: Path) -> None:
     """Both are back to normal by themselves when it runs again."""
     with Influxd.start(tmp_path / "engine") as influxd, ExitStack() as stack:

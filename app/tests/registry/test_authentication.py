@@ -223,6 +223,7 @@ def refused_within(seconds: float, service: Registry, text: str) -> bool:
     return False
 
 
+@pytest.mark.integration
 def test_two_processes_change_the_registry_while_a_third_authenticates(
     engine: Engine, tmp_path: Path
 ) -> None:

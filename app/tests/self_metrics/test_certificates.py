@@ -18,6 +18,8 @@ from hostpulse_server.self_metrics import certificates
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 CONFIG = """
 [ca]
 default_ca = it

@@ -344,6 +344,7 @@ def test_a_bad_backup_status_costs_itself_and_is_logged_once(
     assert len([one for one in warnings(caplog) if "bad.json" in one]) == 1
 
 
+@pytest.mark.integration
 def test_certificates_are_measured_by_the_days_they_have_left(
     site: MetricsSite, caplog: pytest.LogCaptureFixture
 ) -> None:

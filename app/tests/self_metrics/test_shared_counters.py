@@ -17,6 +17,8 @@ from hostpulse_server.runtime.shared_counters import SharedCounters
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 COUNTING = """
 import sys
 from pathlib import Path

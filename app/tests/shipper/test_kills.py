@@ -11,6 +11,7 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.support.polling import wait_until
 
 from hostpulse_server.config import load
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.tests.shipper.conftest import Bench
+
+pytestmark = pytest.mark.integration
 
 KILLS = 3
 BACKLOG = 3000

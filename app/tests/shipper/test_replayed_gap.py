@@ -51,7 +51,7 @@ def rolled(bench: Bench, aggregate: Aggregate) -> dict[tuple[str, str], list[tup
     return {(one.server_id, one.field): list(one.points) for one in bench.store.query(query)}
 
 
-@pytest.fixture(params=["embedded", "influxdb"])
+@pytest.fixture(params=["embedded", pytest.param("influxdb", marks=pytest.mark.integration)])
 def gap(request: pytest.FixtureRequest, bench: Bench) -> Bench:
     """Give a bench on each store."""
     if request.param == "influxdb":

@@ -51,6 +51,7 @@ def test_a_data_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.integration
 def test_systemd_hears_ready_watchdog_and_stopping(tmp_path: Path) -> None:
     """A real process on a real notify socket; SIGTERM ends it with status 0."""
     config = tmp_path / "server.toml"

@@ -56,6 +56,7 @@ def test_the_constant_names_the_end_of_the_migrations() -> None:
     assert ScriptDirectory(str(migrations)).get_current_head() == state.HEAD
 
 
+@pytest.mark.integration
 def test_upgrades_at_the_same_time_end_well(tmp_path: Path) -> None:
     """Two services or a playbook may start at once on an empty directory."""
     program = (

@@ -55,7 +55,7 @@ STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
 }
 
 
-@pytest.fixture(params=sorted(STORES))
+@pytest.fixture(params=["embedded", pytest.param("influxdb", marks=pytest.mark.integration)])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """Give an empty store of each kind."""
     with closing(STORES[request.param](request)) as made:

@@ -17,6 +17,8 @@ from hostpulse_server.values.points import StorePoint
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 T0 = 1_795_387_200_000
 WINDOW = 300_000
 SERVERS = ("a", "")

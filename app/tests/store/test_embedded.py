@@ -60,6 +60,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
         yield made
 
 
+@pytest.mark.integration
 def test_a_kill_at_any_time_keeps_what_was_written_and_corrupts_nothing(tmp_path: Path) -> None:
     """Four SIGKILLs into a stream of batches: what was reported is there, whole and sound."""
     path = tmp_path / "store.db"

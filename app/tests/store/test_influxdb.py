@@ -169,6 +169,7 @@ class TestAnswers:
 class TestAbsence:
     """Not there, not answering, not finishing: an error in time, and all is well afterwards."""
 
+    @pytest.mark.integration
     def test_a_stopped_engine_is_unavailable_and_comes_back(self, tmp_path: Path) -> None:
         """The same store object works again after a crash and a restart of InfluxDB."""
         with (

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 T0 = 1_795_387_200_000
 CPU = Query(None, "cpu", (), (), T0, T0 + 1, 1000, "last")
 

@@ -53,7 +53,10 @@ class LaterStandIn(StandIn):
 
 
 SERVERS = [
-    pytest.param(StandIn, id="stand-in"),
+    pytest.param(StandIn, id="stand-in", marks=pytest.mark.integration),
     pytest.param(Grafana, id="real", marks=pytest.mark.grafana),
 ]
-MODULE_SERVERS = [*SERVERS, pytest.param(LaterStandIn, id="later-stand-in")]
+MODULE_SERVERS = [
+    *SERVERS,
+    pytest.param(LaterStandIn, id="later-stand-in", marks=pytest.mark.integration),
+]

@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from testbed.influxdb.local import Influxd
 
+pytestmark = pytest.mark.integration
+
 MODULES = sorted(
     path.stem for path in Path(__file__).parents[2].glob("plugins/modules/influxdb_*.py")
 )

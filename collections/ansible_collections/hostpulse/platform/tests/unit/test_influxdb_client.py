@@ -155,6 +155,7 @@ def test_faults_of_tls_are_told(
     assert "no.pem cannot be read" in told(url, ca_file=str(tmp_path / "no.pem"))
 
 
+@pytest.mark.integration
 def test_tls_that_influxd_itself_speaks_is_used(
     controller: Any, self_signed: Any, tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.integration
+
 FIRST = {"org": "hostpulse", "bucket": "hostpulse_raw", "retention": "7d"}
 
 

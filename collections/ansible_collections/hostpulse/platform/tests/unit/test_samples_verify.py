@@ -24,6 +24,8 @@ from tests.support.polling import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.integration
+
 MODULE = Path(__file__).parents[2] / "plugins/modules/samples_verify.py"
 PROGRAM = Path(sys.executable).with_name("hostpulse-server")
 DEADLINE_S = 60

@@ -16,6 +16,8 @@ from ansible.module_utils.testing import patch_module_args
 from hostpulse_server import state
 from hostpulse_server.registry import Registry, Server
 
+pytestmark = pytest.mark.integration
+
 MODULE = Path(__file__).parents[2] / "plugins/modules/servers_apply.py"
 BIN = Path(sys.executable).parent
 SECRET = "hp_abcdefghijkl_" + "s" * 43
