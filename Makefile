@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Compiled tests are kept: each worker of pytest compiles all of them otherwise.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
@@ -13,7 +15,7 @@ setup: ## install what is missing: system packages (Debian, root), uv, the Pytho
 	@scripts/bootstrap
 
 .PHONY: test
-test: ## setup, engines, dist, lint, unit, molecule, with a summary: what must pass before a change lands
+test: ## setup, engines, dist, lint, unit, integration, coverage, molecule, with a summary: what must pass before a change lands
 	@scripts/test
 
 .PHONY: lint
@@ -35,10 +37,25 @@ engines: setup ## the servers that tests run against: influxd, built where its v
 dashboards: setup ## write grafana/dashboards anew from their generator
 	python -m tools.dashboards
 
+# What unit tests need, and anybody may install.
+.PHONY: environment
+environment:
+	@scripts/bootstrap environment
+
+# With COVERAGE=1 unit begins a measurement, integration adds to it, and coverage judges it.
+MEASURED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
+
 .PHONY: unit
-unit: engines ## pytest over agent, app, backup and tests, with the coverage gate
-	coverage erase
-	pytest --numprocesses=3 --dist=worksteal --cov --cov-report=term
+unit: environment ## the tests that need neither root nor a server nor the network, in about a minute
+	scripts/unit $(MEASURED)
+
+.PHONY: integration
+integration: engines ## the other tests: real servers, whole processes, crashes, mounts, Ansible, builds (root)
+	pytest --numprocesses=3 --dist=worksteal -m integration $(MEASURED) $(if $(COVERAGE),--cov-append)
+
+.PHONY: coverage
+coverage: environment ## the coverage gate over both: make unit integration coverage COVERAGE=1
+	coverage report
 
 .PHONY: dist
 dist: setup ## build the payloads (wheels, hashes, the backup program) that the roles carry
@@ -49,9 +66,10 @@ molecule: dist engines ## every molecule scenario on systemd hosts; SCENARIOS="s
 	@scripts/molecule $(SCENARIOS)
 
 .PHONY: chaos
-chaos: dist engines ## the failures of stack, store and alerts in their long form
-	HOSTPULSE_TRIALS=long pytest tests/e2e/test_store_outage.py tests/e2e/test_sigkill_store.py
-	HOSTPULSE_TRIALS=long pytest --numprocesses=2 tests/e2e/test_sigkill_alerts.py
+chaos: dist engines ## the failures of stack, api, store and alerts, and random histories, in their long form
+	HOSTPULSE_TRIALS=long pytest tests/e2e/test_store_outage.py tests/e2e/test_sigkill_store.py tests/e2e/test_sigkill_api.py
+	HOSTPULSE_TRIALS=long pytest --numprocesses=2 tests/e2e/test_sigkill_alerts.py \
+	  app/tests/evaluation/test_reference.py app/tests/evaluation/test_restart.py
 	@HOSTPULSE_TRIALS=long scripts/molecule stack
 
 .PHONY: demo
