@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 # Any of these makes a test an integration test.
 FIXTURES = frozenset({"influxd", "ansible"})
 MARKS = ("grafana", "root")
-FOLDERS = (ROOT / "tests/e2e", ROOT / "tests/testbed")
+FOLDERS = (ROOT / "tests/e2e", ROOT / "tests/testbed", ROOT / "tests/upgrade")
 PROGRAMS = frozenset({"git", Path(sys.executable).name})
 EVENTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec"})
 
