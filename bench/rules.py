@@ -22,6 +22,7 @@ from bench.ingest_sample import sample
 from bench.report import Row, save, table
 
 from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.evaluation.timeline import Sample
 from hostpulse_server.rules import RuleSet, load_texts
 
 if TYPE_CHECKING:
@@ -120,8 +121,9 @@ def _ours(rules: RuleSet) -> Evaluate:
 
     def evaluate(name: str, document: Mapping[str, Any]) -> object:
         points = document["points"]
-        evaluator.add(name, "samples", document["time"], document["interval_ms"], points)
-        return evaluator.collect_changes(name, is_fresh=True)
+        sample = Sample(document["time"], document["interval_ms"], points)
+        evaluator.add(name, "samples", sample)
+        return evaluator.collect_changes(name, document["time"], is_fresh=True)
 
     return evaluate
 

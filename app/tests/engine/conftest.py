@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ class AlertsSite(Installation):
         self.write_rules(RULES)
         self.make_database()
         self.journal = self.open_journal()
-        self.seq = 0
+        self.seq: Counter[str] = Counter()
         self.woken = 0
         self.restart()
 
@@ -162,9 +163,9 @@ class AlertsSite(Installation):
         **sample: Any,
     ) -> None:
         """Append one sample as the api does."""
-        self.seq += 1
+        self.seq[server_id] += 1
         taken = {
-            "seq": self.seq,
+            "seq": self.seq[server_id],
             "time": self.clock.ms if time_ms is None else time_ms,
             "interval_ms": int(STEP * 1000),
             "points": list(points),

@@ -196,13 +196,13 @@ def test_an_entry_that_comes_while_the_journal_is_read_is_no_gap(site: AlertsSit
 
     def late(after: int, limit: int, max_bytes: int) -> list[Entry]:
         found = read(after, limit, max_bytes)
-        if not found and site.seq == 1:
+        if not found and site.seq["web-01"] == 1:
             site.send("web-01", [disk("/", 99.0)], time_ms=site.clock.ms + 1)
         return found
 
     site.journal.__dict__["read"] = late
     site.run(2)
-    assert site.seq == 2
+    assert site.seq["web-01"] == 2
     assert site.cursor()["skipped"] == 0
     assert [one[1] for one in site.alerts()] == ["disk_usage"]
 
@@ -261,8 +261,8 @@ def test_a_server_that_evaluation_fails_for_does_not_stop_the_others(
     assert site.cursor()["faults"]["evaluation"] >= 1
 
 
-def test_a_replayed_backlog_tells_nothing_that_is_over(site: AlertsSite) -> None:
-    """An hour of trouble that has passed leaves no row; trouble that goes on does."""
+def test_of_a_replayed_backlog_what_is_over_is_history_and_no_news(site: AlertsSite) -> None:
+    """An hour of trouble that has passed is a line, marked late; trouble that goes on is sent."""
     start = site.clock.ms
     for number in range(360):
         at = start + number * 10_000
@@ -270,8 +270,14 @@ def test_a_replayed_backlog_tells_nothing_that_is_over(site: AlertsSite) -> None
         site.send("web-02", [cpu(99)], time_ms=at)
     site.clock.ms = start + 3_600_000
     site.drain()
-    assert site.alerts() == [("web-02", "cpu_usage", "firing", "critical")]
-    assert len(site.rows("outbox")) == 1
+    assert site.alerts() == [
+        ("web-01", "cpu_usage", "resolved", "critical"),
+        ("web-02", "cpu_usage", "firing", "critical"),
+    ]
+    late = [json.loads(row["document"]).get("late") for row in site.rows("alert_events")]
+    assert late.count(True) == 2
+    (message,) = site.rows("outbox")
+    assert "web-01" not in message["document"]
 
 
 def test_a_backlog_that_ends_long_ago_waits_for_a_fresh_sample(site: AlertsSite) -> None:

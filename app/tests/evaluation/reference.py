@@ -7,7 +7,7 @@ index of the host's sample.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -71,6 +71,7 @@ class Reference:
         self.history: list[Taken] = []
         self.restarts: list[int] = []  # indexes of the last sample before each
         self.reported: dict[AlertIdentity, Standing] = {}
+        self.collected: dict[AlertIdentity, int] = {}  # how many samples were looked at
         self.known: dict[Any, dict[tuple[Any, ...], Any]] = {}
 
     def add(self, time_ms: int, interval_ms: int, points: Sequence[Mapping[str, Any]]) -> bool:
@@ -106,40 +107,50 @@ class Reference:
         known = self.known.setdefault((name, key), {})
         life = Life(rule, self.history, self.restarts, key, known)
         identity = AlertIdentity(name, SERVER, tuple(sorted(tags.items())))
-        reported, now = self.reported.get(identity, NOTHING), life.standings[-1]
-        if reported.phase == now.phase == "firing":
-            now = now._replace(started_ms=reported.started_ms)
-        if reported == now:
-            return []
-        self.reported[identity] = now
-        found = []
-        if reported.phase == "firing" != now.phase or (reported.phase and not now.phase):
+        reported = self.reported.get(identity, NOTHING)
+        found: list[Condition] = []
+        began = None  # the index in ``found`` at which one that fires began
+        for n in range(self.collected.get(identity, 0), len(self.history)):
+            before = life.standings[n - 1] if n else NOTHING
+            now = life.standings[n]
+            reason = "gone" if life.raw(n) is None else "cleared"
+            if before.phase == "firing" != now.phase:
+                found.append(_condition(identity, life, n, before, "resolved", reason))
+                if began is not None:
+                    found[began:] = [replace(one, is_late=True) for one in found[began:]]
+                reported, began = NOTHING, None
+            if now.phase == "firing" and before[:2] != now[:2]:
+                began = len(found) if before.phase != "firing" else began
+                found.append(_condition(identity, life, n, now, "firing"))
+                reported = now
+        if found and found[-1].phase == "firing":
+            found[-1] = replace(found[-1], value=float(life.value_at(len(self.history) - 1)))
+        self.collected[identity] = len(self.history)
+        now = life.standings[-1] if self.history else NOTHING
+        if now.phase == "pending" and now != reported:
+            pending = _condition(identity, life, life.last_change, now, "pending")
+            value = float(life.value_at(len(self.history) - 1))
+            found.append(replace(pending, value=value))
+        elif reported.phase == "pending" and not now.phase and not found:
             at, reason = life.last_end
-            found.append(
-                Condition(
-                    identity=identity,
-                    phase="resolved" if reported.phase == "firing" else "dropped",
-                    severity=reported.severity,  # type: ignore[arg-type]
-                    value=None if reason == "gone" else float(life.last_value),
-                    threshold=_threshold(rule, reported.severity),
-                    started_ms=reported.started_ms,
-                    at_ms=at,
-                    reason=reason,  # type: ignore[arg-type]
-                )
-            )
-        if now.phase:
-            found.append(
-                Condition(
-                    identity=identity,
-                    phase=now.phase,  # type: ignore[arg-type]
-                    severity=now.severity,  # type: ignore[arg-type]
-                    value=float(life.last_value),
-                    threshold=_threshold(rule, now.severity),
-                    started_ms=now.started_ms,
-                    at_ms=life.last_change,
-                )
-            )
+            found.append(_condition(identity, life, at, reported, "dropped", reason))
+        self.reported[identity] = now
         return found
+
+
+def _condition(
+    identity: AlertIdentity, life: Life, n: int, standing: Standing, phase: str, reason: str = ""
+) -> Condition:
+    return Condition(
+        identity=identity,
+        phase=phase,  # type: ignore[arg-type]
+        severity=standing.severity,  # type: ignore[arg-type]
+        value=None if reason == "gone" else float(life.value_at(n)),
+        threshold=_threshold(life.rule, standing.severity),
+        started_ms=standing.started_ms,
+        at_ms=life.history[n].time_ms,
+        reason=reason,  # type: ignore[arg-type]
+    )
 
 
 @dataclass
@@ -245,29 +256,47 @@ class Life:
             return False
         return any(self.is_on(level, life[:1]) for level in self.rule.levels)
 
-    @remembered
-    def is_broken(self, life: Sequence[int]) -> bool:
-        """Tell whether no run reaches over the gap before the last sample of a life."""
-        if len(life) == 1 or life[-2] < 0 or self.is_cut(life):
-            return True
+    def gap(self, life: Sequence[int]) -> tuple[int, int, int]:
+        """Return the gap before the last sample, what is counted of it at most, and five spacings.
+
+        All in milliseconds.
+        """
         spacing = self._spacing(life, len(life) - 2) or life[-1] - life[-2]
         last = self.history[life[-1]]
         allowed = self.rule.max_gap_ms
         if allowed is None:
             allowed = max(25_000, int(2.5 * spacing * last.interval_ms))
-        return last.time_ms - self.history[life[-2]].time_ms > allowed
+        gap = last.time_ms - self.history[life[-2]].time_ms
+        return gap, allowed, 5 * spacing * last.interval_ms
 
     @remembered
-    def run(self, test: str, level: Level, life: Sequence[int]) -> int | None:
-        """Return when the unbroken run of samples that pass a test began, ``None`` without one."""
-        begun = None
+    def lost(self, level: Level, life: Sequence[int]) -> int | None:
+        """Return what is not counted of the gap before the last sample; None: it breaks runs."""
+        if len(life) == 1 or life[-2] < 0 or self.is_cut(life):
+            return None
+        gap, allowed, five = self.gap(life)
+        if gap <= allowed:
+            return 0
+        return None if gap > max(level.for_ms, five) else gap
+
+    @remembered
+    def run(self, test: str, level: Level, life: Sequence[int]) -> tuple[int, int] | None:
+        """Return when the unbroken run of samples that pass a test began, and what of it counts.
+
+        ``None`` without one.
+        """
+        begun, lost = None, 0
+        now = self.history[life[-1]].time_ms
         for end in range(len(life), 0, -1):
             if life[end - 1] < 0 or not getattr(self, test)(level, life[:end]):
                 break
             begun = self.history[life[end - 1]].time_ms
-            if self.is_broken(life[:end]):
+            counted = now - begun - lost
+            more = self.lost(level, life[:end])
+            if more is None:
                 break
-        return begun
+            lost += more
+        return None if begun is None else (begun, counted)
 
     @remembered
     def is_on(self, level: Level, life: Sequence[int]) -> bool:
@@ -275,12 +304,12 @@ class Life:
         for end in range(len(life), 0, -1):
             if life[end - 1] < 0:
                 return False
-            until, now = life[:end], self.history[life[end - 1]].time_ms
-            begun = self.run("is_beyond", level, until)
-            if begun is not None and now - begun >= level.for_ms:
+            until = life[:end]
+            beyond = self.run("is_beyond", level, until)
+            if beyond is not None and beyond[1] >= level.for_ms:
                 return True
             cleared = self.run("is_cleared", level, until)
-            if cleared is not None and now - cleared >= self.rule.keep_firing_ms:
+            if cleared is not None and cleared[1] >= self.rule.keep_firing_ms:
                 return False
             if self.is_cut(until):
                 return False
@@ -308,7 +337,7 @@ class Life:
 
     def _standing(self, life: Sequence[int], before: Standing) -> Standing:
         begun = {one.severity: self.run("is_beyond", one, life) for one in self.rule.levels}
-        runs = {severity: at for severity, at in begun.items() if at is not None}
+        runs = {severity: run[0] for severity, run in begun.items() if run is not None}
         holding = [one.severity for one in self.rule.levels if self.is_on(one, life)]
         if holding and before.phase == "firing":
             return Standing("firing", _highest(holding), before.started_ms)
@@ -319,28 +348,26 @@ class Life:
 
     @property
     def last_end(self) -> tuple[int, str]:
-        """When an alert, or one that waited, ended last, and why."""
+        """In which sample an alert, or one that waited, ended last, and why."""
         for n in range(len(self.standings) - 1, 0, -1):
             before, now = self.standings[n - 1].phase, self.standings[n].phase
             if (before == "firing" != now) or (before and not now):
-                is_gone = self.raw(n) is None
-                return self.history[n].time_ms, "gone" if is_gone else "cleared"
+                return n, "gone" if self.raw(n) is None else "cleared"
         raise AssertionError("it never ended")
 
     @property
     def last_change(self) -> int:
-        """When the alert came to stand as it does."""
+        """In which sample the alert came to stand as it does."""
         n = len(self.standings) - 1
         while n and self.standings[n - 1] == self.standings[n]:
             n -= 1
-        return self.history[n].time_ms
+        return n
 
-    @property
-    def last_value(self) -> float:
-        """What was compared last."""
-        for n in range(len(self.history) - 1, -1, -1):
-            life = self.life_at(n)
-            if life and life[-1] == n:
+    def value_at(self, n: int) -> float:
+        """Return what was compared last in the sample of this index or before."""
+        for index in range(n, -1, -1):
+            life = self.life_at(index)
+            if life and life[-1] == index:
                 return self.compared(life)
         raise AssertionError("nothing was ever compared")
 

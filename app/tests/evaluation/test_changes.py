@@ -12,17 +12,19 @@ from app.tests.evaluation.watching import (
     rule,
 )
 
+from hostpulse_server.evaluation.timeline import Sample
 from hostpulse_server.rules import Override, Rule
 
 
-def test_while_samples_are_old_nothing_is_told() -> None:
-    """A backlog replayed tells nothing that is already over."""
+def test_while_samples_are_old_nothing_is_reported() -> None:
+    """What is over by then is a line of history, marked late."""
     watched = Watched.under(rule(above("warning", 80)))
     for value in (10, 90, 10):
         watched.add(disk(value), collect_changes=False)
         assert watched.collect_changes(is_fresh=False) == []
     watched.add(disk(10))
-    assert watched.reported == []
+    assert watched.reported == [(10, "firing", "warning"), (20, "resolved", "warning")]
+    assert all(one.is_late for one in watched.conditions)
 
 
 def test_a_fresh_sample_confirms_what_a_backlog_began() -> None:
@@ -39,15 +41,28 @@ def test_a_fresh_sample_confirms_what_a_backlog_began() -> None:
     )
 
 
-def test_what_came_and_went_between_two_looks_leaves_no_trace() -> None:
-    """Neither an alert nor an interruption of one."""
-    watched = Watched.under(rule(above("warning", 80), above("critical", 95)))
-    for values in ((10, 90, 10), (90,), (10, 99, 90), (10,)):
+def test_what_came_and_went_between_two_looks_leaves_its_trace() -> None:
+    """An alert, and an interruption of one, is the same however often one looks."""
+    looks = ((10, 90, 10), (90,), (10, 99, 90), (10,))
+    rarely, often = (
+        Watched.under(rule(above("warning", 80), above("critical", 95))) for _ in range(2)
+    )
+    for values in looks:
         for value in values:
-            watched.add(disk(value), collect_changes=False)
-        watched.collect_changes()
-    assert watched.reported == [(30, "firing", "warning"), (70, "resolved", "warning")]
-    assert watched.conditions[-1].started_ms == START_MS + 30_000
+            rarely.add(disk(value), collect_changes=False)
+            often.add(disk(value))
+        rarely.collect_changes()
+    assert rarely.reported == often.reported
+    assert rarely.reported == [
+        (10, "firing", "warning"),
+        (20, "resolved", "warning"),
+        (30, "firing", "warning"),
+        (40, "resolved", "warning"),
+        (50, "firing", "critical"),
+        (60, "firing", "warning"),
+        (70, "resolved", "warning"),
+    ]
+    assert [one.is_late for one in rarely.conditions] == [True, True, *[False] * 5]
 
 
 def test_what_fired_and_waits_again_is_two_conditions() -> None:
@@ -208,7 +223,7 @@ def test_other_labels_bring_other_thresholds() -> None:
 
 
 def test_labels_that_disable_a_rule_end_its_alerts_with_the_next_sample() -> None:
-    """Told when changes of the server are collected next."""
+    """Told when the server is collected next."""
     one = rule(above("warning", 80))
     off = rule(above("warning", 80), enabled=False)
     watched = Watched.under(_overridden(one, off, {"label.env": "lab"}))
@@ -221,7 +236,7 @@ def test_labels_that_disable_a_rule_end_its_alerts_with_the_next_sample() -> Non
 
 
 def test_a_server_that_is_forgotten_ends_all_its_alerts() -> None:
-    """And is seen as for the first time, should it come back."""
+    """And is heard of as for the first time, should it come back."""
     watched = Watched.under(rule(above("warning", 80)), rule(above("info", 5, for_ms=9), name="z"))
     watched.run([90])
     found = watched.evaluator.forget(SERVER, "server_removed")
@@ -238,9 +253,9 @@ def test_servers_do_not_know_each_other() -> None:
     """Same series, same layout, one fires."""
     watched = Watched.under(rule(above("warning", 80)))
     watched.run([90])
-    assert watched.evaluator.add("web-02", "samples", START_MS, 10_000, [disk(10)])
-    assert watched.evaluator.collect_changes("web-02", is_fresh=True) == []
-    assert watched.evaluator.collect_changes("web-03", is_fresh=True) == []
+    assert watched.evaluator.add("web-02", "samples", Sample(START_MS, 10_000, [disk(10)]))
+    assert watched.evaluator.collect_changes("web-02", START_MS, is_fresh=True) == []
+    assert watched.evaluator.collect_changes("web-03", START_MS, is_fresh=True) == []
 
 
 def _overridden(one: Rule, other: Rule, match: dict[str, str]) -> Rule:

@@ -158,7 +158,7 @@ def test_what_waits_is_told_and_dropped() -> None:
         (20, "pending", "warning"),
         (30, "dropped", "warning"),
     ]
-    assert watched.document == {}
+    assert "watches" not in watched.document
 
 
 def test_it_is_kept_firing_until_it_was_cleared_for_long_enough() -> None:
@@ -212,26 +212,54 @@ def test_the_sign_may_not_matter() -> None:
     ]
 
 
-@pytest.mark.parametrize(("gap_ms", "does"), [(25_000, "fires"), (25_001, "waits")])
-def test_a_gap_longer_than_allowed_starts_the_clock_anew(gap_ms: int, does: str) -> None:
-    """A gap of exactly max_gap is none."""
+@pytest.mark.parametrize(("gap_ms", "fires_at"), [(25_000, 65), (25_001, 85)])
+def test_of_a_gap_longer_than_allowed_nothing_counts(gap_ms: int, fires_at: int) -> None:
+    """A gap of exactly max_gap is none; of a longer one, nothing was seen beyond the threshold."""
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS), max_gap_ms=25_000))
     watched.run([90] * 4)
     watched.add(disk(90), gap_ms=gap_ms)
-    watched.run([90])
-    assert bool(watched.news) is (does == "fires")
-    if does == "waits":  # another run, and so another alert that waits
-        assert watched.reported == [(0, "pending", "warning"), (55, "pending", "warning")]
-        assert watched.conditions[-1].started_ms == START_MS + 55_001
+    watched.run([90] * 3)
+    assert watched.news == [(fires_at, "firing", "warning")]
+    assert watched.conditions[-1].started_ms == START_MS
 
 
-@pytest.mark.parametrize(("gap_ms", "runs"), [(25_000, 1), (25_001, 2)])
-def test_without_max_gap_two_and_a_half_intervals_are_allowed(gap_ms: int, runs: int) -> None:
-    """Of 10 s, and never less than 25 s."""
+@pytest.mark.parametrize(("gap_ms", "fires_at"), [(60_000, 120), (60_001, 150)])
+def test_a_gap_longer_than_for_starts_the_clock_anew(gap_ms: int, fires_at: int) -> None:
+    """Here ``for`` is more than five intervals."""
     watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))
+    watched.run([90] * 4)
+    watched.add(disk(90), gap_ms=gap_ms)
+    watched.run([90] * 6)
+    assert watched.news == [(fires_at, "firing", "warning")]
+
+
+@pytest.mark.parametrize(("gap_ms", "runs"), [(50_000, 1), (50_001, 2)])
+def test_a_gap_longer_than_five_intervals_starts_a_short_clock_anew(gap_ms: int, runs: int) -> None:
+    """Where ``for`` is less than that, one lost sample must not restart it for ever."""
+    watched = Watched.under(rule(above("warning", 80, for_ms=40_000)))
     watched.run([90] * 2)
     watched.add(disk(90), gap_ms=gap_ms)
     assert len(watched.reported) == runs
+
+
+def test_each_level_counts_what_it_has_seen() -> None:
+    """A gap that starts one anew may be none to the other."""
+    levels = (above("warning", 80, for_ms=MINUTE_MS), above("critical", 95, for_ms=2 * MINUTE_MS))
+    watched = Watched.under(rule(*levels))
+    watched.run([99] * 4)
+    watched.add(disk(99), gap_ms=61_000)
+    watched.run([99] * 9)
+    assert watched.news == [(151, "firing", "warning"), (181, "firing", "critical")]
+
+
+def test_without_max_gap_two_and_a_half_intervals_are_allowed() -> None:
+    """Of 10 s, and never less than 25 s."""
+    for gap_ms, fires_at in ((25_000, 65), (25_001, 85)):
+        watched = Watched.under(rule(above("warning", 80, for_ms=MINUTE_MS)))
+        watched.run([90] * 4)
+        watched.add(disk(90), gap_ms=gap_ms)
+        watched.run([90] * 3)
+        assert watched.news == [(fires_at, "firing", "warning")]
 
 
 def test_a_gap_while_firing_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Rules, and one server whose samples tests add, in short."""
+"""Rules, and one server whose samples tests feed, in short."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.evaluation.timeline import Sample
 from hostpulse_server.rules import Level, Rule, RuleSet
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Watched:
     ) -> bool:
         """Send a sample, the first at second 0; by default collect changes at once."""
         self.time_ms += gap_ms
-        is_new = self.evaluator.add(SERVER, ORIGIN, self.time_ms, STEP_MS, [OTHER, *points])
+        sample = Sample(self.time_ms, STEP_MS, [OTHER, *points])
+        is_new = self.evaluator.add(SERVER, ORIGIN, sample)
         if collect_changes:
             self.collect_changes()
         return is_new
@@ -96,8 +98,8 @@ class Watched:
             self.add(disk(value), gap_ms=gap_ms)
 
     def collect_changes(self, *, is_fresh: bool = True) -> list[Condition]:
-        """Collect and return what is new."""
-        found = self.evaluator.collect_changes(SERVER, is_fresh=is_fresh)
+        """Settle and return what is new."""
+        found = self.evaluator.collect_changes(SERVER, self.time_ms, is_fresh=is_fresh)
         self.conditions += found
         return found
 

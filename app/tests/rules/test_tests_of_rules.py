@@ -45,7 +45,11 @@ PASSING = {
             "{at: 5m10s, state: firing, severity: warning}]"
         ),
     ),
-    "a gap over max_gap starts anew": ("series: {interval: 10s, values: 90x20 _x3 90x30}", "[]"),
+    "of a gap over max_gap nothing counts": (
+        "series: {interval: 10s, values: 90x20 _x3 90x30}",
+        "[{at: 5m40s, state: firing, severity: warning}]",
+    ),
+    "a gap over for starts anew": ("series: {interval: 10s, values: 90x20 _x30 90x30}", "[]"),
     "a gap within it does not": (
         "series: {interval: 10s, values: 90x20 _ 90x10}",
         "[{at: 5m, state: firing, severity: warning}]",

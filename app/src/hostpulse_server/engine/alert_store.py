@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import sqlalchemy as sa
@@ -122,7 +122,11 @@ class _Writing:
         """Write all and return the changes."""
         for condition in self._conditions:
             row = self._active.get(condition.identity.fingerprint)
-            if condition.phase == "pending":
+            if condition.amends_ms is not None:
+                self._amend(condition, condition.amends_ms)
+            elif condition.phase == "resolved" and condition.fired_ms is not None:
+                self._insert_late(condition, condition.fired_ms)
+            elif condition.phase == "pending":
                 self._pend(condition, row)
             elif condition.phase == "firing":
                 self._fire(condition, row)
@@ -169,10 +173,70 @@ class _Writing:
             self._session.delete(row)
             self._changes.append(AlertChange("dropped", row, condition))
             return
+        self._resolve(row, condition)
+
+    def _resolve(self, row: AlertRow, condition: Condition) -> None:
         row.state = "resolved"
+        row.severity = condition.severity
         row.resolved_ms = condition.at_ms
         row.reason = condition.reason or "cleared"
         self._note("resolved", row, condition, {"reason": row.reason, **_figures(condition)})
+
+    def _insert_late(self, condition: Condition, fired_ms: int) -> None:
+        """Write an alert that was over before anything was known of it."""
+        active = self._active.pop(condition.identity.fingerprint, None)
+        row = self._insert(condition, "firing")
+        self._begin(replace(condition, phase="firing", at_ms=fired_ms, reason=""), row)
+        self._resolve(row, condition)
+        del self._active[row.fingerprint]
+        self._closed.add(row.fingerprint)
+        self._session.flush()
+        if active is not None:
+            self._active[row.fingerprint] = active
+
+    def _amend(self, condition: Condition, fired_ms: int) -> None:
+        """Write what samples that came late say of an alert that fired then."""
+        fingerprint = condition.identity.fingerprint
+        row = self._active.get(fingerprint)
+        if row is None or row.fired_ms != fired_ms:
+            self._session.flush()
+            row = self._session.scalar(
+                sa.select(AlertRow)
+                .where(AlertRow.fingerprint == fingerprint, AlertRow.fired_ms == fired_ms)
+                .order_by(AlertRow.id.desc())
+                .limit(1)
+            )
+            if row is None:  # its history is past retention
+                return
+        is_active = row.resolved_ms is None
+        if condition.phase == "dropped":
+            condition = replace(condition, phase="resolved", reason="revised")
+        row.started_ms, row.severity = condition.started_ms, condition.severity
+        row.fired_ms = condition.fired_ms or row.fired_ms
+        if condition.phase == "firing":
+            row.state, row.resolved_ms, row.reason = "firing", None, ""
+            self._active[fingerprint] = row
+            if not is_active:
+                self._note("firing", row, condition, _figures(condition))
+        elif is_active:
+            del self._active[fingerprint]
+            self._closed.add(fingerprint)
+            self._resolve(row, condition)
+        else:
+            row.resolved_ms, row.reason = condition.at_ms, condition.reason or "cleared"
+            self._amended(row, condition)
+
+    def _amended(self, row: AlertRow, condition: Condition) -> None:
+        """Move the last end of an alert that was over already."""
+        found = self._session.scalar(
+            sa.select(AlertEventRow)
+            .where(AlertEventRow.alert_id == row.id, AlertEventRow.kind == "resolved")
+            .order_by(AlertEventRow.id.desc())
+            .limit(1)
+        )
+        if found is not None:
+            found.at_ms = condition.at_ms
+            found.document = {**found.document, "reason": row.reason, **_figures(condition)}
 
     def _insert(self, condition: Condition, state: str) -> AlertRow:
         identity = condition.identity
@@ -238,6 +302,8 @@ class _Writing:
         condition: Condition,
         document: dict[str, Any],
     ) -> None:
+        if condition.is_late:
+            document = {**document, "late": True}
         event = AlertEventRow(at_ms=condition.at_ms, kind=kind, document=document)
         self._events.append((row, event))
         self._changes.append(AlertChange(kind, row, condition, document.get("before", "")))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.engine import transitions
 from hostpulse_server.engine.checkpoint import OriginProgress
+from hostpulse_server.evaluation.timeline import Sample
 from hostpulse_server.journal.records import INTERNAL, REFUSED, SAMPLES, SamplesRecord
 from hostpulse_server.values.server_metrics import INTERVAL_SECONDS
 
@@ -42,8 +43,8 @@ class EntryConsumer:
         self._evaluator = evaluator
         self._liveness = liveness
         self._directory = directory
-        # (server, origin) → time and interval of the newest sample evaluated
-        self._newest: dict[tuple[str, str], tuple[int, int]] = {}
+        # (server, origin) → the newest sample that was taken
+        self._newest: dict[tuple[str, str], Sample] = {}
         self._touched: dict[str, None] = {}  # in the order of their samples
         # origins whose changes were not collected, because the samples were old by then
         self._uncollected: defaultdict[str, set[str]] = defaultdict(set)
@@ -63,11 +64,14 @@ class EntryConsumer:
     def collect_changes(self, now_ms: int) -> list[Condition]:
         """Return what has changed for the servers touched since the last call."""
         conditions: list[Condition] = []
+        for server_id, origin in self._evaluator.waiting():
+            self._touched[server_id] = None  # time alone may pass over a gap
+            self._dirty.add((server_id, origin))
         for server_id in self._touched:
             origins = self._uncollected[server_id]
             is_fresh = all(self._is_fresh(server_id, origin, now_ms) for origin in origins)
             try:
-                conditions += self._evaluator.collect_changes(server_id, is_fresh=is_fresh)
+                conditions += self._evaluator.collect_changes(server_id, now_ms, is_fresh=is_fresh)
             except Exception as error:  # noqa: BLE001 - the other servers must go on
                 self.fault("evaluation", server_id, error)
             if is_fresh:
@@ -106,13 +110,34 @@ class EntryConsumer:
                 del known[time_ms]
         self._dirty.clear()
 
-    def restore(self, remembered: OriginProgress) -> None:
-        """Take over what was dumped; one that cannot be read costs that server its memory."""
-        part = self._liveness if remembered.origin == LIVENESS else self._evaluator
+    def restore(self, remembered: OriginProgress) -> Sequence[int]:
+        """Take over what was dumped; one that cannot be read costs that server its memory.
+
+        Return the entries with samples that waited for others, which are to be ``repeated``.
+        """
         try:
-            part.restore(*remembered)
+            if remembered.origin == LIVENESS:
+                self._liveness.restore(*remembered)
+                return ()
+            return self._evaluator.restore(*remembered)
         except Exception as error:  # noqa: BLE001 - as above
             self.fault("evaluation", remembered.server_id, error)
+            return ()
+
+    def repeat(self, entries: Iterable[Entry]) -> None:
+        """Take samples of entries again, of which others were evaluated before a restart."""
+        for entry in entries:
+            try:
+                if entry.kind == SAMPLES:
+                    record = SamplesRecord.decode(entry)
+                    if self._directory.counts(record.server_id):
+                        self._add_samples(record, entry.id)
+            except _UNREADABLE as error:
+                self.fault("undecodable", f"entry {entry.id}", error)
+
+    def oldest_waiting(self) -> int | None:
+        """Return the oldest entry with a sample that waits for others, ``None`` without one."""
+        return self._evaluator.oldest_waiting()
 
     def forget(self, server_id: str) -> None:
         """Forget a server."""
@@ -141,12 +166,9 @@ class EntryConsumer:
         server_id = record.server_id
         if not self._directory.counts(server_id):
             return
-        for sample in record.samples:
-            time_ms, interval_ms = int(sample["time"]), int(sample["interval_ms"])
-            is_new = self._add(server_id, SAMPLES, time_ms, interval_ms, sample["points"])
-            if is_new and sample.get("processes"):
-                self._processes.setdefault(server_id, {})[time_ms] = sample["processes"]
+        self._add_samples(record, entry.id)
         if record.samples:
+            interval_ms = int(record.samples[-1]["interval_ms"])
             self._liveness.seen(server_id, entry.received_ms, interval_ms)
         for event in record.events:
             self._liveness.event(
@@ -156,6 +178,25 @@ class EntryConsumer:
             # facts alone are evidence that the host is up, too
             self._liveness.event(server_id, "facts", "", entry.received_ms)
 
+    def _add_samples(self, record: SamplesRecord, entry_id: int) -> None:
+        mono_ms: int | None
+        for sample in record.samples:
+            mono_ms = sample.get("mono_ms")
+            taken = Sample(
+                time_ms=int(sample["time"]),
+                interval_ms=int(sample["interval_ms"]),
+                points=sample["points"],
+                stream=record.agent["stream"],
+                seq=int(sample["seq"]),
+                mono_ms=None if mono_ms is None else int(mono_ms),
+                received_ms=record.received_ms,
+                entry_id=entry_id,
+            )
+            is_new = self._add(record.server_id, SAMPLES, taken)
+            if is_new and sample.get("processes"):
+                known = self._processes.setdefault(record.server_id, {})
+                known[taken.time_ms] = sample["processes"]
+
     def _take_internal(self, entry: Entry) -> None:
         samples: defaultdict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
         for point in json.loads(entry.body)["points"]:
@@ -164,31 +205,26 @@ class EntryConsumer:
                 samples[point["server_id"], int(point["time"])].append(point)
         for (server_id, time_ms), points in sorted(samples.items()):
             if self._directory.counts(server_id):
-                self._add(server_id, INTERNAL, time_ms, _INTERNAL_MS, points)
+                self._add(server_id, INTERNAL, Sample(time_ms, _INTERNAL_MS, points))
 
-    def _add(
-        self,
-        server_id: str,
-        origin: str,
-        time_ms: int,
-        interval_ms: int,
-        points: Sequence[Mapping[str, Any]],
-    ) -> bool:
+    def _add(self, server_id: str, origin: str, sample: Sample) -> bool:
         try:
-            is_new = self._evaluator.add(server_id, origin, time_ms, interval_ms, points)
+            is_new = self._evaluator.add(server_id, origin, sample)
         except Exception as error:  # noqa: BLE001 - a server must not stop the others
             self.fault("evaluation", server_id, error)
             return False
         if is_new:
-            self._newest[server_id, origin] = (time_ms, interval_ms)
+            newest = self._newest.get((server_id, origin))
+            if newest is None or newest.stream != sample.stream or newest.seq <= sample.seq:
+                self._newest[server_id, origin] = sample
             self._touched[server_id] = None
             self._uncollected[server_id].add(origin)
             self._dirty.add((server_id, origin))
         return is_new
 
     def _is_fresh(self, server_id: str, origin: str, now_ms: int) -> bool:
-        time_ms, interval_ms = self._newest[server_id, origin]
-        return now_ms - time_ms <= max(FRESH_MS, FRESH_INTERVALS * interval_ms)
+        newest = self._newest[server_id, origin]
+        return now_ms - newest.time_ms <= max(FRESH_MS, FRESH_INTERVALS * newest.interval_ms)
 
     def fault(self, kind: str, what: str, error: Exception) -> None:
         """Count what went wrong; log each server's, and each way to be unreadable, once."""

@@ -139,6 +139,8 @@ class Engine:
             self._look_around()
         count = self._consume() if self._is_restored else 0
         if is_new_second and self._is_restored:
+            if not count:
+                self._conditions += self._intake.collect_changes(self._clock.now_ms())
             self._judge_silence()
         if self._conditions or is_new_second or self._until_due() <= 0:
             self._commit()
@@ -184,11 +186,13 @@ class Engine:
         """Take over what evaluation remembered; needs the rules it was made with, or newer ones."""
         with reading(self._database) as session:
             remembered = load_progress(session)
+        waiting: set[int] = set()
         for one in remembered:
             if self._directory.standing(one.server_id) is None:
-                self._intake.restore(one)
+                waiting.update(self._intake.restore(one))
             else:
                 self._ended.add(one.server_id)
+        self._intake.repeat(self._reader.again(waiting))
         self._is_restored = True
         log.info(
             "evaluating after entry %d, %d servers remembered",
@@ -249,7 +253,7 @@ class Engine:
         self._committed = now
         if is_tending:
             self._tended = now
-        self._reader.release()
+        self._reader.release(self._intake.oldest_waiting())
         self._measure(outcome.points, now_ms)
 
     def _measure(self, points: Sequence[StorePoint], now_ms: int) -> None:

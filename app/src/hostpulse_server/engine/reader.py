@@ -9,7 +9,7 @@ from hostpulse_server.engine.checkpoint import EngineCursor, load_cursor
 from hostpulse_server.state import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Engine as Database
 
@@ -83,9 +83,18 @@ class JournalReader:
         found, self._notices = self._notices, []
         return found
 
-    def release(self) -> None:
-        """Let the journal forget what is committed."""
+    def again(self, entry_ids: Iterable[int]) -> Iterator[Entry]:
+        """Yield entries that were read before, as far as this journal has them."""
+        for entry_id in sorted(set(entry_ids)):
+            if entry_id <= self.cursor.position:
+                found = self._journal.read(entry_id - 1, 1, READ_BYTES)
+                yield from (entry for entry in found if entry.id == entry_id)
+
+    def release(self, still_needed: int | None = None) -> None:
+        """Let the journal forget what is committed, up to the first entry that is still needed."""
         now, position = self._clock.monotonic(), self.cursor.position
+        if still_needed is not None:
+            position = min(position, still_needed - 1)
         if position != self._hinted and now - self._hinted_at >= HINT_SECONDS:
             self._journal.hint(CONSUMER, position)
             self._hinted, self._hinted_at = position, now

@@ -58,4 +58,6 @@ def _said(change: AlertChange) -> Iterator[tuple[str, dict[str, float]]]:
         fields["value"] = float(condition.value)
     if condition.threshold is not None:
         fields["threshold"] = float(condition.threshold)
+    if condition.is_late:
+        fields["late"] = 1.0
     yield condition.severity, fields

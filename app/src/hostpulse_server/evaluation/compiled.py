@@ -7,6 +7,7 @@ the same series and the same rules share one: that keeps it in the processor's c
 
 from __future__ import annotations
 
+import zlib
 from math import inf, nan
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
@@ -30,10 +31,11 @@ class CompiledRule:
     """A rule as it holds for one series; compared by identity, there is one of each.
 
     A value within ``low`` and ``high``, both included, is beyond no threshold. ``gathers`` says
-    what a window of this rule holds, ``None`` for one without.
+    what a window of this rule holds, ``None`` for one without. ``mark`` stands for rule and series
+    in what is remembered.
     """
 
-    __slots__ = ("__weakref__", "gathers", "high", "is_computed", "low", "rule", "tags")
+    __slots__ = ("__weakref__", "gathers", "high", "is_computed", "low", "mark", "rule", "tags")
 
     def __init__(self, rule: Rule, tags: Tags) -> None:
         self.rule = rule
@@ -44,6 +46,7 @@ class CompiledRule:
         self.high = min(above, default=inf)
         self.gathers = (rule.measurement, rule.field, rule.abs) if rule.over_ms else None
         self.is_computed = bool(rule.over_ms) or rule.abs
+        self.mark = zlib.crc32(repr((rule.name, tags)).encode())
 
     def identity(self, server_id: str) -> AlertIdentity:
         """Return what makes its alert on this server the same one."""
@@ -151,7 +154,7 @@ class Compiler:
         rule = self._rules.effective(name, server_id, dict(tags), labels)
         if rule is None:
             return None
-        key = (id(rule), tags)  # a compiled rule keeps its rule, so the id stands for it
+        key = (id(rule), tags)  # the compiled_rule keeps its rule, so the id stands for it
         found = self._compiled_rules.get(key)
         if found is None:
             found = self._compiled_rules[key] = CompiledRule(rule, tags)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.evaluation import snapshot
 from hostpulse_server.evaluation.compiled import Compiler
-from hostpulse_server.evaluation.host_state import EvaluatedHost
+from hostpulse_server.evaluation.timeline import HostTimeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule
+    from hostpulse_server.evaluation.timeline import Sample
     from hostpulse_server.rules import RuleSet
     from hostpulse_server.values.alert import Condition, Reason
     from hostpulse_server.values.points import Tags
@@ -29,71 +30,83 @@ class Evaluator:
     def __init__(self, rules: RuleSet, labels: Callable[[str], Mapping[str, str]]) -> None:
         self._compiler = Compiler(rules)
         self._labels = labels
-        self._hosts: defaultdict[str, dict[str, EvaluatedHost]] = defaultdict(
+        self._hosts: defaultdict[str, dict[str, HostTimeline]] = defaultdict(
             dict
         )  # by origin, by server
         # found by a change of labels, returned with the next samples
         self._ended: dict[str, list[Condition]] = {}
 
-    def add(
-        self,
-        server_id: str,
-        origin: str,
-        time_ms: int,
-        interval_ms: int,
-        points: Sequence[Mapping[str, Any]],
-    ) -> bool:
-        """Evaluate a sample; return False for one that is not newer than the last of its origin.
+    def add(self, server_id: str, origin: str, sample: Sample) -> bool:
+        """Evaluate a sample; return False for one that is known already, or comes too late."""
+        return self._host(server_id, origin).add(sample, self._compiled(server_id))
 
-        ``points`` are as agents send them, checked: ``measurement``, ``fields``, maybe ``tags``.
-        """
-
-        def compiled(series: Sequence[Mapping[str, Any]]) -> CompiledLayout:
-            return self._compiler.plan(server_id, series, self._labels(server_id))
-
-        host = self._host(server_id, origin)
-        return host.add(time_ms, interval_ms, points, compiled)
-
-    def collect_changes(self, server_id: str, *, is_fresh: bool) -> list[Condition]:
+    def collect_changes(self, server_id: str, now_ms: int, *, is_fresh: bool) -> list[Condition]:
         """Return what differs from what was last collected; nothing while not fresh.
 
-        An alert that has ended and fired again since is none; one that has ended and waits again
-        is two conditions, in this order.
+        What began and ended since is marked late. ``now_ms`` is on the clock of ``received_ms``:
+        gaps that have been open for too long by then are passed over.
         """
+        compiled = self._compiled(server_id)
+        for hosts in self._hosts.values():
+            if server_id in hosts:
+                hosts[server_id].expire(now_ms, compiled)
         if not is_fresh:
             return []
         found = self._ended.pop(server_id, None) or []
         for hosts in self._hosts.values():
             host = hosts.get(server_id)
-            if host is not None and host.active.changed:
-                found += host.collect_changes()
+            if host is not None and host.has_changes:
+                found += host.collect_changes(server_id, compiled)
         return found
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """Return (server, origin) of those with a gap that is open."""
+        return [
+            (server_id, origin)
+            for origin, hosts in self._hosts.items()
+            for server_id, host in hosts.items()
+            if host.pending
+        ]
+
+    def oldest_waiting(self) -> int | None:
+        """Return the oldest entry of the journal with a sample that waits, ``None`` without one."""
+        return min(
+            (
+                sample.entry_id
+                for hosts in self._hosts.values()
+                for host in hosts.values()
+                for sample in host.pending.values()
+            ),
+            default=None,
+        )
 
     def dump(self, server_id: str, origin: str) -> tuple[int, dict[str, Any]]:
         """Return the time of the newest sample, and as JSON what ``restore`` needs to go on.
 
-        Trends are not in it.
+        Trends are not in it, and neither are samples that wait for a gap to close.
         """
         host = self._host(server_id, origin)
-        return host.time_ms, snapshot.dump(host)
+        return host.confirmed.time_ms, snapshot.dump(host)
 
     def restore(
         self, server_id: str, origin: str, time_ms: int, document: Mapping[str, Any]
-    ) -> None:
+    ) -> list[int]:
         """Take over what was dumped, also under rules that have changed since.
 
-        A series of which nothing was remembered is taken for one that was in the last sample, if
-        it comes within five.
+        Return the journal's entries with samples that waited: they are to be added again. A series
+        of which nothing was remembered is taken for one that was in the last sample, if it comes
+        within five.
         """
-        host = EvaluatedHost(server_id)
+        host = HostTimeline()
         labels = self._labels(server_id)
 
         def find(name: str, tags: Tags) -> CompiledRule | None:
             return self._compiler.compiled_rule(name, server_id, tags, labels)
 
-        snapshot.restore(host, document, find)
-        host.time_ms = time_ms
+        entries = snapshot.restore(host, document, find)
+        host.confirmed.time_ms = time_ms
         self._hosts[origin][server_id] = host
+        return entries
 
     def reload(self, rules: RuleSet) -> list[Condition]:
         """Evaluate by these rules from now on; return the ends of what no longer has a rule.
@@ -117,14 +130,20 @@ class Evaluator:
         for hosts in self._hosts.values():
             host = hosts.pop(server_id, None)
             if host is not None:
-                found += host.finish(reason)
+                found += host.ends(server_id, sorted(host.reported, key=_by_name), reason)
         return found
 
-    def _host(self, server_id: str, origin: str) -> EvaluatedHost:
+    def _compiled(self, server_id: str) -> Callable[[Sequence[Mapping[str, Any]]], CompiledLayout]:
+        def compiled(series: Sequence[Mapping[str, Any]]) -> CompiledLayout:
+            return self._compiler.plan(server_id, series, self._labels(server_id))
+
+        return compiled
+
+    def _host(self, server_id: str, origin: str) -> HostTimeline:
         hosts = self._hosts[origin]
         host = hosts.get(server_id)
         if host is None:
-            host = hosts[server_id] = EvaluatedHost(server_id)
+            host = hosts[server_id] = HostTimeline()
         return host
 
     def _adopt(self, server_id: str) -> list[Condition]:
@@ -139,5 +158,9 @@ class Evaluator:
             condition
             for hosts in self._hosts.values()
             if server_id in hosts
-            for condition in hosts[server_id].adopt(successor)
+            for condition in hosts[server_id].adopt(server_id, successor)
         ]
+
+
+def _by_name(compiled_rule: CompiledRule) -> tuple[str, Tags]:
+    return compiled_rule.rule.name, compiled_rule.tags

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.evaluation.compiled import merged
-from hostpulse_server.evaluation.presence import Presence
+from hostpulse_server.evaluation.presence import GONE_AFTER, Presence
 from hostpulse_server.evaluation.state_machine import AlertStateMachine
 from hostpulse_server.evaluation.trend import TrendBuffer, trend
 from hostpulse_server.evaluation.window import AggregationWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule, Point
-    from hostpulse_server.values.alert import Condition, Reason
+    from hostpulse_server.evaluation.state_machine import Transition
 
-    Trend = Callable[[CompiledRule], tuple[float, ...]]
-
+_NAN: Final = float("nan")
 MAX_BUFFERS: Final = 4  # layouts of a host that are known at a time
 
 
@@ -36,16 +35,21 @@ class EvaluatedSample:
 class ActiveAlerts:
     """Machines exist only while there is something to remember, windows while their series do.
 
-    ``changed`` are the machines that may have changes to collect.
+    ``transitions`` are those since they were taken last, by rule; ``changed`` are the machines
+    that wait since, or wait otherwise. From ``seen_from_ms`` on every sample is there, ``None`` if
+    that has always been so: windows that reach further back are not judged. ``order`` is the number
+    of the sample that is evaluated.
     """
 
-    __slots__ = ("_server_id", "changed", "machines", "windows")
+    __slots__ = ("changed", "machines", "order", "seen_from_ms", "transitions", "windows")
 
-    def __init__(self, server_id: str) -> None:
-        self._server_id = server_id
+    def __init__(self) -> None:
         self.machines: dict[CompiledRule, AlertStateMachine] = {}
         self.windows: dict[CompiledRule, AggregationWindow] = {}
         self.changed: set[CompiledRule] = set()
+        self.transitions: dict[CompiledRule, list[Transition]] = {}
+        self.seen_from_ms: int | None = None
+        self.order = 0
 
     def evaluate(self, sample: EvaluatedSample, values: list[float], odd: Sequence[int]) -> None:
         """Evaluate what has to be computed first, is ``odd``, or was beyond a threshold before.
@@ -74,36 +78,42 @@ class ActiveAlerts:
             self.windows.pop(compiled_rule, None)
         machine = self.machines.get(compiled_rule)
         if machine is not None and (is_forgotten or machine.phase == "firing"):
-            if machine.end(time_ms, "gone"):
-                self.changed.add(compiled_rule)
+            self._note(compiled_rule, machine.end(time_ms, "gone"))
             self._discard(compiled_rule, machine)
 
-    def collect_changes(self, trend: Trend) -> list[Condition]:
-        """Return what has changed since the last call."""
-        found: list[Condition] = []
-        for compiled_rule in sorted(self.changed, key=lambda one: (one.rule.name, one.tags)):
-            machine = self.machines[compiled_rule]
-            if not machine.is_unchanged:
-                found += machine.collect_changes(
-                    compiled_rule.identity(self._server_id), trend(compiled_rule)
-                )
-            self._discard(compiled_rule, machine)
-        self.changed.clear()
-        return found
+    def interrupt(self) -> None:
+        """Take nothing for granted that the samples of a gap may have ended."""
+        self.windows.clear()
+        for machine in self.machines.values():
+            machine.interrupt()
 
-    def finish(
-        self, compiled_rules: Iterable[CompiledRule], time_ms: int, reason: Reason
-    ) -> list[Condition]:
-        """Return the ends of reported conditions, of the given rules."""
-        return [
-            machine.ending(compiled_rule.identity(self._server_id), time_ms, reason)
-            for compiled_rule in compiled_rules
-            if (machine := self.machines.get(compiled_rule)) and machine.reported
-        ]
+    def shift(self, delta_ms: int) -> None:
+        """Move all remembered times."""
+        for machine in self.machines.values():
+            machine.shift(delta_ms)
+        for window in self.windows.values():
+            window.shift(delta_ms)
+        if self.seen_from_ms is not None:
+            self.seen_from_ms += delta_ms
+
+    def copy(self) -> ActiveAlerts:
+        """Return an independent copy, without the transitions so far."""
+        other = ActiveAlerts()
+        other.machines = {
+            compiled_rule: machine.copy() for compiled_rule, machine in self.machines.items()
+        }
+        other.windows = {
+            compiled_rule: window.copy() for compiled_rule, window in self.windows.items()
+        }
+        other.seen_from_ms = self.seen_from_ms
+        return other
 
     def replace(self, others: Mapping[CompiledRule, CompiledRule]) -> None:
-        """Replace compiled rules by others; forget those that are not named."""
+        """Replace compiled_rules by others; forget those that are not named."""
         self.changed = {others[one] for one in self.changed if one in others}
+        self.transitions = {
+            others[one]: found for one, found in self.transitions.items() if one in others
+        }
         machines, self.machines = self.machines, {}
         for compiled_rule, machine in machines.items():
             if compiled_rule in others:
@@ -127,7 +137,10 @@ class ActiveAlerts:
         window = self.windows.get(compiled_rule)
         if window is None:
             window = self.windows[compiled_rule] = AggregationWindow(rule.over_ms, rule.aggregate)
-        return window.add(time_ms, value)
+        value = window.add(time_ms, value)
+        if self.seen_from_ms is not None and time_ms - self.seen_from_ms < rule.over_ms:
+            return _NAN
+        return value
 
     def _step(self, sample: EvaluatedSample, number: int, value: float) -> None:
         if value != value:  # noqa: PLR0124 - nan
@@ -142,32 +155,60 @@ class ActiveAlerts:
             machine = self.machines[compiled_rule] = AlertStateMachine(
                 compiled_rule.rule, sample.time_ms
             )
-        max_gap_ms = compiled_rule.max_gap_ms(sample.spacing(compiled_rule) * sample.interval_ms)
-        if machine.step(sample.time_ms, value, is_looked_at=is_looked_at, max_gap_ms=max_gap_ms):
-            self.changed.add(compiled_rule)
+            if self.seen_from_ms is not None:
+                machine.interrupt()
+        interval_ms = sample.spacing(compiled_rule) * sample.interval_ms
+        self._note(
+            compiled_rule,
+            machine.step(
+                sample.time_ms,
+                value,
+                is_looked_at=is_looked_at,
+                max_gap_ms=compiled_rule.max_gap_ms(interval_ms),
+                anew_ms=GONE_AFTER * interval_ms,
+            ),
+        )
         self._discard(compiled_rule, machine)
+
+    def _note(self, compiled_rule: CompiledRule, found: list[Transition] | None) -> None:
+        if found is None:
+            return
+        self.changed.add(compiled_rule)
+        if found:
+            self.transitions.setdefault(compiled_rule, []).extend(
+                one._replace(order=self.order) for one in found
+            )
 
     def _discard(self, compiled_rule: CompiledRule, machine: AlertStateMachine) -> None:
         if machine.is_idle:
             del self.machines[compiled_rule]
-            self.changed.discard(compiled_rule)
 
 
 class EvaluatedHost:
-    """Reads samples, and hands ``standing`` what concerns it.
+    """Reads samples in the order of their times, and hands ``active`` what concerns it.
 
     ``time_ms`` is the newest sample, -1 before the first.
     """
 
-    __slots__ = ("_buffer", "_buffers", "_missing", "_present", "active", "presence", "time_ms")
+    __slots__ = (
+        "_buffer",
+        "_buffers",
+        "_is_after_gap",
+        "_missing",
+        "_present",
+        "active",
+        "presence",
+        "time_ms",
+    )
 
-    def __init__(self, server_id: str) -> None:
+    def __init__(self) -> None:
+        self._is_after_gap = False
         self._buffers: list[TrendBuffer] = []
         self._buffer: TrendBuffer | None = None
         self._missing: tuple[int, ...] = ()
         self._present: set[CompiledRule] = set()  # of the last sample, while no buffer is in use
         self.presence = Presence()
-        self.active = ActiveAlerts(server_id)
+        self.active = ActiveAlerts()
         self.time_ms = -1
 
     def add(
@@ -176,10 +217,9 @@ class EvaluatedHost:
         interval_ms: int,
         points: Sequence[Point],
         compiled: Callable[[Sequence[Point]], CompiledLayout],
-    ) -> bool:
-        """Evaluate a sample; return False for one that is not newer than the last."""
-        if time_ms <= self.time_ms:
-            return False
+        order: int = 0,
+    ) -> None:
+        """Evaluate a sample, which is newer than the last."""
         values: list[float] = []
         odd: list[int] = []
         for buffer in self._buffers:
@@ -190,53 +230,72 @@ class EvaluatedHost:
             buffer = self._buffer_of(compiled(points))
             buffer.plan.read(points, values, odd)
         presence, active = self.presence, self.active
+        if self._is_after_gap:
+            self._is_after_gap = False
+            active.seen_from_ms = time_ms
         presence.count += 1
+        active.order = order
         missing = tuple([n for n in odd if values[n] != values[n]]) if odd else ()
         spacing: Callable[[CompiledRule], int] = presence.spacing
         if buffer is not self._buffer or missing != self._missing or presence.is_watchful:
-            before = self._series()
+            before = self.series()
             self._buffer, self._missing = buffer, missing
-            spacing = presence.update(before, self._series())
+            spacing = presence.update(before, self.series())
         if odd or active.machines or buffer.plan.computed:
             active.evaluate(
                 EvaluatedSample(time_ms, interval_ms, points, buffer.plan, spacing), values, odd
             )
         buffer.write(time_ms, values)
         buffer.used = presence.count
-        if presence.is_due:
+        if presence.is_due and active.seen_from_ms is None:
             for compiled_rule, is_forgotten in presence.parted():
                 active.part(compiled_rule, time_ms, is_forgotten=is_forgotten)
         self.time_ms = time_ms
-        return True
 
-    def collect_changes(self) -> list[Condition]:
-        """Return what has changed since the last call."""
-        return self.active.collect_changes(
-            lambda compiled_rule: trend(self._buffers, compiled_rule)
-        )
+    def trend(self, compiled_rule: CompiledRule) -> tuple[float, ...]:
+        """Return the newest values of a series, oldest first."""
+        return trend(self._buffers, compiled_rule)
 
-    def finish(self, reason: Reason) -> list[Condition]:
-        """Return the ends of all reported conditions."""
-        return self.active.finish(self.active.machines, self.time_ms, reason)
+    def interrupt(self) -> None:
+        """Take nothing for granted that samples may have changed which are not here yet."""
+        self.active.interrupt()
+        self._is_after_gap = True
 
-    def adopt(self, successor: Callable[[CompiledRule], CompiledRule | Reason]) -> list[Condition]:
-        """Go on under other rules; return the ends of conditions whose rule is gone."""
-        series = self._series()
-        used = {*series, *self.active.machines, *self.active.windows}
-        used.update(compiled_rule for compiled_rule, _ in self.presence.extraordinary())
-        found: list[Condition] = []
-        others: dict[CompiledRule, CompiledRule] = {}
-        for compiled_rule in sorted(used, key=lambda one: (one.rule.name, one.tags)):
-            other = successor(compiled_rule)
-            if isinstance(other, str):
-                found += self.active.finish([compiled_rule], self.time_ms, other)
-            else:
-                others[compiled_rule] = other
+    def shift(self, delta_ms: int) -> None:
+        """Move all remembered times, because the clock that they were read from was set."""
+        self.time_ms += delta_ms
+        self.active.shift(delta_ms)
+
+    def copy(self) -> EvaluatedHost:
+        """Return an independent copy, without the transitions so far."""
+        other = EvaluatedHost()
+        for buffer in self._buffers:
+            copied = buffer.copy()
+            other._buffers.append(copied)
+            if buffer is self._buffer:
+                other._buffer = copied
+        other._missing, other._present = self._missing, self._present
+        other.presence, other.active = self.presence.copy(), self.active.copy()
+        other.time_ms = self.time_ms
+        return other
+
+    def compiled_rules(self) -> set[CompiledRule]:
+        """Return all that anything is known of."""
+        return {
+            *self.series(),
+            *self.active.machines,
+            *self.active.windows,
+            *self.active.transitions,
+            *(compiled_rule for compiled_rule, _ in self.presence.extraordinary()),
+        }
+
+    def replace(self, others: dict[CompiledRule, CompiledRule]) -> None:
+        """Go on under other rules; forget what is not named. Trends begin anew."""
+        series = self.series()
         self._buffers, self._buffer, self._missing = [], None, ()
         self._present = {others[one] for one in series if one in others}
         self.presence.replace(others)
         self.active.replace(others)
-        return found
 
     def resume(self, compiled_rules: set[CompiledRule]) -> None:
         """Take these for the series of the last sample."""
@@ -252,7 +311,7 @@ class EvaluatedHost:
             self._buffers.append(buffer)
         return buffer
 
-    def _series(self) -> set[CompiledRule]:
+    def series(self) -> set[CompiledRule]:
         """Return the series of the last sample."""
         if self._buffer is None:
             return self._present

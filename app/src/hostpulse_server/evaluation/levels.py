@@ -22,41 +22,68 @@ class LevelState:
     """Whether a level holds, and since when.
 
     ``begun_ms`` is the first sample of a run beyond the threshold, ``cleared_ms`` of a run of
-    cleared ones while the level holds.
+    cleared ones while the level holds. ``skipped_ms`` is how much of the run was not seen, and
+    does not count. ``may_hold`` is whether samples that are not here yet may have begun it.
     """
 
-    __slots__ = ("begun_ms", "cleared_ms", "hold")
+    __slots__ = ("begun_ms", "cleared_ms", "hold", "may_hold", "skipped_ms")
 
     def __init__(
-        self, begun_ms: int | None = None, hold: Hold = OFF, cleared_ms: int | None = None
+        self,
+        begun_ms: int | None = None,
+        hold: Hold = OFF,
+        cleared_ms: int | None = None,
+        skipped_ms: int = 0,
     ) -> None:
         self.begun_ms = begun_ms
         self.hold: Hold = hold
         self.cleared_ms = cleared_ms
+        self.skipped_ms = skipped_ms
+        self.may_hold = False
 
     def step(self, level: Level, time_ms: int, value: float | None, keep_ms: int) -> None:
         """Take the value at ``time_ms``, ``None`` for one that the rule does not look at."""
         is_beyond, is_cleared = (False, True) if value is None else compare(level, value)
         if is_beyond:
             if self.begun_ms is None:
-                self.begun_ms = time_ms
-            if self.hold or time_ms - self.begun_ms >= level.for_ms:
+                self.begun_ms, self.skipped_ms = time_ms, 0
+            if self.hold or time_ms - self.begun_ms - self.skipped_ms >= level.for_ms:
                 self.hold = ON
         else:
             self.begun_ms = None
             if self.hold == UNJUDGED:
                 self.hold = OFF
+        if is_cleared and not (self.hold or keep_ms):
+            self.may_hold = False
         if self.hold and is_cleared:
             if self.cleared_ms is None:
-                self.cleared_ms = time_ms
-            if time_ms - self.cleared_ms >= keep_ms:
+                self.cleared_ms, self.skipped_ms = time_ms, 0
+            if time_ms - self.cleared_ms - self.skipped_ms >= keep_ms:
                 self.hold = OFF
+                self.may_hold = False
         if not (self.hold and is_cleared):
             self.cleared_ms = None
 
     def interrupt(self) -> None:
         """Break the runs; what holds goes on holding."""
         self.begun_ms = self.cleared_ms = None
+
+    def skip(self, gap_ms: int) -> None:
+        """Go on after a gap that nothing is known of; a run is of one kind at a time."""
+        self.skipped_ms += gap_ms
+
+    def shift(self, delta_ms: int) -> None:
+        """Move the remembered times."""
+        if self.begun_ms is not None:
+            self.begun_ms += delta_ms
+        if self.cleared_ms is not None:
+            self.cleared_ms += delta_ms
+
+    def copy(self) -> LevelState:
+        """Return one in the same state."""
+        other = LevelState(self.begun_ms, self.hold, self.cleared_ms, self.skipped_ms)
+        other.may_hold = self.may_hold
+        return other
 
 
 def compare(level: Level, value: float) -> tuple[bool, bool]:

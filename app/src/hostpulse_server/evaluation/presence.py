@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hostpulse_server.evaluation.compiled import CompiledRule
 
@@ -38,8 +38,8 @@ class Presence:
         self._absent: dict[CompiledRule, int] = {}  # → the count of its last sample
         self._spacing: dict[CompiledRule, int] = {}  # other than 1
         self._recent: set[CompiledRule] = set()  # in the last sample, but not in the one before
-        # after a restart, until it does not matter any more: those that were not ordinary
-        self._remembered: frozenset[CompiledRule] | None = None
+        # after a restart: marks of series that did not come since → the count of the last sample
+        self._remembered: dict[int, int] = {}
         self._due = _NEVER
 
     @property
@@ -64,8 +64,8 @@ class Presence:
         Return what gives the spacing by which the gap before this one is judged.
         """
         judged: dict[CompiledRule, int] = {}
-        if self.count > GONE_AFTER:
-            self._remembered = None
+        if self._remembered:
+            before = self._recall(before, now)
         for compiled_rule in self._recent & now & before:
             judged[compiled_rule] = self._spacing.pop(compiled_rule, 1) or 1
         self._recent = set()
@@ -100,10 +100,35 @@ class Presence:
             if compiled_rule not in self._absent:
                 yield compiled_rule, SeriesPresence(0, spacing)
 
-    def restore(self, remembered: Iterable[tuple[CompiledRule, SeriesPresence]]) -> None:
-        """Take over what was ``extraordinary``."""
+    def copy(self) -> Presence:
+        """Return an independent copy."""
+        other = Presence()
+        other.count, other._due = self.count, self._due
+        other._absent, other._spacing = dict(self._absent), dict(self._spacing)
+        other._recent, other._remembered = set(self._recent), dict(self._remembered)
+        return other
+
+    def marks(self, series: Iterable[CompiledRule]) -> dict[int, int]:
+        """Return the marks of the last sample's series, and of others, with how long they are away.
+
+        In the host's samples, 0 for those in the last one.
+        """
+        found = {
+            mark: self.count - seen
+            for mark, seen in self._remembered.items()
+            if self.count - seen < GONE_AFTER
+        }
+        found.update((compiled_rule.mark, 0) for compiled_rule in series)
+        return found
+
+    def restore(
+        self,
+        remembered: Iterable[tuple[CompiledRule, SeriesPresence]],
+        marks: Mapping[int, int],
+    ) -> None:
+        """Take over what was ``extraordinary``, and all ``marks``."""
         known = dict(remembered)
-        self._remembered = frozenset(known)
+        self._remembered = {mark: -away for mark, away in marks.items()}
         for compiled_rule, seen in known.items():
             if seen.spacing != 1:
                 self._spacing[compiled_rule] = seen.spacing
@@ -114,18 +139,30 @@ class Presence:
         self._plan_ahead()
 
     def replace(self, others: dict[CompiledRule, CompiledRule]) -> None:
-        """Replace compiled rules by others; forget those that are not named."""
+        """Replace compiled_rules by others; forget those that are not named."""
         self._absent = {others[one]: n for one, n in self._absent.items() if one in others}
         self._spacing = {others[one]: n for one, n in self._spacing.items() if one in others}
         self._recent = {others[one] for one in self._recent if one in others}
-        if self._remembered is not None:
-            self._remembered = frozenset(others[one] for one in self._remembered if one in others)
         self._plan_ahead()
+
+    def _recall(self, before: set[CompiledRule], now: set[CompiledRule]) -> set[CompiledRule]:
+        """Return the series of the last sample, of which a restart left the marks.
+
+        What comes later is recalled then, if it is not gone.
+        """
+        found = set()
+        for compiled_rule in now:
+            seen = self._remembered.pop(compiled_rule.mark, None)
+            if seen is None or compiled_rule in before:
+                continue
+            if seen == self.count - 1:
+                found.add(compiled_rule)
+            elif self.count - seen <= GONE_AFTER:
+                self._absent[compiled_rule] = seen
+        return before | found
 
     def _return(self, compiled_rule: CompiledRule, judged: dict[CompiledRule, int]) -> None:
         seen = self._absent.pop(compiled_rule, None)
-        if seen is None and self._remembered is not None and compiled_rule not in self._remembered:
-            seen = 0  # an ordinary one, so it was in the last sample before
         if seen is None:
             self._spacing[compiled_rule] = UNKNOWN
             self._recent.add(compiled_rule)

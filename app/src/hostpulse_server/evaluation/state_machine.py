@@ -1,7 +1,7 @@
 """The state machine of one rule on one series: levels, each with hysteresis on its own clock.
 
-Everything counts in event time, the times of samples. ``collect_changes`` returns changes, so
-that a caller that adds many samples at once gets only what is left of them in the end.
+Everything counts in event time, the times of samples. Each step returns what it changed, so that
+what began and ended between two looks leaves its trace.
 """
 
 from __future__ import annotations
@@ -9,38 +9,51 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from hostpulse_server.evaluation.levels import LevelState, fit, marks
-from hostpulse_server.values.alert import BY_PEOPLE, Condition
+from hostpulse_server.values.alert import BY_PEOPLE
 
 if TYPE_CHECKING:
     from hostpulse_server.rules.model import Rule
-    from hostpulse_server.values.alert import AlertIdentity, Reason, Severity
+    from hostpulse_server.values.alert import Phase, Reason, Severity
 
 NOTHING_COMPARED: Final = BY_PEOPLE | {"gone"}
 
 
+class Transition(NamedTuple):
+    """A change of an alert at a sample, as ``values.alert.Condition`` has it.
+
+    ``severity`` and ``started_ms`` of an end are those of what ended. ``order`` is the number of
+    the sample in its stream: times say nothing of the order where a clock was set.
+    """
+
+    phase: Phase
+    severity: Severity
+    started_ms: int
+    at_ms: int
+    value: float | None
+    reason: Reason | Literal[""] = ""
+    order: int = 0
+
+
 class LastReported(NamedTuple):
-    """What was collected last."""
+    """What was reported last; ``fired_ms`` is when it began to fire, 0 while it waits."""
 
     phase: Literal["pending", "firing"]
     severity: Severity
     started_ms: int
+    fired_ms: int = 0
 
 
 class AlertStateMachine:
     """State of an alert. ``phase`` is ``""`` while nothing holds and no clock runs.
 
     ``time_ms`` is the last sample of the series and ``value`` what was compared then; ``at_ms`` is
-    when phase or severity changed last, ``ended_ms`` and ``reason`` are when and how the last
-    phase ended.
+    when phase or severity changed last.
     """
 
     __slots__ = (
         "at_ms",
-        "ended_ms",
         "levels",
         "phase",
-        "reason",
-        "reported",
         "rule",
         "severity",
         "started_ms",
@@ -57,39 +70,35 @@ class AlertStateMachine:
         self.severity: Severity = "info"
         self.started_ms = 0
         self.at_ms = 0
-        self.ended_ms = 0
-        self.reason: Reason = "cleared"
-        self.reported: LastReported | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to remember."""
-        return not self.phase and self.reported is None
+        return not self.phase
 
-    @property
-    def is_unchanged(self) -> bool:
-        """Whether ``collect_changes`` would return nothing."""
-        now = self._now()
-        return self.reported == now or (
-            self.reported is not None and now is not None and _is_same(self.reported, now)
-        )
-
-    def step(self, time_ms: int, value: float, *, is_looked_at: bool, max_gap_ms: int) -> bool:
-        """Take the next sample of the series; return whether there may be changes to collect.
+    def step(
+        self, time_ms: int, value: float, *, is_looked_at: bool, max_gap_ms: int, anew_ms: int
+    ) -> list[Transition] | None:
+        """Take the next sample of the series; return its transitions, ``None`` without a change.
 
         ``is_looked_at`` is whether the rule's conditions on other fields are met: without them
-        no value is beyond any threshold.
+        no value is beyond any threshold. Of a gap over ``max_gap_ms`` nothing is counted; one over
+        ``anew_ms``, or over a level's ``for`` where that is more, starts that level anew.
         """
-        if time_ms - self.time_ms > max_gap_ms:
-            for state in self.levels:
-                state.interrupt()
+        gap_ms = time_ms - self.time_ms
+        if gap_ms > max_gap_ms:
+            for level, state in zip(self.rule.levels, self.levels, strict=True):
+                if gap_ms > max(level.for_ms, anew_ms):
+                    state.interrupt()
+                else:
+                    state.skip(gap_ms)
         self.time_ms, self.value = time_ms, value
         keep_ms, looked_at = self.rule.keep_firing_ms, value if is_looked_at else None
         for level, state in zip(self.rule.levels, self.levels, strict=True):
             state.step(level, time_ms, looked_at, keep_ms)
         return self._enter(time_ms, "cleared")
 
-    def end(self, time_ms: int, reason: Reason) -> bool:
+    def end(self, time_ms: int, reason: Reason) -> list[Transition] | None:
         """End whatever holds or waits; return as ``step`` does."""
         self.levels = [LevelState() for _ in self.rule.levels]
         return self._enter(time_ms, reason)
@@ -101,95 +110,80 @@ class AlertStateMachine:
         self.levels = fit(rule, known)
         self.rule = rule
 
-    def collect_changes(
-        self, identity: AlertIdentity, trend: tuple[float, ...] = ()
-    ) -> list[Condition]:
-        """Return what has changed since the last call, oldest first."""
-        reported, found = self.reported, []
-        if (
-            reported
-            and self.phase != reported.phase
-            and (reported.phase == "firing" or not self.phase)
-        ):
-            found.append(self.ending(identity, self.ended_ms, self.reason, trend))
-        now = self._now()
-        if reported and now and _is_same(reported, now):
-            return found
-        if reported and now and reported.phase == now.phase == "firing":
-            now = now._replace(started_ms=reported.started_ms)
-        if now:
-            found.append(
-                Condition(
-                    identity=identity,
-                    phase=now.phase,
-                    severity=now.severity,
-                    value=float(self.value),
-                    threshold=self._threshold(now.severity),
-                    started_ms=now.started_ms,
-                    at_ms=self.at_ms,
-                    trend=trend,
-                )
-            )
-        self.reported = now
-        return found
+    def interrupt(self) -> None:
+        """Break all runs, and take any level for one that may hold; what fires goes on firing."""
+        for state in self.levels:
+            state.interrupt()
+            state.may_hold = True
 
-    def ending(
-        self,
-        identity: AlertIdentity,
-        time_ms: int,
-        reason: Reason,
-        trend: tuple[float, ...] = (),
-    ) -> Condition:
-        """Return the end of the condition reported last."""
-        if self.reported is None:
-            raise ValueError("what was not reported has no end")
-        return Condition(
-            identity=identity,
-            phase="resolved" if self.reported.phase == "firing" else "dropped",
-            severity=self.reported.severity,
-            value=None if reason in NOTHING_COMPARED else float(self.value),
-            threshold=self._threshold(self.reported.severity),
-            started_ms=self.reported.started_ms,
-            at_ms=time_ms,
-            reason=reason,
-            trend=trend,
-        )
+    def shift(self, delta_ms: int) -> None:
+        """Move all remembered times, because the clock that they were read from was set."""
+        self.time_ms += delta_ms
+        self.started_ms += delta_ms
+        self.at_ms += delta_ms
+        for state in self.levels:
+            state.shift(delta_ms)
 
-    def _now(self) -> LastReported | None:
+    def copy(self) -> AlertStateMachine:
+        """Return one in the same state, independent of this one."""
+        other = AlertStateMachine(self.rule, self.time_ms)
+        other.value, other.phase, other.severity = self.value, self.phase, self.severity
+        other.started_ms, other.at_ms = self.started_ms, self.at_ms
+        other.levels = [state.copy() for state in self.levels]
+        return other
+
+    def standing(self) -> LastReported | None:
+        """Return how the alert stands; what was reported of it may be something else."""
         return LastReported(self.phase, self.severity, self.started_ms) if self.phase else None
 
-    def _enter(self, time_ms: int, reason: Reason) -> bool:
+    def _enter(self, time_ms: int, reason: Reason) -> list[Transition] | None:
         """Enter the phase that the levels make up."""
-        before = (self.phase, self.severity, self.started_ms)
+        before = self.phase, self.severity, self.started_ms
+        holding, waiting, begun_ms = self._levels(time_ms)
+        if holding:
+            if self.phase != "firing":
+                self.started_ms = begun_ms
+            self.phase, self.severity = "firing", holding
+        elif waiting:
+            self.phase, self.severity, self.started_ms = "pending", waiting, begun_ms
+        else:
+            self.phase = ""
+        if (self.phase, self.severity, self.started_ms) == before:
+            return None
+        self.at_ms = time_ms
+        return self._transitions(before, reason)
+
+    def _levels(self, time_ms: int) -> tuple[Severity | None, Severity | None, int]:
+        """Return the highest level that holds, the highest whose clock runs, and since when."""
         holding: Severity | None = None
         waiting: Severity | None = None
-        started_ms = time_ms
+        begun_ms = time_ms
         for level, state in zip(self.rule.levels, self.levels, strict=True):
             if state.hold:
                 holding = level.severity
             if state.begun_ms is not None:
                 waiting = level.severity
-                started_ms = min(started_ms, state.begun_ms)
-        if self.phase and not holding and (self.phase == "firing" or not waiting):
-            self.ended_ms, self.reason = time_ms, reason
-        if holding:
-            if self.phase != "firing":
-                self.started_ms = started_ms
-            self.phase, self.severity = "firing", holding
-        elif waiting:
-            self.phase, self.severity, self.started_ms = "pending", waiting, started_ms
-        else:
-            self.phase = ""
-        if (self.phase, self.severity, self.started_ms) == before:
-            return False
-        self.at_ms = time_ms
-        return True
+                begun_ms = min(begun_ms, state.begun_ms)
+        if self.phase == "firing" and not holding and any(one.may_hold for one in self.levels):
+            holding = self.severity  # only what is certain is an end
+        return holding, waiting, begun_ms
 
-    def _threshold(self, severity: Severity) -> float | None:
-        levels = self.rule.levels
-        return next((level.threshold for level in levels if level.severity == severity), None)
+    def _transitions(
+        self, before: tuple[Literal["", "pending", "firing"], Severity, int], reason: Reason
+    ) -> list[Transition]:
+        """Return what has changed at ``at_ms``."""
+        phase, severity, started_ms = before
+        found = []
+        if (phase == "firing" and self.phase != "firing") or (phase and not self.phase):
+            value = None if reason in NOTHING_COMPARED else float(self.value)
+            over: Phase = "resolved" if phase == "firing" else "dropped"
+            found.append(Transition(over, severity, started_ms, self.at_ms, value, reason))
+        if self.phase == "firing" and (phase, severity) != ("firing", self.severity):
+            value = float(self.value)
+            found.append(Transition("firing", self.severity, self.started_ms, self.at_ms, value))
+        return found
 
 
-def _is_same(reported: LastReported, now: LastReported) -> bool:
-    """Return whether there is nothing new; a run that begins anew is another pending alert."""
-    return reported == now if now.phase == "pending" else reported[:2] == now[:2]
+def threshold_of(rule: Rule, severity: Severity) -> float | None:
+    """Return the threshold of a rule's level, ``None`` where it has none of that severity."""
+    return next((level.threshold for level in rule.levels if level.severity == severity), None)

@@ -23,6 +23,12 @@ class TrendBuffer:
         self._written = 0
         self._rows = bytearray(DEPTH * plan.pack.size)
 
+    def copy(self) -> TrendBuffer:
+        """Return an independent copy."""
+        other = TrendBuffer(self.plan)
+        other.used, other._written, other._rows = self.used, self._written, self._rows[:]
+        return other
+
     def write(self, time_ms: int, values: Sequence[float]) -> None:
         """Keep the values of a sample; one that is missing is not a number."""
         pack = self.plan.pack

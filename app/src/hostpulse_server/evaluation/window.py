@@ -35,6 +35,18 @@ class AggregationWindow:
         numbers = iter(self._pairs)
         return [(int(time_ms), value) for time_ms, value in zip(numbers, numbers, strict=True)]
 
+    def shift(self, delta_ms: int) -> None:
+        """Move all times."""
+        pairs = self._pairs
+        for index in range(0, len(pairs), 2):
+            pairs[index] += delta_ms
+
+    def copy(self) -> AggregationWindow:
+        """Return an independent copy."""
+        other = AggregationWindow(self.over_ms, self.aggregate)
+        other._pairs = self._pairs[:]
+        return other
+
     def add(self, time_ms: int, value: float) -> float:
         """Take a value newer than all others and return the aggregate."""
         pairs = self._pairs

@@ -51,7 +51,9 @@ def fired(
     before: PageCursor | None = None,
 ) -> Sequence[AlertRow]:
     """Return alerts that fired at some time from start to end, the newest first."""
-    statement = _matching(wanted).where(AlertRow.fired_ms.is_not(None))
+    statement = _matching(wanted).where(
+        AlertRow.fired_ms.is_not(None), AlertRow.reason != "revised"
+    )
     if start_ms is not None:
         over = AlertRow.resolved_ms
         statement = statement.where(sa.or_(over.is_(None), over >= start_ms))

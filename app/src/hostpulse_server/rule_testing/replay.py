@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.evaluation.timeline import Sample
 from hostpulse_server.rule_testing.transitions import TransitionFilter
 
 if TYPE_CHECKING:
@@ -31,6 +32,6 @@ class Replay:
         points: Sequence[Mapping[str, Any]],
     ) -> list[Reported]:
         """Return what changes with this sample; a server's come in the order of their times."""
-        self._evaluator.add(server_id, _ORIGIN, time_ms, interval_ms, points)
-        conditions = self._evaluator.collect_changes(server_id, is_fresh=True)
+        self._evaluator.add(server_id, _ORIGIN, Sample(time_ms, interval_ms, points))
+        conditions = self._evaluator.collect_changes(server_id, time_ms, is_fresh=True)
         return list(self._transitions.of(time_ms, conditions))

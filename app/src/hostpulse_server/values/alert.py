@@ -18,7 +18,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)  # from the least t
 # what evaluation found; an alert that was only pending ends as "dropped", without a trace
 Phase = Literal["pending", "firing", "resolved", "dropped"]
 # why a firing alert ended
-Reason = Literal["cleared", "gone", "disabled", "rule_removed", "server_removed"]
+Reason = Literal["cleared", "gone", "revised", "disabled", "rule_removed", "server_removed"]
 # ends that people make, at the time of the clock; samples make the others, at their own times
 BY_PEOPLE: Final = frozenset({"disabled", "rule_removed", "server_removed"})
 
@@ -49,6 +49,11 @@ class Condition:
     condition began to hold and ``at_ms`` when this phase was entered, both in event time.
     ``trend`` are the values before, oldest first. ``text``, if not empty, replaces the rule's
     summary (a liveness verdict), with ``evidence`` as lines of what it rests on.
+
+    ``is_late`` marks what was over by the time it was found: a line of history, and no news; an end
+    with ``fired_ms`` is then the whole of it. ``amends_ms`` is when the alert began to fire as
+    reported before, where samples that came since tell it otherwise: from ``fired_ms`` on, or not
+    at all where the phase is "dropped".
     """
 
     identity: AlertIdentity
@@ -63,3 +68,6 @@ class Condition:
     text: str = ""
     evidence: tuple[str, ...] = ()
     facts: Mapping[str, str] | None = None
+    is_late: bool = False
+    fired_ms: int | None = None
+    amends_ms: int | None = None

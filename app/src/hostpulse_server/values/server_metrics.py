@@ -77,6 +77,9 @@ CATALOGUE = {
                 "the sum is how many of a rule fire on a host with it, which may be several, such "
                 "as of its mounts",
             ),
+            "late": MetricField(
+                "flag", "1 where the alert was over by the time it was found; otherwise absent"
+            ),
         },
     ),
     "pipeline": MetricMeasurement(

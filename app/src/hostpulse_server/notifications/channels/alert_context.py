@@ -24,6 +24,7 @@ ICONS: Final = {"critical": "🔴", "warning": "🟠", "info": "🔵", "resolved
 _ENDINGS: Final = {
     "cleared": "it is back where it should be",
     "gone": "it is no longer reported, while its host is",
+    "revised": "samples that came late show that it was not so",
     "disabled": "the server or the rule was disabled",
     "rule_removed": "the rule was removed",
     "server_removed": "the server was removed",

@@ -1,0 +1,403 @@
+"""The samples of one host in the order in which they were taken, whatever the order they come in.
+
+Samples of an agent are numbered. As long as none is missing, each is evaluated for good as it
+comes. Behind a gap, what is known for certain is reported at once: a copy of the state goes on
+from the samples that are there, and takes nothing for granted that those of the gap may have
+ended. When the gap closes, evaluation goes on from before it through all that waits. A gap that
+does not close in time is passed over, as the rules say of gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from hostpulse_server.evaluation.history import Reporter, after
+from hostpulse_server.evaluation.host_state import EvaluatedHost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule, Point
+    from hostpulse_server.evaluation.state_machine import LastReported, Transition
+    from hostpulse_server.values.alert import Condition, Reason
+
+    Compiled = Callable[[Sequence[Point]], CompiledLayout]
+
+# how long a gap may stay open while nothing comes that fills gaps: as long as the longest ``for``,
+# within these
+LEAST_WAIT_MS: Final = 60_000
+MOST_WAIT_MS: Final = 900_000
+OPEN_MS: Final = 1_800_000  # whatever comes, and well within what the journal keeps
+MOST_PENDING: Final = 1000  # samples of a host, as many as a spool holds
+MOST_LEFT: Final = 8  # streams that are remembered as left
+CONFLICT_RETURNS: Final = 3
+STEP_MS: Final = 1000  # by how much two clocks of a host may differ over an interval
+
+
+class Sample(NamedTuple):
+    """A sample as it arrived: ``received_ms`` is the server's time, and ``entry_id`` the journal's.
+
+    ``points`` are as agents send them, checked: ``measurement``, ``fields``, maybe ``tags``.
+    Without a ``stream`` there are no numbers, and the order is that of arrival.
+    """
+
+    time_ms: int
+    interval_ms: int
+    points: Sequence[Mapping[str, Any]]
+    stream: str = ""
+    seq: int = 0
+    mono_ms: int | None = None
+    received_ms: int = 0
+    entry_id: int = 0
+
+
+class SamplePosition(NamedTuple):
+    """The last sample that was evaluated for good."""
+
+    stream: str | None = None
+    seq: int = 0
+    mono_ms: int | None = None
+
+
+class HostTimeline:
+    """One host's samples of one origin; ``confirmed`` has seen all up to ``position``."""
+
+    __slots__ = (
+        "_base",
+        "_emitted",
+        "_entry_id",
+        "_provisional",
+        "_provisional_position",
+        "_received_ms",
+        "_resumed_at",
+        "_returns",
+        "_unfilled_ms",
+        "confirmed",
+        "left",
+        "pending",
+        "position",
+        "reported",
+        "skipped",
+    )
+
+    def __init__(self) -> None:
+        self.confirmed = EvaluatedHost()
+        self.position = SamplePosition()
+        self.pending: dict[int, Sample] = {}
+        self.left: list[str] = []
+        self.reported: dict[CompiledRule, LastReported] = {}
+        self.skipped = 0  # samples that came too late, of a stream left, or twice
+        self._provisional: EvaluatedHost | None = None
+        self._provisional_position = SamplePosition()
+        # what was reported of the copy, and what fired before that
+        self._emitted: dict[CompiledRule, list[Transition]] = {}
+        self._base: dict[CompiledRule, LastReported] = {}
+        self._returns = 0
+        # how long samples have come since, none of which others had overtaken
+        self._unfilled_ms = self._received_ms = self._entry_id = 0
+        self._resumed_at = 0  # entries up to this one are added again
+
+    @property
+    def time_ms(self) -> int:
+        """The time of the newest sample that was evaluated, -1 before the first."""
+        return (self._provisional or self.confirmed).time_ms
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether ``collect_changes`` may return something."""
+        if self.pending or self._emitted:
+            return True
+        return bool(self.confirmed.active.changed or self.confirmed.active.transitions)
+
+    def add(self, sample: Sample, compiled: Compiled) -> bool:
+        """Take a sample; return False for one that is known or that comes too late."""
+        is_taken = self._add(sample, compiled)
+        self.skipped += not is_taken
+        return is_taken
+
+    def expire(self, now_ms: int, compiled: Compiled) -> None:
+        """Pass over the gaps that have been open for too long."""
+        while self.pending:
+            open_ms = now_ms - min(one.received_ms for one in self.pending.values())
+            is_due = self._unfilled_ms >= self._wait_ms() or open_ms >= OPEN_MS
+            if not (is_due or len(self.pending) > MOST_PENDING):
+                return
+            self._advance(min(self.pending), compiled)
+            self._unfilled_ms = 0
+
+    def collect_changes(self, server_id: str, compiled: Compiled) -> list[Condition]:
+        """Return what is new since the last call, oldest first for each alert."""
+        confirmed = self.confirmed.active
+        visible = self._visible(compiled)
+        unconfirmed = {} if visible is self.confirmed else visible.active.transitions
+        changed = {
+            *confirmed.transitions,
+            *confirmed.changed,
+            *unconfirmed,
+            *self._emitted,
+            *visible.active.changed,
+        }
+        found: list[Condition] = []
+        for compiled_rule in sorted(changed, key=lambda one: (one.rule.name, one.tags)):
+            final = confirmed.transitions.get(compiled_rule, [])
+            guessed = unconfirmed.get(compiled_rule, [])
+            found += self._collect(server_id, compiled_rule, visible, final, guessed)
+        confirmed.transitions = {}
+        confirmed.changed.clear()
+        visible.active.changed.clear()
+        return found
+
+    def ends(
+        self, server_id: str, compiled_rules: Sequence[CompiledRule], reason: Reason
+    ) -> list[Condition]:
+        """Return the ends of what was reported of some compiled_rules, at the newest sample."""
+        return [
+            Reporter(server_id, compiled_rule).ended(
+                self.reported[compiled_rule], self.time_ms, reason
+            )
+            for compiled_rule in compiled_rules
+            if compiled_rule in self.reported
+        ]
+
+    def adopt(
+        self, server_id: str, successor: Callable[[CompiledRule], CompiledRule | Reason]
+    ) -> list[Condition]:
+        """Go on under other rules; return the ends of conditions whose rule is gone."""
+        known = {*self.confirmed.compiled_rules(), *self.reported, *self._emitted, *self._base}
+        found: list[Condition] = []
+        others: dict[CompiledRule, CompiledRule] = {}
+        for compiled_rule in sorted(known, key=lambda one: (one.rule.name, one.tags)):
+            other = successor(compiled_rule)
+            if isinstance(other, str):
+                found += self.ends(server_id, [compiled_rule], other)
+            else:
+                others[compiled_rule] = other
+        self._provisional = None
+        self.confirmed.replace(others)
+        self.reported = {others[one]: it for one, it in self.reported.items() if one in others}
+        self._emitted = {others[one]: it for one, it in self._emitted.items() if one in others}
+        self._base = {others[one]: it for one, it in self._base.items() if one in others}
+        return found
+
+    def emitted(
+        self,
+    ) -> tuple[dict[CompiledRule, list[Transition]], dict[CompiledRule, LastReported]]:
+        """Return the transitions reported that are not final, and what fired before those."""
+        return self._emitted, self._base
+
+    @property
+    def gap(self) -> tuple[int, int, int]:
+        """How long the gap has been open, and when and in which entry a sample came last."""
+        return self._unfilled_ms, self._received_ms, self._entry_id or self._resumed_at
+
+    def resume(
+        self,
+        position: SamplePosition,
+        left: Sequence[str],
+        emitted: dict[CompiledRule, list[Transition]],
+        base: dict[CompiledRule, LastReported],
+        gap: Sequence[int],
+    ) -> None:
+        """Go on where another one was; its pending samples are to be added again."""
+        self.position, self.left = position, list(left)
+        self._unfilled_ms, self._received_ms, self._resumed_at = gap
+        self._emitted, self._base = emitted, base
+
+    def _add(self, sample: Sample, compiled: Compiled) -> bool:
+        if not sample.stream:
+            return self._add_next(sample, compiled)
+        if sample.stream != self.position.stream and not self._turn_to(sample, compiled):
+            return False
+        if self._returns >= CONFLICT_RETURNS:
+            return self._add_next(sample, compiled)
+        if sample.seq <= self.position.seq or sample.seq in self.pending:
+            return False
+        if sample.seq == self.position.seq + 1 and not self.pending:
+            self._confirm(sample, compiled)
+        else:
+            self._wait(sample, compiled)
+        return True
+
+    def _wait(self, sample: Sample, compiled: Compiled) -> None:
+        """Keep a sample that is not the next one, or with which a gap may close."""
+        seq = sample.seq
+        if sample.entry_id > self._resumed_at or not self._resumed_at:
+            self._note_arrival(sample)
+        self.pending[seq] = sample
+        if _is_complete(sample):
+            while self.pending and self.position.seq < seq:
+                self._advance(min(self.pending), compiled)
+        elif seq == self.position.seq + 1:
+            self._advance(seq, compiled)
+        elif self._provisional is not None:
+            if seq > self._provisional_position.seq:
+                self._guess(sample, compiled)
+            else:
+                self._provisional = None
+
+    def _note_arrival(self, sample: Sample) -> None:
+        if not self.pending or sample.seq < max(self.pending):
+            self._unfilled_ms = 0
+        else:  # a host that is silent is no reason to give up what it may still have
+            passed_ms = max(0, sample.received_ms - self._received_ms)
+            self._unfilled_ms += min(passed_ms, 2 * sample.interval_ms)
+        self._received_ms, self._entry_id = sample.received_ms, sample.entry_id
+
+    def _add_next(self, sample: Sample, compiled: Compiled) -> bool:
+        """Take a sample in the order of arrival; one of the same time came twice."""
+        if sample.time_ms == self.confirmed.time_ms:
+            return False
+        _add_to(self.confirmed, self.position, sample, compiled)
+        self._provisional = None
+        return True
+
+    def _turn_to(self, sample: Sample, compiled: Compiled) -> bool:
+        """Turn to another stream; return False for a sample of one that was left."""
+        before = self.position.stream
+        if sample.stream in self.left:
+            if sample.time_ms > self.confirmed.time_ms:
+                self._returns += 1
+            return self._returns >= CONFLICT_RETURNS
+        if before is None and self.confirmed.time_ms >= 0:
+            # remembered by a release that knew no numbers: this is the next one
+            if sample.time_ms <= self.confirmed.time_ms:
+                return False
+            self.position = SamplePosition(sample.stream, sample.seq - 1)
+            return True
+        if before is not None:
+            while self.pending:
+                self._advance(min(self.pending), compiled)
+            self.left = [*self.left, before][-MOST_LEFT:]
+        self.position = SamplePosition(sample.stream, min(sample.seq - 1, 0))  # agents count from 1
+        return True
+
+    def _confirm(self, sample: Sample, compiled: Compiled) -> None:
+        _add_to(self.confirmed, self.position, sample, compiled)
+        self.position = SamplePosition(sample.stream, sample.seq, sample.mono_ms)
+        self._provisional = None
+
+    def _advance(self, seq: int, compiled: Compiled) -> None:
+        """Confirm the pending sample of this number, and all that follow without a gap."""
+        while (sample := self.pending.pop(seq, None)) is not None:
+            self._confirm(sample, compiled)
+            seq += 1
+
+    def _visible(self, compiled: Compiled) -> EvaluatedHost:
+        """Return the state that is reported."""
+        if not self.pending:
+            return self.confirmed
+        if self._provisional is None:
+            self._provisional, self._provisional_position = self.confirmed.copy(), self.position
+            for seq in sorted(self.pending):
+                self._guess(self.pending[seq], compiled)
+        return self._provisional
+
+    def _guess(self, sample: Sample, compiled: Compiled) -> None:
+        """Let the copy go on, with nothing taken for granted behind a gap."""
+        host, position = self._provisional, self._provisional_position
+        assert host is not None  # noqa: S101 - the caller made it
+        if sample.seq != position.seq + 1:
+            host.interrupt()
+        _add_to(host, position, sample, compiled)
+        self._provisional_position = SamplePosition(sample.stream, sample.seq, sample.mono_ms)
+
+    def _collect(
+        self,
+        server_id: str,
+        compiled_rule: CompiledRule,
+        visible: EvaluatedHost,
+        final: list[Transition],
+        guessed: list[Transition],
+    ) -> list[Condition]:
+        reporter = Reporter(server_id, compiled_rule, visible.trend(compiled_rule))
+        reported = self.reported.get(compiled_rule)
+        before = self._emitted.pop(compiled_rule, [])
+        base = self._base.pop(compiled_rule, None) if before else _firing(reported)
+        drops = [one for one in (*final, *guessed) if one.phase == "dropped"]
+        truth = _lasting([*final, *guessed])
+        if truth[: len(before)] == before:
+            found = reporter.added(after(base, before), truth[len(before) :])
+        else:
+            found = reporter.revised(base, before, truth)
+        if guessed := _lasting(guessed):
+            self._emitted[compiled_rule] = guessed
+            confirmed = after(base, truth[: len(truth) - len(guessed)])
+            if confirmed is not None:
+                self._base[compiled_rule] = confirmed
+        now = after(base, truth)
+        machine = visible.active.machines.get(compiled_rule)
+        if machine is not None and found and found[-1].phase == "firing":
+            found[-1] = replace(found[-1], value=float(machine.value))
+        if machine is not None and machine.phase == "pending":
+            now = machine.standing()
+            if now != reported:
+                found.append(reporter.pending(machine))
+        elif reported is not None and reported.phase == "pending" and not found:
+            if drops:
+                found.append(reporter.ending(reported, drops[-1]))
+            else:
+                found.append(reporter.ended(reported, visible.time_ms, "cleared"))
+        if now is None:
+            self.reported.pop(compiled_rule, None)
+        else:
+            self.reported[compiled_rule] = now
+        return found
+
+    def _wait_ms(self) -> int:
+        longest = max(
+            (
+                level.for_ms
+                for compiled_rule in self.confirmed.compiled_rules()
+                for level in compiled_rule.rule.levels
+            ),
+            default=0,
+        )
+        return min(max(longest, LEAST_WAIT_MS), MOST_WAIT_MS)
+
+
+def _add_to(
+    host: EvaluatedHost, before: SamplePosition, sample: Sample, compiled: Compiled
+) -> None:
+    """Evaluate the next sample; where a clock was set, times before it are moved along."""
+    delta_ms = _step_ms(host.time_ms, before, sample)
+    if delta_ms:
+        host.shift(delta_ms)
+    host.add(sample.time_ms, sample.interval_ms, sample.points, compiled, sample.seq)
+
+
+def _step_ms(time_ms: int, before: SamplePosition, sample: Sample) -> int:
+    """Return by how much the clock was set between two samples of a host."""
+    if time_ms < 0:
+        return 0
+    passed_ms = sample.time_ms - time_ms
+    if sample.stream == before.stream and sample.mono_ms is not None and before.mono_ms is not None:
+        elapsed_ms = sample.mono_ms - before.mono_ms
+        if elapsed_ms > 0 and (passed_ms <= 0 or abs(passed_ms - elapsed_ms) > STEP_MS):
+            return passed_ms - elapsed_ms
+    if passed_ms > 0:
+        return 0
+    count = sample.seq - before.seq if sample.stream == before.stream else 1
+    return passed_ms - sample.interval_ms * max(count, 1)
+
+
+def _is_complete(sample: Sample) -> bool:
+    """Return whether its host had nothing to send but it: what is missing before will not come."""
+    waiting = next(
+        (
+            point["fields"].get("spool_samples")
+            for point in sample.points
+            if point["measurement"] == "agent"
+        ),
+        None,
+    )
+    return waiting == 0
+
+
+def _firing(reported: LastReported | None) -> LastReported | None:
+    return reported if reported is not None and reported.phase == "firing" else None
+
+
+def _lasting(transitions: Sequence[Transition]) -> list[Transition]:
+    """Return the transitions that history keeps."""
+    return [one for one in transitions if one.phase != "dropped"]
