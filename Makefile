@@ -69,7 +69,8 @@ molecule: dist engines ## every molecule scenario on systemd hosts; SCENARIOS="s
 chaos: dist engines ## the failures of stack, api, store and alerts, and random histories, in their long form
 	HOSTPULSE_TRIALS=long pytest tests/e2e/test_store_outage.py tests/e2e/test_sigkill_store.py tests/e2e/test_sigkill_api.py
 	HOSTPULSE_TRIALS=long pytest --numprocesses=2 tests/e2e/test_sigkill_alerts.py \
-	  app/tests/evaluation/test_reference.py app/tests/evaluation/test_restart.py
+	  app/tests/evaluation/test_reference.py app/tests/evaluation/test_restart.py \
+	  app/tests/evaluation/test_convergence.py
 	@HOSTPULSE_TRIALS=long scripts/molecule stack
 
 .PHONY: demo

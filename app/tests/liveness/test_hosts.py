@@ -399,3 +399,31 @@ def test_a_wall_clock_that_is_set_makes_nobody_silent(make_fleet: Make, hours: i
     assert fleet.turn() == []
     assert fleet.live(2 * MINUTE - 1) == []
     assert reported(fleet.live(1)) == [("h1", "firing", "critical", "host_down")]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_arrival_noted_by_a_clock_that_was_ahead_does_not_keep_a_dead_host_alive(
+    make_fleet: Make, *, restarts: bool
+) -> None:
+    """It was an hour ahead when the last sample came, and was set back before anyone looked."""
+    fleet = make_fleet(5)
+    fleet.clock.set(3600)
+    fleet.live(20)
+    fleet.liveness.seen("h1", fleet.clock.ms, 10_000)
+    fleet.silent = {"h1"}
+    fleet.clock.set(-3600)
+    if restarts:
+        fleet.restart()
+    assert fleet.live(3 * MINUTE - 1) == []
+    assert reported(fleet.live(30)) == [("h1", "firing", "critical", "host_down")]
+
+
+def test_arrivals_stamped_ahead_and_read_after_the_clock_was_set_back_count_from_now(
+    make_fleet: Make,
+) -> None:
+    """The journal keeps the wrong time of their receipt."""
+    fleet = make_fleet(5)
+    fleet.silent = {"h1"}
+    fleet.liveness.seen("h1", fleet.clock.ms + 3_600_000, 10_000)
+    fleet.live(3 * MINUTE - 1)
+    assert reported(fleet.live(30)) == [("h1", "firing", "critical", "host_down")]

@@ -378,3 +378,16 @@ class TestPoison:
         ])  # fmt: skip
         bench.flush(bench.shipper())
         assert bench.stored() == {"web-01": [(T0 + 10_000, 2.0)]}
+
+
+def test_a_server_was_not_seen_later_than_now(bench: Bench) -> None:
+    """Its last sample came while the clock was an hour ahead; then the clock was set back."""
+    shipper = bench.shipper()
+    bench.clock.set(3600)
+    bench.send(1)
+    bench.flush(shipper)
+    bench.clock.set(-3600)
+    for _ in range(3):
+        bench.clock.move(1)
+        shipper.turn()
+    assert bench.seen.get()["web-01"].last_received_ms <= bench.clock.ms

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from hostpulse_server.engine import alert_store, checkpoint, retention, transitions
+from hostpulse_server.notifications import outbox
 from hostpulse_server.state import writing
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class TurnBatch:
     """What a transaction writes.
 
     ``ended`` are servers that no longer count. ``are_orphans_possible`` asks to resolve alerts
-    whose rule or server is gone, ``is_tending`` to purge a portion of the rows past retention.
+    whose rule or server is gone, ``is_tending`` to purge a portion of the rows past retention,
+    ``is_clock_set`` to let nothing wait for a time that a clock gave which was wrong.
     """
 
     cursor: EngineCursor
@@ -42,6 +44,7 @@ class TurnBatch:
     notices: Sequence[str] = ()
     are_orphans_possible: bool = False
     is_tending: bool = False
+    is_clock_set: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class TurnCommitter:
             if batch.is_tending:
                 retention.purge(session, now_ms)
             points = transitions.points(changes)
+            if batch.is_clock_set:
+                outbox.pull_back(session, now_ms)
             turn = self._dispatch(session, batch.notices, now_ms)
         return TurnOutcome(points, turn)
 

@@ -54,8 +54,9 @@ class IngestMonitor:
 
     def resume(self, since_ms: int | None, alive_ms: int) -> None:
         """Go on with what an engine that last worked at ``alive_ms`` has found."""
-        if self._clock.now_ms() - alive_ms < AWAY_MS:
-            self._resumed_ms = since_ms
+        now_ms = self._clock.now_ms()
+        if since_ms is not None and 0 <= now_ms - alive_ms < AWAY_MS:
+            self._resumed_ms = min(since_ms, now_ms)
 
     def turn(self) -> None:
         """Look whether it still holds."""

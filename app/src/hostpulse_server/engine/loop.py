@@ -18,8 +18,10 @@ from hostpulse_server.engine.consumer import EntryConsumer
 from hostpulse_server.engine.reader import JournalReader
 from hostpulse_server.errors import HostpulseError, JournalUnavailableError, StateUnavailableError
 from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.formatting import span
 from hostpulse_server.journal.records import INTERNAL, encode_internal
 from hostpulse_server.rules import RuleSet
+from hostpulse_server.runtime.clock_steps import ClockSteps
 from hostpulse_server.state import reading
 from hostpulse_server.values.alert import BY_PEOPLE
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 SECOND = 1.0
 LEAST_SECONDS = 0.05
 ALIVE_MS = 5_000
+# by how much the clock must be set for people to be notified
+NOTICED_STEP_MS = 60_000
 # how old an entry may be that is not read yet, for silence to be judged
 BEHIND_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 10.0
@@ -90,6 +94,8 @@ class Engine:
         self._ended: set[str] = set()
         self._are_orphans_possible = False
         self._is_restored = False
+        self._clock_steps = ClockSteps(clock)
+        self._is_clock_set = True  # it may have been while no engine ran
         self._is_stuck = False
         self._due_ms: int | None = None
         self._committed = float("-inf")
@@ -148,6 +154,7 @@ class Engine:
 
     def _look_around(self) -> None:
         """Take over what has changed in rules and registry."""
+        self._follow_clock()
         news = self._directory.turn()
         rules = self._rules.turn()
         if rules is not None:
@@ -165,6 +172,23 @@ class Engine:
             self._ended.add(server_id)
         if news.relabelled or news.ended:
             self._are_orphans_possible = True
+
+    def _follow_clock(self) -> None:
+        """Note that the clock was set: what waits for a time beyond now must not wait for that."""
+        step_ms = self._clock_steps.turn()
+        if not step_ms:
+            return
+        self._is_clock_set = True
+        document = self._reader.cursor.document
+        document["clock_steps"] = document.get("clock_steps", 0) + 1
+        way = "forward" if step_ms > 0 else "back"
+        text = (
+            f"The clock of this server was set {way} by {span(abs(step_ms))}, or the machine "
+            "slept. Alerts go on; times of messages and samples before may be wrong by that."
+        )
+        log.warning("%s", text)
+        if abs(step_ms) >= NOTICED_STEP_MS:
+            self._notices.append(text)
 
     def _now(self, ends: Iterable[Condition]) -> list[Condition]:
         """Return what a person ended: it is over now, not at the time of the last sample."""
@@ -218,7 +242,7 @@ class Engine:
         now_ms, now = self._clock.now_ms(), self._clock.monotonic()
         is_tending = now - self._tended >= retention.SECONDS
         cursor = self._reader.cursor
-        if now_ms - cursor.alive_ms >= ALIVE_MS:
+        if abs(now_ms - cursor.alive_ms) >= ALIVE_MS:
             cursor.alive_ms = now_ms
         cursor.document["faults"] = dict(self._intake.faults)
         self._notices += self._reader.notices()
@@ -239,6 +263,7 @@ class Engine:
                 notices=self._notices,
                 are_orphans_possible=self._are_orphans_possible,
                 is_tending=is_tending,
+                is_clock_set=self._is_clock_set,
             )
         )
         self._due_ms = None
@@ -247,7 +272,7 @@ class Engine:
                 self._wake()
             self._notices = []
             self._due_ms = outcome.turn.next_ms
-        self._is_stuck = self._are_orphans_possible = False
+        self._is_stuck = self._are_orphans_possible = self._is_clock_set = False
         self._conditions, self._ended = [], set()
         self._intake.saved()
         self._committed = now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.formatting import clock_time, some_of
@@ -214,13 +214,15 @@ class FleetOutageDetector:
             "broken_ms": self._broken_ms,
         }
 
-    def restore(self, document: Mapping[str, Any]) -> None:
-        """Take over what ``document`` returned."""
+    def restore(self, document: Mapping[str, Any], now_ms: int) -> None:
+        """Take over what ``document`` returned; nothing in it began later than now."""
         self._reported = conditions_from(document.get("told", {}))
         outage = document.get("outage")
         self.outage = Outage.of(outage) if outage else None
-        self._resume_ms = int(document.get("resume_ms", 0))
-        self._broken_ms = int(document.get("broken_ms", 0))
+        if self.outage and self.outage.start_ms > now_ms:
+            self.outage = replace(self.outage, start_ms=now_ms)
+        self._resume_ms = min(int(document.get("resume_ms", 0)), now_ms + RETURN_MS)
+        self._broken_ms = min(int(document.get("broken_ms", 0)), now_ms)
         self._saved = self._state()
 
     def _state(self) -> tuple[object, ...]:

@@ -122,11 +122,14 @@ class HostState:
         self.shortest_ms = self.interval_ms * 5 // 2
         self.patience_ms = max(self.for_ms // 2, self.shortest_ms)
 
-    def shift(self, by_ms: int) -> None:
-        """Move all times that silence is counted from: the wall clock was set."""
-        self.last_seen_ms += by_ms if self.last_seen_ms else 0
-        self.since_ms += by_ms if self.since_ms else 0
-        self.from_ms += by_ms
+    def shift(self, by_ms: int, now_ms: int) -> None:
+        """Move all times that silence is counted from: the wall clock was set.
+
+        What arrived since then has a time of the new clock, and is not moved beyond now.
+        """
+        self.last_seen_ms = min(self.last_seen_ms + by_ms, now_ms) if self.last_seen_ms else 0
+        self.since_ms = min(self.since_ms + by_ms, now_ms) if self.since_ms else 0
+        self.from_ms = min(self.from_ms + by_ms, now_ms)
         self.look_ms = self.wait_ms = 0
         self.stop = self.stop and Note(self.stop.text, self.stop.at_ms + by_ms)
         self.refusal = self.refusal and Note(self.refusal.text, self.refusal.at_ms + by_ms)
@@ -147,15 +150,15 @@ class HostState:
         return found
 
     @classmethod
-    def of(cls, last_seen_ms: int, document: Mapping[str, Any]) -> HostState:
-        """Return what ``document`` was made of."""
+    def of(cls, last_seen_ms: int, document: Mapping[str, Any], now_ms: int) -> HostState:
+        """Return what ``document`` was made of; no time in it is later than now."""
         stop, refusal = document.get("stop"), document.get("refusal")
         return cls(
-            last_seen_ms=last_seen_ms,
+            last_seen_ms=min(last_seen_ms, now_ms),
             interval_ms=int(document.get("interval_ms", DEFAULT_INTERVAL_MS)),
-            since_ms=int(document.get("since_ms", 0)),
-            stop=Note(*stop) if stop else None,
-            refusal=Note(*refusal) if refusal else None,
+            since_ms=min(int(document.get("since_ms", 0)), now_ms),
+            stop=Note(stop[0], min(stop[1], now_ms)) if stop else None,
+            refusal=Note(refusal[0], min(refusal[1], now_ms)) if refusal else None,
             reported=conditions_from(document.get("told", {})),
             is_back=bool(document.get("is_back", False)),
         )

@@ -9,6 +9,7 @@ from hostpulse_server.liveness.conditions import conditions_of, ending
 from hostpulse_server.liveness.fleet_outage import FleetOutageDetector
 from hostpulse_server.liveness.host_state import HostState, Note
 from hostpulse_server.liveness.tracker import HostTracker
+from hostpulse_server.runtime.clock_steps import ClockSteps
 from hostpulse_server.values.alert import NO_SERVER
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 LOOK_MS: Final = 5_000
 # how long a verdict waits for the prober
 WAIT_MS: Final = 60_000
-# a wall clock that runs away from the monotonic one by more was set, or the machine slept
-STEP_MS: Final = 5_000
 # how long an agent that reported why it stops may stay away
 GRACE_MS: Final = {"shutdown": 600_000, "remove": 600_000}
 RESTART_MS: Final = 120_000
@@ -42,26 +41,26 @@ class LivenessMonitor:
         self._tracker = HostTracker(rules)
         self._fleet_outage = FleetOutageDetector()
         self._fleet_outage.choose(rules, 0)
-        self._time = (clock.now_ms(), clock.monotonic())
+        self._clock_steps = ClockSteps(clock)
         self._given_floor_ms = self._floor_ms = 0
 
     def seen(self, server_id: str, received_ms: int, interval_ms: int) -> None:
         """Note samples, however old they are themselves, that arrived at ``received_ms``."""
         known = self._known(server_id)
-        known.record_arrival(received_ms, interval_ms)
+        known.record_arrival(self._past(received_ms), interval_ms)
         known.stop = None
 
     def event(self, server_id: str, kind: str, reason: str, received_ms: int) -> None:
         """Note what an agent reported about itself; any report means that it is up."""
-        known = self._known(server_id)
-        known.record_arrival(received_ms)
+        known, at_ms = self._known(server_id), self._past(received_ms)
+        known.record_arrival(at_ms)
         if kind == _STOPPING:
-            known.stop = Note(_clip(reason), received_ms)
+            known.stop = Note(_clip(reason), at_ms)
 
     def refused(self, server_id: str, reason: str, at_ms: int) -> None:
         """Note that a request of this server reached us and was refused."""
         known = self._known(server_id)
-        known.refusal = Note(_clip(reason), at_ms)
+        known.refusal = Note(_clip(reason), self._past(at_ms))
         known.look_ms = 0
 
     def turn(self, now_ms: int, servers: Sequence[Server], ingest: Ingest) -> list[Condition]:
@@ -104,10 +103,11 @@ class LivenessMonitor:
         document: Mapping[str, Any],
     ) -> None:
         """Take over what ``dump`` returned."""
+        now_ms = self._clock.now_ms()
         if server_id == NO_SERVER:
-            self._fleet_outage.restore(document)
+            self._fleet_outage.restore(document, now_ms)
         else:
-            self._tracker.known[server_id] = HostState.of(time_ms, document)
+            self._tracker.known[server_id] = HostState.of(time_ms, document, now_ms)
 
     def reload(self, rules: RuleSet) -> list[Condition]:
         """Judge by other rules from now on; return the ends of alerts that have none any more."""
@@ -207,18 +207,19 @@ class LivenessMonitor:
             self._given_floor_ms = self._floor_ms = ingest.since_ms
         self._floor_ms = min(self._floor_ms, now_ms)
 
+    def _past(self, at_ms: int) -> int:
+        """Return a time that was noted before, now at the latest: the clock may have been set."""
+        return min(at_ms, self._clock.now_ms())
+
     def _follow_clock(self, now_ms: int) -> None:
         """Count no silence for the time by which the wall clock was set, or the machine slept."""
-        before_ms, before = self._time
-        now = self._clock.monotonic()
-        self._time = (now_ms, now)
-        step_ms = now_ms - before_ms - round((now - before) * 1000)
-        if abs(step_ms) <= STEP_MS:
+        step_ms = self._clock_steps.turn()
+        if not step_ms:
             return
         self._floor_ms += step_ms
         self._fleet_outage.shift(step_ms)
         for known in self._tracker.known.values():
-            known.shift(step_ms)
+            known.shift(step_ms, now_ms)
         self._tracker.changed.update(self._tracker.known)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 
 from hostpulse_server.state.alert_models import (
     AlertEventRow,
+    AlertGroupRow,
     AlertRow,
     NotificationLogRow,
     OutboxRow,
@@ -98,6 +99,7 @@ def sent_lately(session: Session, channel: str, now_ms: int) -> Sequence[int]:
             OutboxRow.channel == channel,
             OutboxRow.state == "sent",
             OutboxRow.next_ms > now_ms - MINUTE_MS,
+            OutboxRow.next_ms <= now_ms,  # the clock may have been set back
         )
         .order_by(OutboxRow.next_ms)
     ).all()
@@ -119,6 +121,34 @@ def overdue(session: Session, channel: str, before_ms: int) -> OutboxRow | None:
         .order_by(OutboxRow.id)
         .limit(1)
     ).first()
+
+
+def pull_back(session: Session, now_ms: int) -> None:
+    """Let nothing wait for, or rest on, a time beyond now: the clock was set back.
+
+    A channel that asked for a later time is tried once more before it.
+    """
+    group, log = AlertGroupRow, NotificationLogRow
+    for table, column in (
+        (group, group.opened_ms),
+        (group, group.wanted_ms),
+        (group, group.notified_ms),
+        (log, log.notified_ms),
+        (OutboxRow, OutboxRow.created_ms),
+    ):
+        _pull_back(session, table, column, now_ms)
+    _pull_back(session, OutboxRow, OutboxRow.next_ms, now_ms, OutboxRow.state == "waiting")
+
+
+def _pull_back(
+    session: Session, table: Any, column: Any, now_ms: int, *which: sa.ColumnElement[bool]
+) -> None:
+    session.execute(
+        sa.update(table)
+        .where(column > now_ms, *which)
+        .values({column: now_ms})
+        .execution_options(synchronize_session=False)
+    )
 
 
 def finish(session: Session, number: int, **values: Any) -> bool:

@@ -111,7 +111,7 @@ class ChannelWorker:
         self._wake_all = wake_all
         self._event = threading.Event()
         self._is_stopping = False
-        self._paused_until_ms = 0
+        self._paused_until = float("-inf")  # on the monotonic clock
         self._is_refused = False
         self._unwritten: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=f"notify-{name}", daemon=True)
@@ -161,15 +161,16 @@ class ChannelWorker:
             row = outbox.first(session, self._name)
             if row is None:
                 return IDLE_SECONDS
-            due_ms = max(row.next_ms, self._paused_until_ms, self._free_ms(session, now_ms))
+            due_ms = max(row.next_ms, self._free_ms(session, now_ms))
             overdue = None
             if self._is_refused:  # as long as it takes others, there is a next try to wait for
                 overdue = outbox.overdue(session, self._name, now_ms - OVERDUE_MS)
             session.expunge_all()
         if overdue is not None:
             self._report(overdue, now_ms)
-        if due_ms > now_ms:
-            return (due_ms - now_ms) / 1000
+        wait = max((due_ms - now_ms) / 1000, self._paused_until - self._clock.monotonic())
+        if wait > 0:
+            return wait
         self._send(row)
         self._write()
         return 0.0
@@ -223,7 +224,7 @@ class ChannelWorker:
             self._unwritten = partial(self._given_up, row, str(error), now_ms)
             return
         asked = error.retry_after or 0.0
-        self._paused_until_ms = now_ms + int(asked * 1000)
+        self._paused_until = self._clock.monotonic() + asked
         next_ms = now_ms + int((asked + channel_wait_seconds(row.attempts)) * 1000)
         self._unwritten = partial(self._postponed, row, str(error), next_ms)
 

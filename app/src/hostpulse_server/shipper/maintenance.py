@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import StoreMisconfiguredError, StoreUnavailableError
+from hostpulse_server.runtime.clock_steps import ClockSteps
 from hostpulse_server.shipper.failing_windows import FailingWindows, WindowFault
 from hostpulse_server.store.rollup import floor_to
 
@@ -50,6 +51,7 @@ class Maintenance:
         self._rolled = clock.monotonic() - ROLLUP_SECONDS
         self._expired = clock.monotonic() - EXPIRE_SECONDS
         self._expiring = False
+        self._clock_steps = ClockSteps(clock)
         self._portion = FIRST_PORTION
         self._failing = FailingWindows()
 
@@ -58,6 +60,8 @@ class Maintenance:
 
         Raises like the store and the shipper's state.
         """
+        if self._clock_steps.turn() < 0:
+            self._state.pull_back(self._clock.now_ms())
         pause = ROLLUP_SECONDS if caught_up else BUSY_ROLLUP_SECONDS
         more = False
         if self._clock.monotonic() - self._rolled >= pause:
@@ -67,6 +71,8 @@ class Maintenance:
         if self._clock.monotonic() - self._expired >= EXPIRE_SECONDS:
             self._expired = self._clock.monotonic()
             self._expiring = True
+            # what was received by a wrong clock may come later, or at the start
+            self._state.pull_back(self._clock.now_ms())
             self._state.prune(self._clock.now_ms() - self._raw_ms)
         if self._expiring:
             now_ms = self._clock.now_ms()

@@ -93,6 +93,9 @@ INSERT INTO cursor VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET
   newest_stored_ms = max(newest_stored_ms, excluded.newest_stored_ms)
 """
 
+# the clock was set back: a host that is silent from then on must not look alive until it is later
+PULL_BACK = "UPDATE seen SET last_received_ms = ?1 WHERE last_received_ms > ?1"
+
 ALL_SEEN = """
 SELECT server_id, last_sample_ms, last_received_ms, interval_ms, agent_version FROM seen
 """

@@ -90,6 +90,11 @@ class ShipperState:
         with self._transaction() as connection:
             connection.executemany(sql.SEE, [_seen_row(origin) for origin in origins])
 
+    def pull_back(self, now_ms: int) -> None:
+        """Let no server have been seen later than now: the clock was set back."""
+        with self._transaction() as connection:
+            connection.execute(sql.PULL_BACK, (now_ms,))
+
     def store_down(self, reason: str) -> None:
         """Note why the store is down; the next commit says whether it still is."""
         with self._transaction() as connection:

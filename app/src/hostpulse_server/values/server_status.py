@@ -37,7 +37,7 @@ def status_of(
     """
     if disabled:
         return "disabled"
-    if conflict_ms is not None and now_ms - conflict_ms < CONFLICT_VISIBLE_MS:
+    if conflict_ms is not None and abs(now_ms - conflict_ms) < CONFLICT_VISIBLE_MS:
         return "conflict"
     if last_ms is None:
         return "never_seen"
