@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[1]
 # Any of these makes a test an integration test.
 FIXTURES = frozenset({"influxd", "ansible"})
 MARKS = ("grafana", "root")
-FOLDERS = (ROOT / "tests/e2e", ROOT / "tests/testbed", ROOT / "tests/upgrade")
+FOLDERS = tuple(
+    ROOT / folder for folder in ("molecule", "tests/e2e", "tests/testbed", "tests/upgrade")
+)
 PROGRAMS = frozenset({"git", Path(sys.executable).name})
 EVENTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec"})
 
