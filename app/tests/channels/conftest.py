@@ -90,6 +90,34 @@ def storm(shown: int = 20, firing: int = 1000, servers: int = 970) -> Notificati
     return dataclasses.replace(FIRING, alerts=alerts, firing=firing, servers=servers)
 
 
+def partial_end() -> Notification:
+    """Return a message that a part of a group is over."""
+    still = tuple(
+        dataclasses.replace(one, severity="warning") for one in storm(10, firing=17).alerts
+    )
+    over = tuple(
+        dataclasses.replace(
+            OVER,
+            id=one.id + 20,
+            server_id=f"db-{one.id:02}",
+            server_name="",
+            summary=f"Disk /var is 96 % full on db-{one.id:02}",
+        )
+        for one in still
+    )
+    return dataclasses.replace(
+        FIRING,
+        kind="update",
+        severity="warning",
+        number=2,
+        alerts=(*still, *over),
+        firing=17,
+        resolved=13,
+        servers=17,
+        is_partial=True,
+    )
+
+
 def all_texts(item: Any) -> list[str]:
     """Return every text in JSON-like data, keys included."""
     if isinstance(item, dict):

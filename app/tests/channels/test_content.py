@@ -9,7 +9,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app.tests.channels.conftest import ALERT, FIRING, RESOLVED, T0, poster, sent, storm
+from app.tests.channels.conftest import (
+    ALERT,
+    FIRING,
+    RESOLVED,
+    T0,
+    partial_end,
+    poster,
+    sent,
+    storm,
+)
 from tests.support.golden import golden
 from tests.support.mail_server import MailServer
 from tests.support.slack_receiver import Answer, SlackReceiver
@@ -100,7 +109,12 @@ def shown(item: Any) -> str:
     return " ".join([*own, *(shown(one) for one in item.values())])
 
 
-MESSAGES = {"firing": FIRING, "resolved": RESOLVED, "many": storm(3)}
+MESSAGES = {
+    "firing": FIRING,
+    "resolved": RESOLVED,
+    "many": storm(3),
+    "partial": partial_end(),
+}
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
@@ -214,6 +228,25 @@ def test_an_end_says_how_long_it_took_and_asks_for_nothing(
         assert "22 min" in channel
         for gone in (FIRING.act_url, "postgres", SPARKLINE):
             assert gone not in channel
+
+
+def test_an_end_of_a_part_reads_as_none(receiver: SlackReceiver, relay: MailServer) -> None:
+    """What is over and what still fires comes first, with the link; it is green nowhere."""
+    message = partial_end()
+    said = "13 of 30 over, 17 still fire: disk_used on 17 servers"
+    subject, text, page = mailed(relay, message)
+    assert subject == f"[production] STILL WARNING: {said}"
+    payload = sent(receiver, message)
+    assert payload["blocks"][0]["text"]["text"] == f"🟠 production · STILL WARNING · {said}"
+    for channel in (text, page, payload["text"], shown(payload["blocks"])):
+        assert message.act_url in channel
+        assert "and 7 more still fire on 7 more servers" in channel
+    document = hooked(receiver, message)
+    assert (document["status"], document["kind"], document["title"]) == ("firing", "update", said)
+    one = dataclasses.replace(message, firing=1, servers=1, alerts=message.alerts[9:])
+    assert "13 of 14 over, 1 still fires: disk_used on 1 server" in subject_of(
+        delivered(relay, one)
+    )
 
 
 def test_a_storm_keeps_within_slacks_limits_and_counts_what_it_does_not_show(

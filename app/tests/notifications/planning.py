@@ -31,6 +31,7 @@ LOOK_MS: Final = 5_000
 _CONFIG: Final = """\
 data_dir = "{folder}"
 [site]
+public_url = "https://monitor.example.org:8443"
 grafana_url = "https://graphs.example.org"
 [alerts]
 rules = []

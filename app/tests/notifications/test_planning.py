@@ -73,8 +73,59 @@ def test_the_end_of_one_of_two_waits_for_the_interval(planning: PlanningHarness)
     planning.end(number)
     assert planning.run(298) == []
     (one,) = planning.run(2)
-    assert (one.kind, one.names) == ("resolved", ["web-01"])
+    assert (one.kind, one.names) == ("update", ["web-02", "web-01"])
     assert (one.message.firing, one.message.resolved) == (1, 1)
+    assert one.message.act_url
+
+
+def test_an_end_of_a_part_is_no_end_and_shows_what_still_fires(planning: PlanningHarness) -> None:
+    """As serious as what still fires, with some of both, and counts of now."""
+    numbers = [planning.fire(f"web-{number:02}") for number in range(29)]
+    planning.fire("web-29", severity="critical")
+    planning.run(400)
+    for number in numbers[:13]:
+        planning.end(number)
+    (one,) = planning.run(1)
+    message = one.message
+    assert (message.kind, message.severity, message.is_partial) == ("update", "critical", True)
+    assert (message.firing, message.resolved, message.servers) == (17, 13, 17)
+    assert [alert.state for alert in message.alerts] == ["firing"] * 10 + ["resolved"] * 10
+    assert one.names[0] == "web-29"
+    for number in numbers[13:]:
+        planning.end(number)
+    assert [one.kind for one in planning.run(301)] == ["update"]
+    planning.end(30)
+    (last,) = planning.run(1)
+    assert (last.kind, last.message.is_partial) == ("resolved", False)
+    assert (last.message.firing, last.message.resolved, last.message.servers) == (0, 30, 30)
+
+
+def test_counts_are_of_alerts_as_they_are_now(planning: PlanningHarness) -> None:
+    """Not of how often each fired, and without those that ended unsaid under a silence."""
+    planning.fire("web-00")
+    for _ in range(3):
+        number = planning.fire("web-01")
+        planning.run(400)
+        planning.end(number)
+        planning.run(400)
+    quiet = planning.fire("web-02")
+    planning.run(400)
+    planning.silence(3600, server_id="web-02")
+    planning.end(quiet)
+    planning.fire("web-03")
+    one = planning.run(400)[-1]
+    assert (one.message.firing, one.message.resolved, one.message.servers) == (2, 2, 2)
+
+
+def test_what_fires_again_at_once_is_not_over(planning: PlanningHarness) -> None:
+    """It ended and began within one look."""
+    number = planning.fire("web-01")
+    planning.run(11)
+    with planning.together():
+        planning.end(number)
+        planning.fire("web-01")
+    (one,) = planning.run(301)
+    assert (one.kind, one.names, one.message.alerts[0].state) == ("update", ["web-01"], "firing")
 
 
 def test_what_was_over_before_it_was_told_is_never_told(planning: PlanningHarness) -> None:

@@ -30,7 +30,10 @@ MAX_OTHERS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class MessageCounts:
-    """Alerts of a group, those notified before and those of the message, and their servers."""
+    """A group's alerts as they are now, each once however often it fired.
+
+    ``servers`` are those where something fires, or all once nothing does.
+    """
 
     firing: int
     resolved: int
@@ -38,20 +41,20 @@ class MessageCounts:
 
 
 def count(session: Session, message: PlannedMessage) -> MessageCounts:
-    """Count a whole group as it will be once the message is sent."""
-    over = {alert.id for alert in (*message.ends, *message.superseded)}
-    firing = {alert.id for alert in message.news}
-    servers = {alert.server_id for alert in (*message.news, *message.ends, *message.superseded)}
+    """Count what a channel knows of a group once the message is sent."""
+    firing = {alert.fingerprint: alert.server_id for alert in message.news}
+    over = {alert.fingerprint: alert.server_id for alert in (*message.ends, *message.superseded)}
     if message.group.id is not None:
         rows = session.execute(
-            sa.select(NotificationLogRow.alert_id, NotificationLogRow.over, AlertRow.server_id)
-            .join(AlertRow, AlertRow.id == NotificationLogRow.alert_id)
+            sa.select(AlertRow.fingerprint, AlertRow.server_id, AlertRow.state)
+            .join(NotificationLogRow, AlertRow.id == NotificationLogRow.alert_id)
             .where(NotificationLogRow.group_id == message.group.id)
+            .where(NotificationLogRow.channel == message.group.channel)
         )
-        for alert_id, is_over, server_id in rows:
-            (over if is_over or alert_id in over else firing).add(alert_id)
-            servers.add(server_id)
-    return MessageCounts(len(firing), len(over), len(servers - {NO_SERVER}))
+        for fingerprint, server_id, state in rows:
+            (firing if state == "firing" else over)[fingerprint] = server_id
+    servers = set((firing or over).values()) - {NO_SERVER}
+    return MessageCounts(len(firing), len(over.keys() - firing.keys()), len(servers))
 
 
 class AlertViews:
@@ -73,8 +76,7 @@ class AlertViews:
         self, message: PlannedMessage, counts: MessageCounts, group: Mapping[str, str]
     ) -> Notification:
         """Return a message without what only the writer of its rows knows."""
-        notified = [*message.news, *message.ends]
-        shown = sorted(message.news, key=_order) + sorted(message.ends, key=_order)
+        notified = [*message.news, *message.still, *message.ends]
         return Notification(
             kind=message.kind,
             channel=message.group.channel,
@@ -82,12 +84,13 @@ class AlertViews:
             severity=SEVERITIES[message.rank],
             created_ms=self._now_ms,
             environment=_common_environment(notified),
-            alerts=self._views([one.id for one in shown[:MAX_SHOWN]]),
+            alerts=self._views([one.id for one in _shown(message)]),
             firing=counts.firing,
             resolved=counts.resolved,
             servers=counts.servers,
             group=group,
             timezone=self._config.site.timezone,
+            is_partial=bool(message.still),
         )
 
     def _views(self, ids: Sequence[int]) -> tuple[AlertDetails, ...]:
@@ -167,6 +170,16 @@ def _comparison(row: AlertRow) -> str:
 def _common_environment(alerts: Iterable[PlannedAlert]) -> str:
     found = {alert.labels.get("env", "") for alert in alerts}
     return found.pop() if len(found) == 1 else ""
+
+
+def _shown(message: PlannedMessage) -> list[PlannedAlert]:
+    """Return what a message shows: what fires, then what is over; of a partial end some of both."""
+    firing, ends = (
+        sorted(one, key=_order) for one in (message.news or message.still, message.ends)
+    )
+    if message.still:
+        firing = firing[: max(MAX_SHOWN // 2, MAX_SHOWN - len(ends))]
+    return [*firing, *ends][:MAX_SHOWN]
 
 
 def _order(alert: PlannedAlert) -> tuple[int, str, int]:

@@ -109,7 +109,9 @@ class PlanWriter:
             self._views.notification(message, counts, group),
             incident=row.incident,
             number=row.messages,
-            act_url=self._links.url(row.incident, row.channel) if message.news else "",
+            act_url=self._links.url(row.incident, row.channel)
+            if message.kind != "resolved"
+            else "",
         )
         ids = [alert.id for alert in (*notified, *message.superseded)]
         outbox.add(self._session, notification, alert_ids=ids, group_id=row.id)

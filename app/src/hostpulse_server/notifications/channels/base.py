@@ -11,7 +11,8 @@ from hostpulse_server.errors import HostpulseError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# ``update``: the group has grown or an alert of it has become more serious; ``notice``: something
+# ``update``: the group has grown, an alert of it has become more or less serious, or some of them
+# have ended and others still fire; ``resolved``: all of them have ended; ``notice``: something
 # about hostpulse itself, as text; ``test``: a test of the channel.
 Kind = Literal["firing", "update", "repeat", "resolved", "notice", "test"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -72,8 +73,10 @@ class AlertDetails:
 class Notification:
     """One message. ``alerts`` are what is new in it, the most serious first, at most ``MAX_SHOWN``.
 
-    ``number`` counts the messages of an ``incident`` from 1. The counts are of the whole group:
-    ``firing`` and ``resolved`` alerts, and ``servers`` concerned. ``environment`` is the label
+    ``is_partial``: all that is new is that some alerts have ended, and others still fire; then
+    ``alerts`` are both. ``number`` counts the messages of an ``incident`` from 1. The counts are of
+    the whole group at that moment: ``firing`` and ``resolved`` alerts, and ``servers`` where
+    something fires, or did once nothing does. ``environment`` is the label
     ``env`` that all share, else ``""``. ``act_url`` opens the page where a person acknowledges or
     silences. ``note`` is text for the top: why a message comes this way, a notice, a test.
     """
@@ -94,6 +97,7 @@ class Notification:
     act_url: str = ""
     note: str = ""
     timezone: str = "UTC"
+    is_partial: bool = False
 
     def to_document(self) -> dict[str, Any]:
         """Return what the outbox keeps, as JSON types."""

@@ -92,7 +92,7 @@ def _word(one: Notification, status: str, alerts: Sequence[Mapping[str, Any]]) -
     if status != "firing":
         return status.upper()
     severity = one_line(one.severity, NAME).upper()
-    return f"STILL {severity}" if one.kind == "repeat" else severity
+    return f"STILL {severity}" if one.kind == "repeat" or one.is_partial else severity
 
 
 def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) -> str:
@@ -100,14 +100,18 @@ def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) ->
         return one_line(one.note.strip().partition("\n")[0].rstrip(":"), _SHORT)
     if not alerts:
         return f"a test message from hostpulse of {site}" if one.kind == "test" else "hostpulse"
+    servers = _count(max(one.servers, len({a["server_id"] for a in alerts})), "server")
+    rules = list(dict.fromkeys(alert["rule"] for alert in alerts))
+    shown = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")  # noqa: PLR2004 - what fits
+    if one.is_partial:
+        fire = "still fires" if one.firing == 1 else "still fire"
+        over = f"{one.resolved} of {one.resolved + one.firing} over, {one.firing} {fire}"
+        return f"{over}: {shown} on {_count(one.servers, 'server')}"
     first = alerts[0]
     others = max(one.resolved if one.kind == "resolved" else one.firing, len(alerts)) - 1
     if len(alerts) == 1:
         more = f" (and {others} more)" if others else ""
         return f"{first['sentence']}{more}"
-    servers = _count(max(one.servers, len({a["server_id"] for a in alerts})), "server")
-    rules = list(dict.fromkeys(alert["rule"] for alert in alerts))
-    shown = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")  # noqa: PLR2004 - what fits
     return f"{shown}: {_count(others + 1, 'alert')} on {servers}"
 
 
@@ -119,9 +123,10 @@ def _more(one: Notification) -> str:
     left = total - shown
     if left <= 0 or not one.alerts:
         return ""
-    servers = one.servers - len({alert.server_id for alert in one.alerts})
+    servers = one.servers - len({it.server_id for it in one.alerts if it.state == state})
     where = f" on {servers} more server{'' if servers == 1 else 's'}" if servers > 0 else ""
-    return f"and {left} more{where}"
+    still = (" still fires" if left == 1 else " still fire") if one.is_partial else ""
+    return f"and {left} more{still}{where}"
 
 
 def _how(one: Notification) -> str:

@@ -47,8 +47,11 @@ class GroupState:
 
     @property
     def is_over(self) -> bool:
-        """Whether all that was notified is over."""
-        return bool(self.ended) and not self.notified
+        """Whether all that was notified is over, and nothing of it fires again."""
+        again = {one.fingerprint for one in self.new}
+        return bool(self.ended) and not (
+            self.notified or any(one.fingerprint in again for one, _ in self.ended)
+        )
 
     @property
     def more_severe(self) -> list[PlannedAlert]:
@@ -104,7 +107,8 @@ def message(members: GroupState, settings: PlannerSettings, now_ms: int) -> Plan
     repeated = _repeated(members, settings, now_ms)
     if repeated:
         return PlannedMessage(group, "repeat", repeated, ends, superseded)
-    return PlannedMessage(group, "resolved", [], ends, superseded)
+    still = [one for one, _ in members.notified]
+    return PlannedMessage(group, "update", [], ends, superseded, still=still)
 
 
 def _repeated(members: GroupState, settings: PlannerSettings, now_ms: int) -> list[PlannedAlert]:

@@ -206,4 +206,5 @@ class _Channel:
     def _order(self, members: GroupState) -> tuple[int, int, int]:
         one = message(members, self._settings, self._input.now_ms)
         since_ms = members.group.notified_ms or members.group.wanted_ms
-        return _ORDER[one.kind], -one.rank, since_ms
+        order = _ORDER["resolved" if one.still else one.kind]
+        return order, -one.rank, since_ms

@@ -124,7 +124,8 @@ class PlannedMessage:
     """A message to queue: ``news`` are alerts with their severity, ``ends`` are over.
 
     ``closes`` is whether nothing of the group is left to send. ``superseded`` are ends that are
-    not shown, because the same alert fires again.
+    not shown, because the same alert fires again. Where all that is new are ends, but not of all,
+    the kind is ``update``, and ``still`` is what goes on firing.
     """
 
     group: NotificationGroup
@@ -133,11 +134,12 @@ class PlannedMessage:
     ends: list[PlannedAlert]
     superseded: list[PlannedAlert] = field(default_factory=list)
     closes: bool = False
+    still: list[PlannedAlert] = field(default_factory=list)
 
     @property
     def rank(self) -> int:
         """How serious the most serious of it is."""
-        return max((alert.rank for alert in self.news or self.ends), default=0)
+        return max((alert.rank for alert in self.news or self.still or self.ends), default=0)
 
 
 @dataclass(slots=True)
