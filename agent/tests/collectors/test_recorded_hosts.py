@@ -237,8 +237,20 @@ def test_connections_come_from_the_kernels_sums(host: Callable[[str], Host]) -> 
             "udp_in_use": 11,
             "tcp_retransmit_percent": 1.5,
             "tcp_listen_overflows_per_second": 2.0,
+            "tcp_listen_overflows_total": 27,
         }
     )
+
+
+def test_what_is_counted_since_boot_is_there_from_the_first_reading(
+    host: Callable[[str], Host],
+) -> None:
+    """Whoever missed samples sees by it what happened meanwhile."""
+    recorded = host("lvm-host")
+    (kernel,) = KernelCollector(recorded.tree).collect(0.0)
+    assert (kernel.fields["oom_kills_total"], "oom_kills" in kernel.fields) == (3, False)
+    (connections,) = ConnectionsCollector(recorded.tree).collect(0.0)
+    assert connections.fields["tcp_listen_overflows_total"] == 7
 
 
 def test_a_silent_host_without_ipv6_has_connections_too(host: Callable[[str], Host]) -> None:
@@ -271,14 +283,20 @@ def test_kernel_limits_and_kills_since_the_sample_before(host: Callable[[str], H
     recorded = host("lvm-host")
     fields = recorded.twice(KernelCollector(recorded.tree))[0].fields
     assert fields == pytest.approx(
-        {"oom_kills": 2, "open_files_percent": 1.0, "conntrack_percent": 10.0}, rel=1e-3
+        {
+            "oom_kills": 2,
+            "oom_kills_total": 5,
+            "open_files_percent": 1.0,
+            "conntrack_percent": 10.0,
+        },
+        rel=1e-3,
     )
 
 
 def test_a_host_without_connection_tracking_has_no_share_of_it(host: Callable[[str], Host]) -> None:
     """The table is not there until a firewall wants it."""
     fields = KernelCollector(host("container").tree).collect(0.0)[0].fields
-    assert set(fields) == {"open_files_percent"}
+    assert set(fields) == {"oom_kills_total", "open_files_percent"}
 
 
 def test_disk_says_what_it_can_of_mounts_it_cannot_measure(

@@ -27,6 +27,9 @@ CATALOGUE = Catalogue(
         "tcp_listen_overflows_per_second": Field(
             "per second", "connections dropped because a program accepts too slowly"
         ),
+        "tcp_listen_overflows_total": Field(
+            "count", "connections dropped because a program accepts too slowly, since boot"
+        ),
     },
 )
 _TCP = ((b"tcp_time_wait", b"tw"), (b"tcp_orphan", b"orphan"), (b"tcp_alloc", b"alloc"))
@@ -74,6 +77,7 @@ class ConnectionsCollector(Collector):
         overflows = columns(netstat, b"TcpExt", (b"ListenOverflows",)).get(b"ListenOverflows")
         if overflows is None:
             return
+        fields["tcp_listen_overflows_total"] = overflows
         change = self._counters.change("overflows", at, (overflows,))
         rate = change.rate(0) if change else None
         if rate is not None:

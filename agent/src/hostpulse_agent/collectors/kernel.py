@@ -17,6 +17,7 @@ CATALOGUE = Catalogue(
     {},
     {
         "oom_kills": Field("count", "processes killed for want of memory since the sample before"),
+        "oom_kills_total": Field("count", "processes killed for want of memory since boot"),
         "open_files_percent": Field("percent", "open files ÷ the kernel's limit", 0, 100),
         "conntrack_percent": Field(
             "percent", "tracked connections ÷ limit; missing without connection tracking", 0, 100
@@ -41,6 +42,8 @@ class KernelCollector(Collector):
         vmstat, at = self._tree.proc("vmstat", now)
         kills = counter(vmstat, b"oom_kill")
         change = None if kills is None else self._counters.change("oom", at, (kills,))
+        if kills is not None:
+            fields["oom_kills_total"] = kills
         if change is not None and change.deltas[0] is not None:
             fields["oom_kills"] = change.deltas[0]
         opened, _, limit = map(int, self._tree.proc("sys/fs/file-nr", now).data.split())

@@ -109,6 +109,7 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "udp_in_use",
         "tcp_retransmit_percent",
         "tcp_listen_overflows_per_second",
+        "tcp_listen_overflows_total",
     ),
     "pressure": (
         "some_avg10_percent",
@@ -118,6 +119,7 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "kernel": (
         "oom_kills",
+        "oom_kills_total",
         "open_files_percent",
         "conntrack_percent",
     ),
