@@ -105,6 +105,15 @@ CASES: dict[str, tuple[str, dict[str, list[str]]]] = {
         f"{HOST}ill": ["v=90", "v=1", "v=1"], f"{HOST}well": ["v=79", "v=79", "v=79"]}),
     "min": (custom("over: 1m, aggregate: min"), {
         f"{HOST}ill": ["v=81", "v=99"], f"{HOST}well": ["v=79", "v=99", "v=99"]}),
+    "increase": (custom("over: 1m, aggregate: increase"), {
+        f"{HOST}ill": ["v=7", "v=48", "v=90"], f"{HOST}first": ["v=90"],
+        f"{HOST}still": ["v=90", "v=90"], f"{HOST}reset": ["v=90", "v=70", "v=75"],
+        f"{HOST}ill,mount=/srv": ["v=90", "v=81"],
+        f"{HOST}before": ["v=1", "v=90", *["v=90"] * 7]}),
+    "increase only if another is above": (
+        custom("over: 1m, aggregate: increase, only_if: [{field: w, above: 3}]"), {
+            f"{HOST}ill": ["v=7,w=4", "v=90,w=4"], f"{HOST}other": ["v=7,w=4", "v=90,w=3"],
+            f"{HOST}well": ["v=7,w=4", "v=8,w=4"]}),
     "no longer ago than it says": (custom("over: 1m, aggregate: max"), {
         f"{HOST}ill": ["v=90", *["v=1"] * 4], f"{HOST}before": ["v=90", *["v=1"] * 7]}),
     "only if another is above": (custom("only_if: [{field: w, above: 3}]"), {
@@ -141,7 +150,7 @@ CASES: dict[str, tuple[str, dict[str, list[str]]]] = {
 }  # fmt: skip
 EVERY_MS = 10_000
 REDUCERS: dict[str, Callable[[list[float]], float]] = {
-    "last": itemgetter(-1), "mean": fmean, "min": min, "max": max
+    "last": itemgetter(-1), "mean": fmean, "min": min, "max": max, "sum": sum
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from hostpulse_server.values.alert import SEVERITIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from hostpulse_server.evaluation.window import Aggregate
     from hostpulse_server.rules.model import Direction
     from hostpulse_server.values.alert import Condition
 
@@ -190,6 +191,8 @@ def _rule(draw: random.Random, name: str) -> Rule:
         )
         for severity, limit in zip(severities, limits, strict=True)
     )
+    over = draw.choice((0, 0, 0, 20, 25, 60))
+    aggregate: Aggregate = draw.choice(("mean", "min", "max", "increase"))
     return Rule(
         name=name,
         kind="threshold",
@@ -197,8 +200,8 @@ def _rule(draw: random.Random, name: str) -> Rule:
         runbook="",
         measurement="disk",
         field="used",
-        over_ms=draw.choice((0, 0, 0, 20, 25, 60)) * 1000,
-        aggregate=draw.choice(("mean", "min", "max")),
+        over_ms=(over or 20 if aggregate == "increase" else over) * 1000,
+        aggregate=aggregate,
         only_if=draw.choice(((), (), (Comparison("other", "above", 3),))),
         abs=draw.random() < 0.2,
         max_gap_ms=draw.choice((None, None, None, 10_000, 60_000)),

@@ -215,6 +215,8 @@ class Life:
     def compared(self, life: Sequence[int]) -> float:
         """Return what is compared at the end of a life."""
         rule, end = self.rule, self.history[life[-1]].time_ms
+        if rule.aggregate == "increase":
+            return self._increase(life, end)
         values = []
         for n in life:
             value = self.raw(n) if n >= 0 else None
@@ -224,6 +226,19 @@ class Life:
         if rule.aggregate == "mean":
             return float(sum(map(Fraction, values)) / len(values))
         return min(values) if rule.aggregate == "min" else max(values)
+
+    def _increase(self, life: Sequence[int], end: int) -> float:
+        """Return the sum of what was counted from one value of a life to the next."""
+        found, before = Fraction(0), None
+        for n in life:
+            raw = self.raw(n) if n >= 0 else None
+            if raw is None:
+                continue
+            value = Fraction(abs(raw) if self.rule.abs else raw)
+            if before is not None and self.history[n].time_ms > end - self.rule.over_ms:
+                found += value - before if value >= before else max(value, Fraction(0))
+            before = value
+        return float(found)
 
     def is_looked_at(self, n: int) -> bool:
         """Tell whether the rule's other conditions are met."""

@@ -62,6 +62,8 @@ def rules(draw: st.DrawFn, name: str) -> Rule:
     """Draw a rule, maybe with an override."""
 
     def plain() -> Rule:
+        over = draw(st.sampled_from((0, 0, 20, 25, 60)))
+        others = ("increase", "increase") if over else ()
         return Rule(
             name=name,
             kind="threshold",
@@ -70,8 +72,8 @@ def rules(draw: st.DrawFn, name: str) -> Rule:
             measurement="disk",
             field=draw(st.sampled_from(("used", "used", "other"))),
             where=draw(st.sampled_from(({}, {}, {"mount": "*"}, {"mount": "/"}))),
-            over_ms=draw(st.sampled_from((0, 0, 20, 25, 60))) * SECOND,
-            aggregate=draw(st.sampled_from(("mean", "min", "max"))),
+            over_ms=over * SECOND,
+            aggregate=draw(st.sampled_from(("mean", "min", "max", *others))),
             only_if=draw(
                 st.sampled_from(((), (), (), (Comparison("other", "above", 3),)))
                 | st.just((Comparison("other", "below", 5), Comparison("used", "above", 1)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,6 +88,61 @@ def test_a_window_ends_with_its_series() -> None:
     assert watched.document == {}
     watched.run([90])
     assert watched.news == [(70, "firing", "warning")]
+
+
+def test_an_increase_is_counted_across_a_gap() -> None:
+    """The value before it counts, however long ago that was."""
+    watched = Watched.under(rule(above("warning", 2.5), over_ms=MINUTE_MS, aggregate="increase"))
+    watched.run([7, 7])
+    watched.add(disk(10), gap_ms=60 * MINUTE_MS)
+    watched.run([10] * 6)
+    assert watched.reported == [(3610, "firing", "warning"), (3670, "resolved", "warning")]
+    assert [one.value for one in watched.conditions] == [3, 0]
+
+
+def test_what_a_counter_has_at_first_is_no_increase() -> None:
+    """It began long before."""
+    assert reported([above("warning", 0)], [5, 5], over_ms=MINUTE_MS, aggregate="increase") == []
+
+
+def test_a_counter_that_went_backwards_counts_from_0() -> None:
+    """Never less than nothing, and what it has counted since counts."""
+    window = AggregationWindow(30_000, "increase")
+    values = [8, 9, 2, 2, 2, 0, 1]
+    found = [window.add(10_000 * number, value) for number, value in enumerate(values)]
+    assert found == [0, 1, 3, 3, 2, 0, 1]
+
+
+def test_an_increase_outlives_a_restart() -> None:
+    """What was counted last is remembered."""
+    watched = Watched.under(rule(above("warning", 1), over_ms=MINUTE_MS, aggregate="increase"))
+    watched.run([3] * 20)
+    watched.restart()
+    watched.run([5])
+    assert watched.news == [(200, "firing", "warning")]
+
+
+def test_under_a_rule_that_counted_otherwise_counting_begins_anew() -> None:
+    """A window of another aggregate does not hold what an increase needs."""
+    plain = rule(above("warning", 1), over_ms=MINUTE_MS, aggregate="max")
+    watched = Watched.under(plain)
+    watched.run([0, 5])
+    watched.reload(replace(plain, aggregate="increase"))
+    watched.run([5, 5])
+    assert watched.news == [(10, "firing", "warning"), (20, "resolved", "warning")]
+
+
+@given(values=st.lists(st.integers(0, 9), min_size=1), over=st.integers(1, 12))
+def test_an_increase_is_the_sum_of_all_steps_within_its_time(values: list[int], over: int) -> None:
+    """However few of the values are kept."""
+    window = AggregationWindow(over * 1000, "increase")
+    for number, value in enumerate(values):
+        first = max(1, number - over + 1)
+        pairs = zip(values[first - 1 :], values[first : number + 1], strict=False)
+        steps = sum(new - old if new >= old else new for old, new in pairs)
+        assert window.add(number * 1000, value) == steps
+    changes = sum(new != old for old, new in pairwise(values))
+    assert len(window.pairs) <= changes + 1
 
 
 @given(value=st.floats(-1e9, 1e9), count=st.integers(1, 40))

@@ -31,11 +31,22 @@ class CompiledRule:
     """A rule as it holds for one series; compared by identity, there is one of each.
 
     A value within ``low`` and ``high``, both included, is beyond no threshold. ``gathers`` says
-    what a window of this rule holds, ``None`` for one without. ``mark`` stands for rule and series
-    in what is remembered.
+    what a window of this rule holds, ``None`` for one without. What was counted of an increase
+    behind a gap is beyond all thresholds for certain if it is over ``certain_above``. ``mark``
+    stands for rule and series in what is remembered.
     """
 
-    __slots__ = ("__weakref__", "gathers", "high", "is_computed", "low", "mark", "rule", "tags")
+    __slots__ = (
+        "__weakref__",
+        "certain_above",
+        "gathers",
+        "high",
+        "is_computed",
+        "low",
+        "mark",
+        "rule",
+        "tags",
+    )
 
     def __init__(self, rule: Rule, tags: Tags) -> None:
         self.rule = rule
@@ -44,8 +55,10 @@ class CompiledRule:
         below = [level.threshold for level in rule.levels if level.direction == "below"]
         self.low = max(below, default=-inf)
         self.high = min(above, default=inf)
-        self.gathers = (rule.measurement, rule.field, rule.abs) if rule.over_ms else None
+        self.gathers = _gathers(rule)
         self.is_computed = bool(rule.over_ms) or rule.abs
+        is_certain = rule.aggregate == "increase" and not below
+        self.certain_above = max(above, default=inf) if is_certain else inf
         self.mark = zlib.crc32(repr((rule.name, tags)).encode())
 
     def identity(self, server_id: str) -> AlertIdentity:
@@ -210,3 +223,10 @@ def _check(compiled_rule: CompiledRule) -> tuple[str, float, float]:
         _EVERYTHING if compiled_rule.is_computed else (compiled_rule.low, compiled_rule.high)
     )
     return compiled_rule.rule.field, low, high
+
+
+def _gathers(rule: Rule) -> tuple[object, ...] | None:
+    if not rule.over_ms:
+        return None
+    found = (rule.measurement, rule.field, rule.abs)
+    return (*found, "increase") if rule.aggregate == "increase" else found

@@ -37,8 +37,8 @@ class ActiveAlerts:
 
     ``transitions`` are those since they were taken last, by rule; ``changed`` are the machines
     that wait since, or wait otherwise. From ``seen_from_ms`` on every sample is there, ``None`` if
-    that has always been so: windows that reach further back are not judged. ``order`` is the number
-    of the sample that is evaluated.
+    that has always been so: windows that reach further back are not judged, but for an increase
+    that is beyond all thresholds already. ``order`` is the number of the sample that is evaluated.
     """
 
     __slots__ = ("changed", "machines", "order", "seen_from_ms", "transitions", "windows")
@@ -138,9 +138,9 @@ class ActiveAlerts:
         if window is None:
             window = self.windows[compiled_rule] = AggregationWindow(rule.over_ms, rule.aggregate)
         value = window.add(time_ms, value)
-        if self.seen_from_ms is not None and time_ms - self.seen_from_ms < rule.over_ms:
-            return _NAN
-        return value
+        if self.seen_from_ms is None or time_ms - self.seen_from_ms >= rule.over_ms:
+            return value
+        return value if value > compiled_rule.certain_above else _NAN
 
     def _step(self, sample: EvaluatedSample, number: int, value: float) -> None:
         if value != value:  # noqa: PLR0124 - nan

@@ -84,7 +84,7 @@ class Rule:
     field: str = ""
     where: Mapping[str, str] = dataclasses.field(default_factory=dict)
     over_ms: int = 0
-    aggregate: Literal["mean", "min", "max"] = "mean"
+    aggregate: Literal["mean", "min", "max", "increase"] = "mean"
     only_if: tuple[Comparison, ...] = ()
     abs: bool = False
     max_gap_ms: int | None = None

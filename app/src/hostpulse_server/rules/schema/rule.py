@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _DAY_MS: Final = 86_400_000
 _KIND: Final = values.choice("threshold", "liveness")
-_AGGREGATE: Final = values.choice("mean", "min", "max")
+_AGGREGATE: Final = values.choice("mean", "min", "max", "increase")
 _EVERY: Final = ("name", "kind", "summary", "runbook", "for", "levels", "labels", "enabled")
 _THRESHOLD: Final = (
     *("measurement", "field", "where", "over", "aggregate", "only_if", "abs"),
@@ -106,13 +106,17 @@ def _read_plain(node: Node, report: FaultSink) -> Rule:
 
 def _threshold(table: TableReader, rule: Rule, for_ms: int) -> Rule:
     only_if = [read_comparison(one) for one in table.tables("only_if")]
+    over_ms = table.duration_ms("over", high_ms=_DAY_MS) or 0
+    aggregate = table.read("aggregate", _AGGREGATE, "mean")
+    if aggregate == "increase" and not over_ms:
+        table.fault("aggregate", "increase needs over: write the time it is counted over")
     return dataclasses.replace(
         rule,
         measurement=table.name("measurement"),
         field=table.name("field"),
         where=table.texts("where"),
-        over_ms=table.duration_ms("over", high_ms=_DAY_MS) or 0,
-        aggregate=table.read("aggregate", _AGGREGATE, "mean"),
+        over_ms=over_ms,
+        aggregate=aggregate,
         only_if=tuple(one for one in only_if if one is not None),
         abs=table.flag("abs", default=False),
         max_gap_ms=table.duration_ms("max_gap", low_ms=1),

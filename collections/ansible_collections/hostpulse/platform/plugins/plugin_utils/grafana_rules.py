@@ -141,7 +141,13 @@ def _condition(level: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reducer(rule: dict[str, Any]) -> str:
-    return str(rule.get("aggregate", "mean")) if seconds(rule.get("over", "0s")) else "last"
+    if not seconds(rule.get("over", "0s")):
+        return "last"
+    return "sum" if _is_increase(rule) else str(rule.get("aggregate", "mean"))
+
+
+def _is_increase(rule: dict[str, Any]) -> bool:
+    return rule.get("aggregate") == "increase"
 
 
 def _query(rule: dict[str, Any], direction: str, place: _Place) -> dict[str, Any]:
@@ -179,10 +185,7 @@ def _flux(rule: dict[str, Any], direction: str, place: _Place) -> str:
         lines += [
             'pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")',
             f'filter(fn: (r) => exists r["{field}"])',
-            (
-                f'map(fn: (r) => ({{r with _value: if {holds} then r["{field}"]'
-                f" else {NOTHING[direction]}}}))"
-            ),
+            *_valued(field, holds, "" if _is_increase(rule) else NOTHING[direction]),
             f"drop(columns: [{', '.join(f'{chr(34)}{name}{chr(34)}' for name in names)}])",
         ]
     if rule.get("abs"):
@@ -196,7 +199,19 @@ def _flux(rule: dict[str, Any], direction: str, place: _Place) -> str:
         )
     if not seconds(rule.get("over", "0s")):
         lines.append("last()")
+    elif _is_increase(rule):
+        # What was counted between two values; one that went backwards counts from 0.
+        lines.append("difference(nonNegative: true, initialZero: true)")
     return "\n  |> ".join(lines)
+
+
+def _valued(field: str, holds: str, otherwise: str) -> Iterator[str]:
+    """Yield what makes a value of a field, or ``otherwise``, if that is given, or no value."""
+    if otherwise:
+        yield f'map(fn: (r) => ({{r with _value: if {holds} then r["{field}"] else {otherwise}}}))'
+    else:
+        yield f"filter(fn: (r) => {holds})"
+        yield f'map(fn: (r) => ({{r with _value: r["{field}"]}}))'
 
 
 def _holds(condition: dict[str, Any]) -> str:
