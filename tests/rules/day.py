@@ -29,7 +29,7 @@ from hostpulse_server.engine.rules_reloader import RulesReloader
 from hostpulse_server.engine.server_directory import ServerDirectory
 from hostpulse_server.journal import Entry, JournalStats
 from hostpulse_server.journal.records import SAMPLES
-from hostpulse_server.liveness import LivenessMonitor, Probe
+from hostpulse_server.liveness import BaselineLearner, LivenessMonitor, Probe
 from hostpulse_server.notifications import Dispatcher
 from hostpulse_server.notifications.action_links import ActionLinks
 from hostpulse_server.registry import Registry
@@ -150,7 +150,12 @@ def live(size: int, incidents: tuple[Incident, ...], hours: float = 24.0) -> lis
             database=database,
             directory=directory,
             rules=RulesReloader(config.alerts.rules, clock),
-            liveness=LivenessMonitor(RuleSet({}), clock, _Answers(fleet, now_s, clock)),
+            liveness=LivenessMonitor(
+                RuleSet({}),
+                clock,
+                _Answers(fleet, now_s, clock),
+                BaselineLearner(_Answers(fleet, now_s, clock)),
+            ),
             ingest=IngestMonitor(
                 config, journal, clock, ask=lambda _: None, start=lambda action: action()
             ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.clock import ManualClock
 
-from hostpulse_server.liveness import Ingest, LivenessMonitor, Probe
+from hostpulse_server.liveness import BaselineLearner, Ingest, LivenessMonitor, Probe
 from hostpulse_server.registry import Server
 from hostpulse_server.rules import LivenessLevel as Level
 from hostpulse_server.rules import Rule, RuleSet
@@ -64,16 +64,49 @@ class FakeProber:
         self._found.pop(server_id, None)
 
 
+class UpProber:
+    """Asks hosts that report, as they are; those that are silent answer as the other prober has."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self.asked: list[tuple[int, str]] = []
+        self._found: dict[str, Probe] = {}
+
+    def ask(self, server_id: str, address: str) -> None:
+        """Answer."""
+        fleet = self._fleet
+        self.asked.append((fleet.clock.ms, server_id))
+        found = server_id not in fleet.firewalled
+        if server_id in fleet.silent:
+            found = bool(fleet.prober.answers.get(server_id, False))
+        self._found[server_id] = Probe(fleet.clock.ms, found, (f"{address}: {found}",))
+
+    def answer(self, server_id: str) -> Probe | None:
+        """Return the newest answer."""
+        return self._found.get(server_id)
+
+    def forget(self, server_id: str) -> None:
+        """Drop it."""
+        self._found.pop(server_id, None)
+
+
 @dataclass
 class Fleet:
-    """Servers that report each ten seconds, unless they are among the ``silent``."""
+    """Servers that report each ten seconds, unless they are among the ``silent``.
+
+    While they report they answer to probes, but for the ``firewalled``; ``is_learning`` is
+    whether that is asked.
+    """
 
     clock: ManualClock
     rules: RuleSet
     servers: list[Server] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)
     ingest: Ingest | None = None
+    firewalled: set[str] = field(default_factory=set)
+    is_learning: bool = True
     prober: FakeProber = field(init=False)
+    probed: UpProber = field(init=False)
     liveness: LivenessMonitor = field(init=False)
     conditions: list[Condition] = field(default_factory=list)
     dumped: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -81,8 +114,13 @@ class Fleet:
     def __post_init__(self) -> None:
         """Make the parts."""
         self.prober = FakeProber(self.clock)
-        self.liveness = LivenessMonitor(self.rules, self.clock, self.prober)
+        self._make()
         self.start_ms = self.clock.ms
+
+    def _make(self) -> None:
+        self.probed = UpProber(self)
+        learner = BaselineLearner(self.probed) if self.is_learning else None
+        self.liveness = LivenessMonitor(self.rules, self.clock, self.prober, learner)
 
     def add(self, *ids: str, **settings: Any) -> None:
         """Register servers, each in a network of its own unless an address is given."""
@@ -134,7 +172,7 @@ class Fleet:
         for server_id in self.liveness.changed():
             self.dumped[server_id] = self.liveness.dump(server_id)
         self.prober = FakeProber(self.clock, self.prober.answers, self.prober.is_mute)
-        self.liveness = LivenessMonitor(self.rules, self.clock, self.prober)
+        self._make()
         for server_id, (time_ms, document) in self.dumped.items():
             self.liveness.restore(server_id, "liveness", time_ms, json.loads(json.dumps(document)))
 

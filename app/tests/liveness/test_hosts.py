@@ -186,9 +186,9 @@ def test_a_registered_host_that_never_reported_counts_from_its_registration(
     fleet.silent = {"new", "old"}
     fleet.add("new")
     fleet.add("old", created_ms=fleet.start_ms - 86_400_000)
-    assert reported(fleet.live(3 * MINUTE - 20)) == [("old", "firing", "critical", "host_down")]
+    assert reported(fleet.live(3 * MINUTE - 20)) == [("old", "firing", "critical", "silent")]
     (firing,) = fleet.live(20)
-    assert reported([firing]) == [("new", "firing", "critical", "host_down")]
+    assert reported([firing]) == [("new", "firing", "critical", "silent")]
     assert "never reported since it was registered at 08:00:20 UTC" in firing.text
     assert "registered at 2027-01-14 08:00:00 UTC" in fleet.conditions[0].text
 
@@ -215,7 +215,7 @@ def test_a_disabled_host_is_a_planned_stop(make_fleet: Make) -> None:
     fleet.live(10)
     fleet.restart()
     assert fleet.live(3 * MINUTE - 10) == []
-    assert reported(fleet.live(20)) == [("h1", "firing", "critical", "host_down")]
+    assert reported(fleet.live(20)) == [("h1", "firing", "critical", "silent")]
 
 
 def test_a_removed_host_ends_its_alert(make_fleet: Make) -> None:

@@ -143,6 +143,7 @@ class AlertsConfig:
     """``[alerts]``: rules files and how notifications are grouped; times in seconds.
 
     ``templates`` is a folder whose files replace those of the same name that ship.
+    ``probe_interval`` is how often a host that reports is probed, 0 for never.
     """
 
     rules: tuple[str, ...] = key(values.TEXTS, ("/etc/hostpulse/rules/*.yml",))
@@ -154,6 +155,7 @@ class AlertsConfig:
     messages_per_minute: int = key(values.integer(1, 600), 10)
     link_lifetime: float = key(values.LONG, 7 * 86400.0)
     templates: str = key(values.TEXT, "")
+    probe_interval: float = key(values.DURATION, 3600.0)
 
 
 @dataclass(frozen=True)

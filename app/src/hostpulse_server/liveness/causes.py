@@ -145,7 +145,16 @@ def _of_answers(
         others = f"{around.others} other hosts of {around.name}"
         text = f"The network of {name} does not answer: neither it nor the {others}"
         return "path_broken", text, (f"none of the {others} answers or reports",)
-    return "host_down", f"{name} is down: {address} does not answer", ()
+    if known.answers_while_up:
+        return "host_down", f"{name} is down: {address} does not answer", ()
+    return "silent", f"{name} is silent; {address} does not answer", (_unproven(known),)
+
+
+def _unproven(known: HostState) -> str:
+    """Return why a host that does not answer need not be down."""
+    if known.answers_while_up is None:
+        return "whether it answers to probes at all was not learnt: it may be up"
+    return "it did not answer to probes while it reported, either (a firewall?): it may be up"
 
 
 @dataclass(frozen=True, slots=True)

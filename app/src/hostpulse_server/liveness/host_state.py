@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # how often in a row a host must answer otherwise than before to be believed
 CONFIRMATIONS: Final = 2
+ANY_ADDRESS: Final = "*"
 
 
 class Note(NamedTuple):
@@ -25,6 +26,13 @@ class Note(NamedTuple):
 
     text: str
     at_ms: int
+
+
+class Baseline(NamedTuple):
+    """Whether a host answered to probes at ``address`` while it was known to be up."""
+
+    is_answering: bool
+    address: str
 
 
 class FiringCondition(NamedTuple):
@@ -78,6 +86,7 @@ class HostState:
     refusal: Note | None = None
     reported: dict[str, FiringCondition] = field(default_factory=dict)
     is_back: bool = False
+    baseline: Baseline | None = None
     # worked out anew after a restart
     server: Server | None = None
     rules: tuple[Rule, ...] = ()
@@ -114,6 +123,15 @@ class HostState:
         levels = [level.for_ms for rule in self.rules for level in rule.liveness]
         return max(min(levels, default=0), self.shortest_ms)
 
+    @property
+    def answers_while_up(self) -> bool | None:
+        """Whether it answers to probes when it is up; ``None`` if that was not learnt."""
+        if self.baseline is None or self.server is None:
+            return None
+        if self.baseline.address not in (ANY_ADDRESS, self.server.address):
+            return None
+        return self.baseline.is_answering
+
     def due_ms(self, level: LivenessLevel) -> int:
         """Return how long silence must last for a level."""
         return max(level.for_ms, self.shortest_ms)
@@ -147,20 +165,28 @@ class HostState:
         if self.reported:
             found["told"] = {rule: list(reported) for rule, reported in self.reported.items()}
             found["is_back"] = self.is_back
+        if self.baseline:
+            found["baseline"] = list(self.baseline)
         return found
 
     @classmethod
     def of(cls, last_seen_ms: int, document: Mapping[str, Any], now_ms: int) -> HostState:
         """Return what ``document`` was made of; no time in it is later than now."""
         stop, refusal = document.get("stop"), document.get("refusal")
+        reported = conditions_from(document.get("told", {}))
+        baseline = document.get("baseline")
+        if baseline is None and any(one.verdict == "host_down" for one in reported.values()):
+            # release 0.1.0 learnt nothing: what it has reported stays as it is
+            baseline = (True, ANY_ADDRESS)
         return cls(
             last_seen_ms=min(last_seen_ms, now_ms),
             interval_ms=int(document.get("interval_ms", DEFAULT_INTERVAL_MS)),
             since_ms=min(int(document.get("since_ms", 0)), now_ms),
             stop=Note(stop[0], min(stop[1], now_ms)) if stop else None,
             refusal=Note(refusal[0], min(refusal[1], now_ms)) if refusal else None,
-            reported=conditions_from(document.get("told", {})),
+            reported=reported,
             is_back=bool(document.get("is_back", False)),
+            baseline=Baseline(*baseline) if baseline else None,
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hostpulse_server.liveness import causes
 from hostpulse_server.liveness.conditions import conditions_of, ending
 from hostpulse_server.liveness.fleet_outage import FleetOutageDetector
-from hostpulse_server.liveness.host_state import HostState, Note
+from hostpulse_server.liveness.host_state import Baseline, HostState, Note
 from hostpulse_server.liveness.tracker import HostTracker
 from hostpulse_server.runtime.clock_steps import ClockSteps
 from hostpulse_server.values.alert import NO_SERVER
@@ -15,6 +15,7 @@ from hostpulse_server.values.alert import NO_SERVER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hostpulse_server.liveness.baseline import BaselineLearner
     from hostpulse_server.liveness.model import Ingest, Prober
     from hostpulse_server.registry import Server
     from hostpulse_server.rules import RuleSet
@@ -35,9 +36,16 @@ _STOPPING: Final = "stopping"
 class LivenessMonitor:
     """Of one thread. Feed it with what arrives, call ``turn`` each second."""
 
-    def __init__(self, rules: RuleSet, clock: Clock, prober: Prober) -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        clock: Clock,
+        prober: Prober,
+        baseline: BaselineLearner | None = None,
+    ) -> None:
         self._clock = clock
         self._prober = prober
+        self._baseline = baseline
         self._tracker = HostTracker(rules)
         self._fleet_outage = FleetOutageDetector()
         self._fleet_outage.choose(rules, 0)
@@ -68,6 +76,9 @@ class LivenessMonitor:
         self._follow_clock(now_ms)
         conditions = self._tracker.register(servers, now_ms)
         if ingest.is_caught_up:
+            if ingest.is_working and self._baseline:
+                now = self._clock.monotonic()
+                self._tracker.changed.update(self._baseline.turn(self._tracker.active, now))
             self._raise_floor(ingest, now_ms)
             silent = self._look(conditions, now_ms)
             self._fleet_outage.observe(ingest, now_ms)
@@ -183,6 +194,9 @@ class LivenessMonitor:
         probe = self._prober.answer(server_id)
         if probe is not None:
             known.steadiness.take(probe)
+            if probe.is_answering and not known.answers_while_up:
+                known.baseline = Baseline(is_answering=True, address=known.server.address)
+                self._tracker.changed.add(server_id)
         return known.steadiness.lines
 
     def _fleet_outage_changes(self, now_ms: int) -> list[Condition]:

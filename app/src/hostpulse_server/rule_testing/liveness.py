@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hostpulse_server.liveness import Ingest, LivenessMonitor, Probe
+from hostpulse_server.liveness import BaselineLearner, Ingest, LivenessMonitor, Probe
 from hostpulse_server.registry.model import Server
 from hostpulse_server.rule_testing.transitions import TransitionFilter
 from hostpulse_server.rules.model import RuleSet
@@ -55,7 +55,9 @@ def run(case: Case, start_ms: int) -> Iterator[Reported]:
     """Yield the transitions that would be reported; a step with a value is an arriving sample."""
     clock = _Clock(start_ms)
     prober = _Prober(clock, is_answering=case.answers)
-    liveness = LivenessMonitor(RuleSet({case.rule.name: case.rule}), clock, prober)
+    # while it reports it answers
+    baseline = BaselineLearner(_Prober(clock, is_answering=True))
+    liveness = LivenessMonitor(RuleSet({case.rule.name: case.rule}), clock, prober, baseline)
     server = _server(case, start_ms)
     ingest = Ingest(is_working=True, since_ms=start_ms - _DAY_MS, is_caught_up=True)
     changes = TransitionFilter()

@@ -16,7 +16,7 @@ from hostpulse_server.engine.loop import Engine
 from hostpulse_server.engine.rules_reloader import RulesReloader
 from hostpulse_server.engine.server_directory import ServerDirectory
 from hostpulse_server.journal import open_journal
-from hostpulse_server.liveness import HostProber, LivenessMonitor
+from hostpulse_server.liveness import BaselineLearner, HostProber, LivenessMonitor
 from hostpulse_server.notifications import ChannelWorkers, Dispatcher
 from hostpulse_server.notifications.action_links import ActionLinks
 from hostpulse_server.notifications.channels.factory import open_channels
@@ -90,7 +90,9 @@ def alert(
             database=database,
             directory=directory,
             rules=rules,
-            liveness=LivenessMonitor(RuleSet({}), clock, HostProber(clock)),
+            liveness=LivenessMonitor(
+                RuleSet({}), clock, HostProber(clock), _baseline(config, clock)
+            ),
             ingest=IngestMonitor(config, journal, clock),
             dispatcher=Dispatcher(config, clock, ActionLinks(config, clock), directory.server),
             clock=clock,
@@ -103,3 +105,8 @@ def alert(
         log.info("alert engine ready")
         ready()
         engine.run()
+
+
+def _baseline(config: ServerConfig, clock: Clock) -> BaselineLearner | None:
+    every_seconds = config.alerts.probe_interval
+    return BaselineLearner(HostProber(clock), every_seconds) if every_seconds else None
