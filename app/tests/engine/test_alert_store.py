@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
+from tests.support.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.engine import alert_store, retention
 from hostpulse_server.rules import RuleSet
+from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.state.alert_models import (
     AlertEventRow,
     AlertGroupRow,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 NOW = 1_800_000_000_000
+HOLD_MS = 3_600_000
 DAY = 86_400_000
 CONTEXT = alert_store.AlertContext(
     rules=RuleSet({}),
@@ -122,6 +125,34 @@ def test_a_thousand_hosts_are_written_at_once(database: Engine) -> None:
     assert apply(database, *[replace(one, phase="resolved") for one in many]) == ["resolved"] * 1200
 
 
+def expiry_guard(clock: ManualClock) -> ExpiryGuard:
+    """Return what lets history expire, an hour after the start."""
+    guard = ExpiryGuard(clock)
+    clock.move(HOLD_MS / 1000)
+    return guard
+
+
+def test_a_clock_set_ahead_does_not_delete_the_history(database: Engine) -> None:
+    """Not within an hour, and then a day of it."""
+    for days in (80, 79, 1):
+        apply(database, FIRING, replace(RESOLVED, at_ms=NOW - days * DAY))
+    clock = ManualClock(NOW - HOLD_MS)
+    guard = expiry_guard(clock)
+
+    def left_after_purge() -> int:
+        with state.writing(database) as session:
+            retention.purge(session, guard)
+            return session.scalar(sa.select(sa.func.count(AlertRow.id))) or 0
+
+    assert left_after_purge() == 3
+    clock.set(400 * DAY / 1000)
+    assert left_after_purge() == 3
+    clock.move(3600)
+    assert [left_after_purge() for _ in range(3)] == [2, 2, 2]
+    clock.move(3600)
+    assert left_after_purge() == 1
+
+
 def test_what_is_long_over_goes_in_portions(
     database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,9 +202,10 @@ def test_what_is_long_over_goes_in_portions(
                 notified_ms=0,
             )
         )
+    guard = expiry_guard(ManualClock(NOW - HOLD_MS))
     for _ in range(4):
         with state.writing(database) as session:
-            retention.purge(session, NOW)
+            retention.purge(session, guard)
     with state.reading(database) as session:
         assert list(session.scalars(sa.select(AlertRow.id))) == [4, 5]
         assert set(session.scalars(sa.select(AlertEventRow.alert_id))) == {4, 5}

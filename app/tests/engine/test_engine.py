@@ -13,6 +13,7 @@ from app.tests.engine.conftest import RULES, cpu, disk
 
 from hostpulse_server import state
 from hostpulse_server.journal.records import INTERNAL
+from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.shipper.deliveries import decode
 from hostpulse_server.values.points import StorePoint
 
@@ -299,8 +300,9 @@ def test_entries_dropped_before_they_were_read_are_counted_and_told(site: Alerts
     for _ in range(5):
         site.send("web-01", [cpu(10)])
     site.journal.hint("shipper", site.journal.last_id())
+    expiry = ExpiryGuard(site.clock)
     site.clock.move(3601)
-    site.journal.trim()
+    site.journal.trim(expiry)
     site.restart()
     site.cpu("web-01", *[85] * 4)
     assert site.alerts() == [FIRING]

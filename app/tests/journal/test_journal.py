@@ -21,6 +21,7 @@ from tests.support.polling import wait_until
 from hostpulse_server.errors import JournalFullError, JournalUnavailableError
 from hostpulse_server.journal import Entry, Journal, SamplesRecord
 from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.runtime.expiry import ExpiryGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +139,7 @@ def test_a_trim_leaves_what_the_slowest_consumer_needs(journal: Journal) -> None
 def test_alerts_may_hold_entries_for_an_hour_and_the_store_for_ever(tmp_path: Path) -> None:
     """An engine that is away must not fill the disk; what the store lacks is kept."""
     clock = ManualClock()
+    expiry = ExpiryGuard(clock)
     path = tmp_path / "journal.db"
     with closing(Journal.open(path, max_bytes=2**26, min_free_bytes=0, clock=clock)) as journal:
         for _ in range(100):
@@ -145,15 +147,62 @@ def test_alerts_may_hold_entries_for_an_hour_and_the_store_for_ever(tmp_path: Pa
             clock.move(60)
         journal.hint("alerts", 7)
         journal.hint("shipper", 90)
-        assert journal.trim() == 40  # the first was received 100 minutes ago
+        assert journal.trim(expiry) == 40  # the first was received 100 minutes ago
         assert journal.stats().oldest_id == 41
         journal.hint("shipper", 50)
         clock.move(3600)
         journal.hint("alerts", 60)
-        assert journal.trim() == 10
+        assert journal.trim(expiry) == 10
         journal.hint("shipper", 100)
-        assert journal.trim() == 50
+        assert journal.trim(expiry) == 50
         assert (journal.stats().entries, journal.last_id()) == (0, 100)
+
+
+def test_alerts_hold_entries_while_the_clock_may_be_wrong(tmp_path: Path) -> None:
+    """Set ahead for a moment, it would make them all look older than an hour."""
+    clock = ManualClock()
+    expiry = ExpiryGuard(clock)
+    path = tmp_path / "journal.db"
+    with closing(Journal.open(path, max_bytes=2**26, min_free_bytes=0, clock=clock)) as journal:
+        journal.append(b"x", "samples", clock.ms)
+        journal.hint("alerts", 0)
+        journal.hint("shipper", 1)
+        clock.move(3600)
+        clock.set(2 * 3600)
+        assert journal.trim(expiry) == 0
+        clock.set(-2 * 3600)
+        clock.move(3599)
+        assert journal.trim(expiry) == 0
+        clock.move(3601)
+        assert journal.trim(expiry) == 1
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "trimmed"),
+    [
+        ([180] * 5 + [10] * 7 + [130] * 8 + [9] * 12, 5),  # the clock was two hours back
+        ([180] * 5 + [-60] * 7 + [170] * 8 + [9] * 12, 20),  # it was ahead, then right again
+        ([180] * 5 + [-60] * 7 + [9] * 20, 5),
+        ([180] * 5 + [-60] * 27, 5),  # it was ahead, and nothing came since
+        ([-60] * 3 + [180] * 29, 32),
+        ([10] * 32, 0),
+    ],
+)
+def test_entries_are_held_in_the_order_of_their_ids(
+    tmp_path: Path, minutes_ago: list[int], trimmed: int
+) -> None:
+    """A clock that was set gives times that do not grow with the ids."""
+    clock = ManualClock()
+    expiry = ExpiryGuard(clock)
+    clock.move(3600)
+    path = tmp_path / "journal.db"
+    with closing(Journal.open(path, max_bytes=2**26, min_free_bytes=0, clock=clock)) as journal:
+        for minutes in minutes_ago:
+            journal.append(b"x", "samples", clock.ms - minutes * 60_000)
+        journal.hint("alerts", 0)
+        journal.hint("shipper", 32)
+        assert journal.trim(expiry) == trimmed
+        assert journal.trim(expiry) == 0
 
 
 def test_wait_tells_at_once_that_there_is_something(journal: Journal) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.clock import ManualClock
 
 from hostpulse_server.runtime.expiry import ExpiryGuard
-from tests.support.clock import ManualClock
 
 HOUR = 3600.0
 HOUR_MS = 3_600_000

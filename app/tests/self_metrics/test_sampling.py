@@ -198,6 +198,19 @@ def test_a_removed_server_is_forgotten_once_its_samples_are_gone(
     assert reader.get().keys() == {"web-02"}
 
 
+def test_a_clock_set_ahead_does_not_forget_removed_servers(site: MetricsSite) -> None:
+    """When they were seen last is deleted by age, too."""
+    site.registry.add({"id": "web-01"})
+    site.hear("web-01", (1,))
+    site.registry.remove("web-01")
+    site.clock.move(3600)
+    site.clock.set(400 * 86_400)
+    site.minute()
+    site.clock.move(1)
+    reader = LastSeenReader(site.config.paths.shipper, clock=site.clock)
+    assert reader.get().keys() == {"web-01"}
+
+
 def test_the_pipeline_counts_what_all_processes_of_the_api_did(site: MetricsSite) -> None:
     """Per second since a minute ago; a first reading has no rate."""
     one, other = (

@@ -18,7 +18,7 @@ from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.shipper.loop import Shipper
 from hostpulse_server.shipper.maintenance import Maintenance
 from hostpulse_server.shipper.state import ShipperState
-from hostpulse_server.store.base import Aggregate, Query, RollupWindow, Series, Store
+from hostpulse_server.store.base import Aggregate, OldestTimes, Query, RollupWindow, Series, Store
 from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class FlakyStore:
         """Roll up unless switched off."""
         self._check()
         self.inner.rollup(windows, window_ms)
+
+    def oldest(self) -> OldestTimes:
+        """Look unless switched off."""
+        self._check()
+        return self.inner.oldest()
 
     def expire(self, raw_before_ms: int, rollup_before_ms: int) -> bool:
         """Expire unless switched off."""

@@ -170,6 +170,14 @@ class TestExpiry:
         assert values(store) == [(T0, 2.0)]
         assert values(store, raw_from=2 * T0) == [(T0, 2.0)]
 
+    def test_it_knows_how_old_its_oldest_values_are(self, store: EmbeddedStore) -> None:
+        """To the bucket, and apart for raw values and rollups."""
+        assert store.oldest() == (None, None)
+        store.write([point(1.0, T0 + 1), point(2.0, T0 + DAY)])
+        assert store.oldest() == (T0, None)
+        store.rollup([RollupWindow("web-01", T0 + DAY)], WINDOW)
+        assert store.oldest() == (T0, T0 + DAY - T0 % DAY)
+
     def test_a_lot_goes_in_several_portions(self, store: EmbeddedStore) -> None:
         """No single call has to remove it all."""
         store.write([point(1.0, T0 + index) for index in range(12_000)])

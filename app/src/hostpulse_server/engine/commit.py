@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hostpulse_server.engine.alert_store import AlertChange, AlertContext
     from hostpulse_server.engine.checkpoint import EngineCursor, OriginProgress
     from hostpulse_server.notifications import Dispatcher, DispatchTurn
+    from hostpulse_server.runtime.expiry import ExpiryGuard
     from hostpulse_server.values.alert import Condition
     from hostpulse_server.values.points import StorePoint
 
@@ -61,9 +62,10 @@ class TurnOutcome:
 class TurnCommitter:
     """Writes batches. Raises StateUnavailableError; then nothing was written."""
 
-    def __init__(self, database: Database, dispatcher: Dispatcher) -> None:
+    def __init__(self, database: Database, dispatcher: Dispatcher, expiry: ExpiryGuard) -> None:
         self._database = database
         self._dispatcher = dispatcher
+        self._expiry = expiry
         self._is_failing = False
 
     def commit(self, batch: TurnBatch) -> TurnOutcome:
@@ -78,7 +80,7 @@ class TurnCommitter:
             checkpoint.save_progress(session, batch.progress)
             checkpoint.save_cursor(session, batch.cursor)
             if batch.is_tending:
-                retention.purge(session, now_ms)
+                retention.purge(session, self._expiry)
             points = transitions.points(changes)
             if batch.is_clock_set:
                 outbox.pull_back(session, now_ms)

@@ -22,6 +22,7 @@ from hostpulse_server.formatting import span
 from hostpulse_server.journal.records import INTERNAL, encode_internal
 from hostpulse_server.rules import RuleSet
 from hostpulse_server.runtime.clock_steps import ClockSteps
+from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.state import reading
 from hostpulse_server.values.alert import BY_PEOPLE
 
@@ -87,7 +88,7 @@ class Engine:
         self._idle_seconds = idle_seconds
         self._evaluator = Evaluator(_NO_RULES, directory.labels)
         self._intake = EntryConsumer(self._evaluator, liveness, directory)
-        self._recorder = TurnCommitter(database, dispatcher)
+        self._recorder = TurnCommitter(database, dispatcher, ExpiryGuard(clock))
         self._reader = JournalReader(journal, database, clock)
         self._conditions: list[Condition] = []
         self._notices: list[str] = []

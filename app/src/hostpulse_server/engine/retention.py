@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from hostpulse_server.state.alert_models import (
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from hostpulse_server.runtime.expiry import ExpiryGuard
+
 SECONDS: Final = 60.0
 PORTION: Final = 500
 _DAY_MS: Final = 86_400_000
@@ -24,26 +27,26 @@ SENT_MS: Final = 7 * _DAY_MS
 GROUPS_MS: Final = _DAY_MS
 
 
-def purge(session: Session, now_ms: int) -> int:
+def purge(session: Session, expiry: ExpiryGuard) -> int:
     """Delete a portion of each; return how many rows went.
 
     With an alert go its events and its entries of the notification log.
     """
-    alerts = sa.select(AlertRow.id).where(AlertRow.resolved_ms < now_ms - ALERTS_MS)
-    done = sa.select(OutboxRow.id).where(
-        sa.or_(
-            sa.and_(OutboxRow.state == "sent", OutboxRow.done_ms < now_ms - SENT_MS),
-            sa.and_(OutboxRow.state == "failed", OutboxRow.done_ms < now_ms - ALERTS_MS),
-        )
-    )
     reported = sa.select(NotificationLogRow.group_id).where(
         NotificationLogRow.group_id == AlertGroupRow.id
     )
-    groups = sa.select(AlertGroupRow.id).where(
-        AlertGroupRow.closed_ms < now_ms - GROUPS_MS, ~reported.exists()
-    )
     deleted = 0
-    for table, old in ((AlertRow, alerts), (OutboxRow, done), (AlertGroupRow, groups)):
+    for name, table, keep_ms, at, may_go in (
+        ("alerts", AlertRow, ALERTS_MS, AlertRow.resolved_ms, sa.true()),
+        ("sent", OutboxRow, SENT_MS, OutboxRow.done_ms, OutboxRow.state == "sent"),
+        ("failed", OutboxRow, ALERTS_MS, OutboxRow.done_ms, OutboxRow.state == "failed"),
+        ("groups", AlertGroupRow, GROUPS_MS, AlertGroupRow.closed_ms, ~reported.exists()),
+    ):
+        oldest = sa.select(sa.func.min(at)).where(may_go)
+        before_ms = expiry.cutoff(name, keep_ms, partial(session.scalar, oldest))
+        if before_ms is None:
+            continue
+        old = sa.select(table.id).where(at < before_ms, may_go)
         ids = list(session.scalars(old.order_by(table.id).limit(PORTION)))
         if ids:
             session.execute(sa.delete(table).where(table.id.in_(ids)))

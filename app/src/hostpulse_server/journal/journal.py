@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostpulse_server.runtime.clock import Clock
+    from hostpulse_server.runtime.expiry import ExpiryGuard
 
 # a datagram may be lost between two processes; then this is how long a consumer sleeps on
 LISTEN_SECONDS = 1.0
@@ -123,11 +124,14 @@ class Journal:
                 (consumer, position),
             ).close()
 
-    def trim(self) -> int:
-        """Delete what no consumer needs, or may hold; return the number of entries deleted."""
+    def trim(self, expiry: ExpiryGuard | None = None) -> int:
+        """Delete what no consumer needs; return the number of entries deleted.
+
+        With ``expiry`` also what a consumer has held for longer than it may.
+        """
         with self._lock:
             try:
-                return retention.trim(self._connect(), self._clock.now_ms())
+                return retention.trim(self._connect(), self._clock.now_ms(), expiry)
             except sqlite3.Error as error:
                 raise database.unavailable(self._path, error) from error
 

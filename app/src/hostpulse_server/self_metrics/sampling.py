@@ -17,6 +17,7 @@ from hostpulse_server.journal import room_bytes
 from hostpulse_server.journal.records import INTERNAL, encode_internal
 from hostpulse_server.operator.server_views import server_status
 from hostpulse_server.runtime import shared_counters
+from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.self_metrics import backups, certificates
 from hostpulse_server.self_metrics.pipeline import Rates, Room
 from hostpulse_server.values.points import StorePoint
@@ -52,7 +53,7 @@ log = logging.getLogger(__name__)
 class SelfMetrics:
     """Appends the server's own measurements; what cannot be measured costs only itself."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it measures, each replaceable in a test
         self,
         config: ServerConfig,
         *,
@@ -61,6 +62,7 @@ class SelfMetrics:
         seen: LastSeenReader,
         shipper_state: ShipperState,
         clock: Clock,
+        expiry: ExpiryGuard | None = None,
     ) -> None:
         self._config = config
         self._journal = journal
@@ -68,6 +70,7 @@ class SelfMetrics:
         self._seen = seen
         self._state = shipper_state
         self._clock = clock
+        self._expiry = expiry or ExpiryGuard(clock)
         self._next = clock.monotonic() + INTERVAL_SECONDS
         self._alerts = EngineStatusReader(registry.database)
         self._rates = Rates()
@@ -104,15 +107,19 @@ class SelfMetrics:
         firing = self._alerts.firing_by_server()
         servers = self._registry.servers()
         # a removed server may be added again, and is known as before while its samples are there
-        oldest_ms = now_ms - int(self._config.retention.raw * 1000)
         registered = {server.id for server in servers}
-        removed = [
-            one.server_id
+        removed = {
+            one.server_id: one.last_received_ms
             for one in seen.values()
-            if one.server_id not in registered and one.last_received_ms < oldest_ms
-        ]
-        if removed:
-            self._state.forget(removed)
+            if one.server_id not in registered
+        }
+        before_ms = self._expiry.cutoff(
+            "seen",
+            int(self._config.retention.raw * 1000),
+            lambda: min(removed.values(), default=None),
+        )
+        if before_ms is not None:
+            self._state.forget(name for name, at_ms in removed.items() if at_ms < before_ms)
         return [
             server_point(server, seen.get(server.id), now_ms, firing.get(server.id, 0))
             for server in servers

@@ -12,6 +12,7 @@ from hostpulse_server.journal import open_journal
 from hostpulse_server.registry import Registry
 from hostpulse_server.runtime import signals
 from hostpulse_server.runtime.clock import SYSTEM, Clock
+from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.runtime.sd_notify import Notifier
 from hostpulse_server.runtime.single_instance import only_one
 from hostpulse_server.self_metrics.sampling import SelfMetrics
@@ -68,6 +69,7 @@ def ship(
         closing(open_store(config)) as store,
         _registry(config, clock) as registry,
     ):
+        expiry = ExpiryGuard(clock)
         measures = SelfMetrics(
             config,
             journal=journal,
@@ -75,6 +77,7 @@ def ship(
             seen=LastSeenReader(config.paths.shipper, clock=clock),
             shipper_state=shipper_state,
             clock=clock,
+            expiry=expiry,
         )
 
         def alive() -> None:
@@ -87,11 +90,16 @@ def ship(
             store=store,
             shipper_state=shipper_state,
             upkeep=Maintenance(
-                config.retention, store=store, shipper_state=shipper_state, clock=clock
+                config.retention,
+                store=store,
+                shipper_state=shipper_state,
+                clock=clock,
+                expiry=expiry,
             ),
             clock=clock,
             stop=stop,
             beat=alive,
+            expiry=expiry,
         )
         log.info("shipper ready, position %d", shipper_state.position(journal.epoch))
         ready()

@@ -24,14 +24,16 @@ def mark(connection: sqlite3.Connection, batch: Iterable[Delivery], window_ms: i
     connection.executemany("INSERT OR IGNORE INTO dirty VALUES (?, ?)", _rows(batch, window_ms))
 
 
-def until(connection: sqlite3.Connection, start_until_ms: int, limit: int) -> list[RollupWindow]:
-    """Return the oldest that start no later than ``start_until_ms``."""
+def between(
+    connection: sqlite3.Connection, start_from_ms: int, start_until_ms: int, limit: int
+) -> list[RollupWindow]:
+    """Return the oldest that start between the two, both included."""
     return [
         RollupWindow(server_id, start_ms)
         for start_ms, server_id in connection.execute(
-            "SELECT start_ms, server_id FROM dirty WHERE start_ms <= ? "
+            "SELECT start_ms, server_id FROM dirty WHERE start_ms BETWEEN ? AND ? "
             "ORDER BY start_ms, server_id LIMIT ?",
-            (start_until_ms, limit),
+            (start_from_ms, start_until_ms, limit),
         )
     ]
 

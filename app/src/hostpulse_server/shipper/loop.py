@@ -21,6 +21,7 @@ from hostpulse_server.errors import (
     ShipperStateUnavailableError,
     StoreUnavailableError,
 )
+from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.shipper.deliveries import Origin, UndecodableError, decode
 from hostpulse_server.shipper.stream import READ_BYTES, READ_ENTRIES, Stream
 
@@ -73,12 +74,14 @@ class Shipper:
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
         idle_seconds: float = IDLE_SECONDS,
+        expiry: ExpiryGuard | None = None,
     ) -> None:
         self._config = config
         self._journal = journal
         self._store = store
         self._state = shipper_state
         self._upkeep = upkeep
+        self._expiry = expiry or ExpiryGuard(clock)
         self._clock = clock
         self._stop = stop
         self._beat = beat
@@ -227,7 +230,7 @@ class Shipper:
         self._journal.hint(CONSUMER, position)
         if self._clock.monotonic() - self._trimmed >= TRIM_SECONDS:
             self._trimmed = self._clock.monotonic()
-            self._journal.trim()
+            self._journal.trim(self._expiry)
 
     def _keep_up(self) -> bool:
         self._busy = False  # while it fails nothing is due at once

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import StoreMisconfiguredError, StoreUnavailableError
 from hostpulse_server.runtime.clock_steps import ClockSteps
+from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.shipper.failing_windows import FailingWindows, WindowFault
 from hostpulse_server.store.rollup import floor_to
 
@@ -39,7 +40,13 @@ class Maintenance:
     """Keeps store and shipper.db to their retention and the rollups true."""
 
     def __init__(
-        self, retention: RetentionConfig, *, store: Store, shipper_state: ShipperState, clock: Clock
+        self,
+        retention: RetentionConfig,
+        *,
+        store: Store,
+        shipper_state: ShipperState,
+        clock: Clock,
+        expiry: ExpiryGuard | None = None,
     ) -> None:
         self._raw_ms = int(retention.raw * 1000)
         self._rollup_ms = int(retention.rollup * 1000)
@@ -47,6 +54,7 @@ class Maintenance:
         self._store = store
         self._state = shipper_state
         self._clock = clock
+        self._expiry = expiry or ExpiryGuard(clock)
         # due at once, but not before a backlog that is there at the start
         self._rolled = clock.monotonic() - ROLLUP_SECONDS
         self._expired = clock.monotonic() - EXPIRE_SECONDS
@@ -73,23 +81,35 @@ class Maintenance:
             self._expiring = True
             # what was received by a wrong clock may come later, or at the start
             self._state.pull_back(self._clock.now_ms())
-            self._state.prune(self._clock.now_ms() - self._raw_ms)
+            before_ms = self._expiry.cutoff("ledger", self._raw_ms, self._state.oldest_ms)
+            if before_ms is not None:
+                self._state.prune(before_ms)
         if self._expiring:
-            now_ms = self._clock.now_ms()
-            self._expiring = self._store.expire(self._raw_floor(), now_ms - self._rollup_ms)
+            self._expiring = self._expire()
         return more or self._expiring
+
+    def _expire(self) -> bool:
+        """Remove a portion of what the store no longer keeps; return whether more is left."""
+        kept_ms = self._raw_ms + RAW_MARGIN_MS
+        raw_ms = self._expiry.cutoff("raw", kept_ms, lambda: self._store.oldest().raw_ms)
+        rollup_ms = self._expiry.cutoff(
+            "rollup", self._rollup_ms, lambda: self._store.oldest().rollup_ms
+        )
+        if raw_ms is None and rollup_ms is None:
+            return False
+        return self._store.expire(floor_to(raw_ms or 0, self._window_ms), rollup_ms or 0)
 
     def _roll_up(self) -> bool:
         """Roll up a portion of the dirty windows that have ended; return whether more wait."""
         portion, floor = self._portion, self._raw_floor()
         until = self._clock.now_ms() - self._window_ms - GRACE_MS
         failing = self._failing.windows()
-        windows = self._state.dirty(until, portion + len(failing))
-        late = [window for window in windows if window.start_ms < floor]
+        late = self._late(portion)
         if late:
             self._failing.forget(late)
             self._state.clean(late, "rollup older than raw retention")
-        whole = [w for w in windows if w.start_ms >= floor and w not in failing][:portion]
+        windows = self._state.dirty(until, portion + len(failing), start_from_ms=floor)
+        whole = [window for window in windows if window not in failing][:portion]
         if whole:
             started = self._clock.monotonic()
             self._make(whole)
@@ -97,6 +117,17 @@ class Maintenance:
         for window in self._failing.due(self._clock.monotonic())[:1]:
             self._make([window])
         return len(whole) + len(late) >= portion
+
+    def _late(self, limit: int) -> list[RollupWindow]:
+        """Return dirty windows whose raw values have expired.
+
+        Those that only look as if they had, by a clock that was just set, wait.
+        """
+        kept_ms = self._raw_ms + RAW_MARGIN_MS
+        before_ms = self._expiry.cutoff("dirty", kept_ms, self._state.oldest_dirty_ms)
+        if before_ms is None:
+            return []
+        return self._state.dirty(floor_to(before_ms, self._window_ms) - 1, limit)
 
     def _make(self, windows: Sequence[RollupWindow]) -> None:
         """Roll up windows; on failure take fewer next time, and set one at fault aside."""

@@ -100,10 +100,23 @@ class ShipperState:
         with self._transaction() as connection:
             connection.execute(sql.CONDITION, (reason, 0.0))
 
-    def dirty(self, start_until_ms: int, limit: int) -> list[RollupWindow]:
-        """Return the oldest dirty windows that start no later than ``start_until_ms``."""
+    def dirty(
+        self, start_until_ms: int, limit: int, *, start_from_ms: int = 0
+    ) -> list[RollupWindow]:
+        """Return the oldest dirty windows that start between the two, both included."""
         with self._explained():
-            return dirty_windows.until(self._connection, start_until_ms, limit)
+            return dirty_windows.between(self._connection, start_from_ms, start_until_ms, limit)
+
+    def oldest_dirty_ms(self) -> int | None:
+        """Return the start of the oldest dirty window; ``None`` if there is none."""
+        with self._explained():
+            return dirty_windows.oldest_ms(self._connection, None)
+
+    def oldest_ms(self) -> int | None:
+        """Return the time of the oldest sequence number in the ledger; ``None`` if it is empty."""
+        with self._explained():
+            row = self._connection.execute("SELECT min(first_ms) FROM ranges").fetchone()
+        return None if row[0] is None else int(row[0])
 
     def clean(self, windows: Iterable[RollupWindow], reason: str = "") -> None:
         """Forget dirty windows; with a ``reason`` they are counted as given up."""

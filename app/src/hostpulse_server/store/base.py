@@ -22,6 +22,13 @@ Aggregate = Literal["mean", "min", "max", "last"]
 MAX_VALUES = 1_000_000  # of one answer: about 35 MB of JSON
 
 
+class OldestTimes(NamedTuple):
+    """Times of the oldest raw value and rollup that expire; ``None``: there is none."""
+
+    raw_ms: int | None
+    rollup_ms: int | None
+
+
 class RollupWindow(NamedTuple):
     """One server's rollup window, named by its start."""
 
@@ -97,6 +104,10 @@ class Store(Protocol):
 
     def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
         """Make the rollups of ``windows`` anew from the raw values that are there."""
+        ...
+
+    def oldest(self) -> OldestTimes:
+        """Return how old what ``expire`` may remove is, to the precision of the layout."""
         ...
 
     def expire(self, raw_before_ms: int, rollup_before_ms: int) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import StoreRejectedError, StoreUnavailableError
 from hostpulse_server.store import sql
-from hostpulse_server.store.base import Budget, Query, RollupWindow, Series
+from hostpulse_server.store.base import Budget, OldestTimes, Query, RollupWindow, Series
 from hostpulse_server.store.rollup import PartialWindow, ceil_to, floor_to, join
 from hostpulse_server.values.points import StorePoint, Tags
 
@@ -101,6 +101,17 @@ class EmbeddedStore:
                         "rollup_bucket": sql.ROLLUP_BUCKET_MS,
                     },
                 )
+
+    def oldest(self) -> OldestTimes:
+        """Return the starts of the oldest buckets."""
+        with self._transaction() as connection:
+            (raw, _), (rollup, _) = (
+                connection.execute(span).fetchone() for span in (sql.RAW_SPAN, sql.ROLLUP_SPAN)
+            )
+        return OldestTimes(
+            None if raw is None else raw * sql.RAW_BUCKET_MS,
+            None if rollup is None else rollup * sql.ROLLUP_BUCKET_MS,
+        )
 
     def expire(self, raw_before_ms: int, rollup_before_ms: int) -> bool:
         """Remove at most ``EXPIRE_ROWS`` of each kind; return whether more is left to remove."""

@@ -13,6 +13,7 @@ from hostpulse_server.errors import (
     StoreTooLargeError,
     StoreUnavailableError,
 )
+from hostpulse_server.store.base import OldestTimes
 from hostpulse_server.store.influxdb import csv_response, flux, query_plan, rollups
 from hostpulse_server.store.influxdb.client import Client, ClientSettings
 from hostpulse_server.store.influxdb.lines import Encoder
@@ -69,6 +70,10 @@ class InfluxdbStore:
                 if not names:
                     raise
                 self._roll_up_apart(group, window_ms, names)
+
+    def oldest(self) -> OldestTimes:
+        """Return nothing: there is nothing for ``expire`` to remove."""
+        return OldestTimes(None, None)
 
     def expire(self, raw_before_ms: int, rollup_before_ms: int) -> bool:  # noqa: ARG002
         """Do nothing: the buckets' own retention removes what is older."""
