@@ -69,7 +69,6 @@ class Reference:
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules
         self.history: list[Taken] = []
-        self.restarts: list[int] = []  # indexes of the last sample before each
         self.reported: dict[AlertIdentity, Standing] = {}
         self.collected: dict[AlertIdentity, int] = {}  # how many samples were looked at
         self.known: dict[Any, dict[tuple[Any, ...], Any]] = {}
@@ -84,11 +83,6 @@ class Reference:
             fields[key] = {**fields.get(key, {}), **point["fields"]}
         self.history.append(Taken(time_ms, interval_ms, fields))
         return True
-
-    def restart(self) -> None:
-        """Note that everything went through a document here."""
-        if self.history:
-            self.restarts.append(len(self.history) - 1)
 
     def collect_changes(self) -> list[Condition]:
         """Return what differs from what was told last."""
@@ -105,7 +99,7 @@ class Reference:
         if rule is None:
             return []
         known = self.known.setdefault((name, key), {})
-        life = Life(rule, self.history, self.restarts, key, known)
+        life = Life(rule, self.history, key, known)
         identity = AlertIdentity(name, SERVER, tuple(sorted(tags.items())))
         reported = self.reported.get(identity, NOTHING)
         found: list[Condition] = []
@@ -159,7 +153,6 @@ class Life:
 
     rule: Rule
     history: Sequence[Taken]
-    restarts: Sequence[int]
     key: tuple[str, str]
     known: dict[tuple[Any, ...], Any]
 
@@ -169,19 +162,11 @@ class Life:
 
     @cached_property
     def lives(self) -> list[list[int]]:
-        """Indexes of the samples that have the series, cut where it was gone.
-
-        A restart makes one that is not there be taken for one seen just before: a negative index
-        -1 - n stands for that.
-        """
+        """Indexes of the samples that have the series, cut where it was gone."""
         lives: list[list[int]] = []
         for n in range(len(self.history)):
             if lives and n > self._limit(lives[-1]):
                 lives.append([])
-            if n - 1 in self.restarts:
-                is_there = lives and lives[-1] and lives[-1][-1] >= 0
-                if not is_there or n - 1 >= self._limit(lives[-1]):
-                    lives.append([-n])
             if self.raw(n) is not None:
                 if not lives:
                     lives.append([])
@@ -193,19 +178,17 @@ class Life:
         if not life:
             return len(self.history)
         spacing = self._spacing(life, len(life) - 1)
-        return _place(life[-1]) + (60 if spacing is None else 5 * spacing)
+        return life[-1] + (60 if spacing is None else 5 * spacing)
 
     def _spacing(self, life: Sequence[int], position: int) -> int | None:
         """Return the spacing known after the sample at a position of its life."""
-        if life[position] < 0:
-            return 1
-        return None if position == 0 else life[position] - _place(life[position - 1])
+        return None if position == 0 else life[position] - life[position - 1]
 
     def life_at(self, n: int) -> list[int]:
         """Return the indexes of the series' life at ``n`` up to there; none if it is gone."""
         key = ("life", n)
         if key not in self.known:
-            lives = ([one for one in life if _place(one) <= n] for life in reversed(self.lives))
+            lives = ([one for one in life if one <= n] for life in reversed(self.lives))
             until = next((life for life in lives if life), [])
             is_there = n in until or (until and n < self._limit(until))
             self.known[key] = until if is_there else []
@@ -219,8 +202,8 @@ class Life:
             return self._increase(life, end)
         values = []
         for n in life:
-            value = self.raw(n) if n >= 0 else None
-            is_inside = n == life[-1] or (n >= 0 and self.history[n].time_ms > end - rule.over_ms)
+            value = self.raw(n)
+            is_inside = n == life[-1] or self.history[n].time_ms > end - rule.over_ms
             if value is not None and is_inside:
                 values.append(abs(value) if rule.abs else value)
         if rule.aggregate == "mean":
@@ -267,7 +250,7 @@ class Life:
 
     def is_cut(self, life: Sequence[int]) -> bool:
         """Tell whether an alert that fired at once ended before the second sample of a life."""
-        if len(life) != 2 or life[0] < 0 or life[1] - life[0] <= 5:
+        if len(life) != 2 or life[1] - life[0] <= 5:
             return False
         return any(self.is_on(level, life[:1]) for level in self.rule.levels)
 
@@ -287,7 +270,7 @@ class Life:
     @remembered
     def lost(self, level: Level, life: Sequence[int]) -> int | None:
         """Return what is not counted of the gap before the last sample; None: it breaks runs."""
-        if len(life) == 1 or life[-2] < 0 or self.is_cut(life):
+        if len(life) == 1 or self.is_cut(life):
             return None
         gap, allowed, five = self.gap(life)
         if gap <= allowed:
@@ -303,7 +286,7 @@ class Life:
         begun, lost = None, 0
         now = self.history[life[-1]].time_ms
         for end in range(len(life), 0, -1):
-            if life[end - 1] < 0 or not getattr(self, test)(level, life[:end]):
+            if not getattr(self, test)(level, life[:end]):
                 break
             begun = self.history[life[end - 1]].time_ms
             counted = now - begun - lost
@@ -317,8 +300,6 @@ class Life:
     def is_on(self, level: Level, life: Sequence[int]) -> bool:
         """Tell whether a level holds: it has begun, and nothing has ended it since."""
         for end in range(len(life), 0, -1):
-            if life[end - 1] < 0:
-                return False
             until = life[:end]
             beyond = self.run("is_beyond", level, until)
             if beyond is not None and beyond[1] >= level.for_ms:
@@ -343,7 +324,7 @@ class Life:
 
     def _standing_at(self, n: int, before: Standing) -> Standing:
         life = self.life_at(n)
-        if not life or life[-1] < 0:
+        if not life:
             return NOTHING
         if life[-1] == n:
             return self._standing(life, before)
@@ -385,11 +366,6 @@ class Life:
             if life and life[-1] == index:
                 return self.compared(life)
         raise AssertionError("nothing was ever compared")
-
-
-def _place(index: int) -> int:
-    """Return the sample that an index of a life stands for."""
-    return index if index >= 0 else -1 - index
 
 
 def _highest(severities: Sequence[str]) -> str:
