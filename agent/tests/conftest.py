@@ -237,6 +237,7 @@ class ManualClock(Clock):
     def __init__(self, wall: float = 1_800_000_000_000.0, mono: float = 1000.0) -> None:
         self.wall = wall
         self.mono = mono
+        self.synchronised: bool | None = None
 
     def wall_ms(self) -> float:
         """Return the wall clock."""
@@ -249,6 +250,10 @@ class ManualClock(Clock):
     def boot_ms(self) -> float:
         """Return the boot clock."""
         return self.mono * 1000
+
+    def is_synchronised(self) -> bool | None:
+        """Return what the kernel would say."""
+        return self.synchronised
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 from agent.tests.conftest import ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostpulse_agent import kernel_clock
 from hostpulse_agent.clock import Clock, ServerClock
 
 HOUR_MS = 3_600_000.0
@@ -50,6 +53,30 @@ def test_a_step_of_the_hosts_clock_moves_the_offset_not_the_stamp() -> None:
     clock.wall -= 2 * HOUR_MS
     assert server.offset_ms() == pytest.approx(2 * HOUR_MS)
     assert server.stamp_ms() == true
+
+
+@pytest.mark.parametrize("offset", [-HOUR_MS, 50 * HOUR_MS])
+@pytest.mark.parametrize("synchronised", [True, False, None])
+def test_a_synchronised_host_keeps_its_own_time(
+    offset: float, *, synchronised: bool | None
+) -> None:
+    """Then the server's clock is wrong; the offset is shown all the same."""
+    clock = ManualClock()
+    clock.synchronised = synchronised
+    server = ServerClock(clock)
+    server.observe(clock.wall + offset, clock.boot_ms(), clock.boot_ms())
+    assert server.stamp_ms() == clock.wall + (0 if synchronised else offset)
+    assert server.is_wrong() == bool(synchronised)
+    assert server.offset_ms() == offset
+
+
+def test_the_kernel_is_asked_whether_the_clock_is_synchronised() -> None:
+    """Another of its interfaces says the same: state 5, TIME_ERROR, is a clock that is not."""
+    answer = kernel_clock.is_synchronised()
+    if answer is not None:
+        state = ctypes.CDLL(None).ntp_gettime(ctypes.create_string_buffer(256))
+        assert answer == (state != 5)
+    assert Clock().is_synchronised() == answer
 
 
 def test_a_slow_answer_does_not_spoil_what_is_known() -> None:

@@ -274,6 +274,46 @@ def test_rejections_by_the_server_are_logged_once(
     assert len(harness.spool) == 0
 
 
+@pytest.mark.parametrize("synchronised", [True, False])
+def test_a_server_with_a_wrong_clock_does_not_cost_samples(
+    harness: SenderHarness, capsys: pytest.CaptureFixture[str], *, synchronised: bool
+) -> None:
+    """An hour behind, it takes a synchronised host's samples for future ones: they are kept.
+
+    Of a host that is not synchronised its own clock may be the wrong one.
+    """
+    receiver, clock = harness.receiver, harness.clock
+    clock.synchronised = synchronised
+    behind = 3_600_000.0
+
+    def answer(request: Received) -> Any:
+        samples = request.envelope["samples"]
+        future = [one for one in samples if one["time"] > receiver.clock_ms() + 300_000]
+        return receiver.accept([{"seq": one["seq"], "reason": "clock"} for one in future])
+
+    receiver.answers = answer
+    receiver.clock_ms = lambda: clock.wall - behind
+    harness.sample(5)
+    harness.step(6)
+    assert len(harness.spool) == (5 if synchronised else 0)
+    assert ("correct the server's" in capsys.readouterr().err) == synchronised
+    behind = 0.0
+    harness.settle()
+    assert (len(harness.spool), harness.spool.stats().dropped) == (0, {})
+    assert harness.sender.stats.sent == 5
+
+
+def test_an_old_sample_is_refused_for_good(harness: SenderHarness) -> None:
+    """The server's clock is right, so the sample's time is not: it is not kept for ever."""
+    harness.clock.synchronised = True
+    harness.receiver.answers = lambda _request: harness.receiver.accept(
+        [{"seq": 1, "reason": "clock"}]
+    )
+    harness.sample(1)
+    harness.settle()
+    assert len(harness.spool) == 0
+
+
 @pytest.mark.parametrize("answer", [["?"], "<html>", {}, {"server_time": 1}])
 def test_a_200_of_somebody_else_is_no_receipt(
     harness: SenderHarness, answer: Any, capsys: pytest.CaptureFixture[str]

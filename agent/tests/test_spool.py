@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from agent.tests.conftest import ManualClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -134,9 +135,12 @@ def test_bytes_are_bounded(spool_config: SpoolConfig) -> None:
 
 def test_samples_grow_too_old(spool_config: SpoolConfig) -> None:
     """What the server would refuse as too old is dropped here and counted."""
-    spool = Spool(spool_config._replace(max_age=60.0))
-    fill(spool, 3)
-    spool.append(T0 + 75_000, make)
+    clock = ManualClock(T0)
+    spool = Spool(spool_config._replace(max_age=60.0), clock=clock)
+    clock.advance(3600)
+    for seconds in (10, 10, 55, 0):
+        spool.append(int(clock.wall), make)
+        clock.advance(seconds)
     assert spool.stats().dropped == {"spool_age": 2}
     assert drain(spool) == [3, 4]
     spool.close()

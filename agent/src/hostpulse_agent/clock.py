@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from hostpulse_agent import kernel_clock
+
 CORRECT_ABOVE_MS = 60_000.0
 SLOW_ANSWER_MS = 10_000.0
 
@@ -25,6 +27,10 @@ class Clock:
     def boot_ms(self) -> float:
         """Milliseconds since boot, suspended time included."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) * 1000.0
+
+    def is_synchronised(self) -> bool | None:
+        """Whether the kernel says that the wall clock is kept right; ``None``: not known."""
+        return kernel_clock.is_synchronised()
 
 
 class ServerClock:
@@ -55,8 +61,20 @@ class ServerClock:
         return self._clock.boot_ms() + self.server_minus_boot_ms - self._clock.wall_ms()
 
     def stamp_ms(self) -> int:
-        """Timestamp of a sample taken now: the host's time, or the server's if far apart."""
+        """Timestamp of a sample taken now: the host's time, or the server's if far apart.
+
+        A host whose clock is synchronised keeps its own time: then the server's is wrong, and it
+        would make the samples of every host wrong.
+        """
         wall, offset = self._clock.wall_ms(), self.offset_ms()
-        if offset is None or abs(offset) <= CORRECT_ABOVE_MS:
+        if offset is None or not self.is_far_off() or self._clock.is_synchronised():
             return int(wall)
         return int(wall + offset)
+
+    def is_far_off(self) -> bool:
+        """Whether the two clocks are further apart than any delay explains."""
+        return abs(self.offset_ms() or 0.0) > CORRECT_ABOVE_MS
+
+    def is_wrong(self) -> bool:
+        """Whether the server's clock is far off, and the host's is known to be right."""
+        return self.is_far_off() and bool(self._clock.is_synchronised())

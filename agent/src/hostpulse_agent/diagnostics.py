@@ -124,6 +124,10 @@ def _clock(
     server_clock.observe(server_ms, sent_ms, received_ms)
     offset_s = (server_clock.offset_ms() or 0.0) / 1000
     if abs(offset_s) * 1000 > CORRECT_ABOVE_MS:
-        text = f"this host's clock is {-offset_s:+.0f} s from the server's: turn on time "
-        return [Finding("clock", ok=False, text=text + "synchronisation on both (timedatectl)")]
+        text = f"this host's clock is {-offset_s:+.0f} s from the server's: "
+        if server_clock.is_wrong():
+            advice = "time synchronisation works here, so correct the server's (timedatectl)"
+        else:
+            advice = "turn on time synchronisation on both (timedatectl)"
+        return [Finding("clock", ok=False, text=text + advice)]
     return [Finding("clock", ok=True, text=f"{-offset_s:+.3f} s from the server's")]

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostpulse_agent import log, retry_policy, wire
+from hostpulse_agent.clock import CORRECT_ABOVE_MS
 from hostpulse_agent.errors import SecretError, TransportError
 from hostpulse_agent.retry_policy import Backoff, BatchSize, Endpoints, Outcome
 
@@ -195,30 +196,56 @@ class Sender:
         outcome = retry_policy.classify(response.status, wait)
         if outcome.action == retry_policy.DONE:
             if retry_policy.is_receipt(response.body):
-                self._accept(response, rows, sent_ms)
-                return outcome
+                return self._accept(response, rows, sent_ms)
             outcome = Outcome(
                 retry_policy.RETRY, "the answer is not hostpulse's: check server.urls and any proxy"
             )
         advice = outcome.advice or f"the server answers {response.status}"
         return outcome._replace(advice=f"{url}: {advice}")
 
-    def _accept(self, response: Response, rows: list[Row], sent_ms: float) -> None:
+    def _accept(self, response: Response, rows: list[Row], sent_ms: float) -> Outcome:
+        """Acknowledge ``rows`` as the server's receipt says."""
         deps = self._deps
-        deps.spool.acknowledge(rows)
-        self.stats.sent += len(rows)
-        self.stats.last_ack_ms = int(deps.clock.wall_ms())
-        if rows:
-            self.stats.last_ack_seq = max(row.seq for row in rows)
+        rejected: list[dict[str, Any]] = []
         try:
             answer = json.loads(response.body)
             server_ms = float(answer["server_time"])
             rejected = [entry for entry in answer.get("rejected", []) if isinstance(entry, dict)]
         except (ValueError, KeyError, TypeError, AttributeError):
-            return  # "accepted" made it a receipt, even if the rest is missing
-        deps.server_clock.observe(server_ms, sent_ms, deps.clock.boot_ms())
+            pass  # "accepted" made it a receipt, even if the rest is missing
+        else:
+            deps.server_clock.observe(server_ms, sent_ms, deps.clock.boot_ms())
+        held = self._held(rows, rejected)
+        done = [row for row in rows if row.seq not in held]
+        deps.spool.acknowledge(done)
+        self.stats.sent += len(done)
+        self.stats.last_ack_ms = int(deps.clock.wall_ms())
+        if done:
+            self.stats.last_ack_seq = max(row.seq for row in done)
         for reason in sorted({str(entry.get("reason"))[:200] for entry in rejected}):
             deps.problems.begin(f"rejected {reason}", f"the server left out data: {reason}")
+        if held and not done:
+            return Outcome(
+                retry_policy.HOLD,
+                "the server's clock is wrong, so it refuses samples; this host's is synchronised: "
+                "correct the server's (timedatectl)",
+            )
+        return Outcome(retry_policy.DONE)
+
+    def _held(self, rows: list[Row], rejected: list[dict[str, Any]]) -> set[int]:
+        """Return the numbers that the server refuses only because its clock is wrong.
+
+        They are sent again; age and size of the spool bound them as all others.
+        """
+        refused = {
+            entry.get("seq")
+            for entry in rejected
+            if entry.get("reason") == "clock" and "point" not in entry
+        }
+        if not refused or not self._deps.server_clock.is_wrong():
+            return set()
+        latest_ms = self._deps.clock.wall_ms() + CORRECT_ABOVE_MS
+        return {row.seq for row in rows if row.seq in refused and row.time_ms <= latest_ms}
 
     # -- handling of an outcome
 

@@ -87,8 +87,8 @@ class Agent:
         self._clock = clock = clock or Clock()
         self._problems = ProblemLog()
         self._notifier = Notifier(environ)
-        self.spool = Spool(config.spool, self._problems)
         boot_id = machine.boot_id()
+        self.spool = Spool(config.spool, self._problems, clock=clock, boot_id=boot_id)
         known = self.spool.notes.get("clock") or {}
         same_boot = boot_id and known.get("boot_id") == boot_id
         self._boot_id = boot_id

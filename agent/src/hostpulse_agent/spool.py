@@ -11,7 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostpulse_agent import spool_db, wire
+from hostpulse_agent.clock import Clock
 from hostpulse_agent.log import ProblemLog
+from hostpulse_agent.sample_ages import SampleAges
 from hostpulse_agent.spool_db import Row, SpoolBuffer
 from hostpulse_agent.stream import SampleId, Stream
 
@@ -49,6 +51,8 @@ class Spool:
         config: SpoolConfig,
         problems: ProblemLog | None = None,
         free_bytes: Callable[[str], int] | None = None,
+        clock: Clock | None = None,
+        boot_id: str = "",
     ) -> None:
         self._config = config
         self._problems = problems or ProblemLog()
@@ -64,6 +68,7 @@ class Spool:
         state = self._buffer.state
         self.stream = Stream(state)
         self.notes: dict[str, Any] = dict(state.get("notes") or {})
+        self._ages = SampleAges(clock or Clock(), boot_id, self.notes.get("ages"))
         self.dropped_total = int(state.get("dropped_total", 0))
         if state:
             self._saved_stream = self.stream.id
@@ -74,7 +79,8 @@ class Spool:
         """Store a sample taken at ``stamp_ms``: it is given an id, and ``make`` encodes it."""
         with self._mutex:
             self._reopen()
-            self._make_room(stamp_ms)
+            self._ages.observe(self._buffer.last_id + 1, stamp_ms)
+            self._make_room()
             row, sample_id = self._put(stamp_ms, make)
             if not self._flush() and self._saved_stream == self.stream.id:
                 # The file would continue with this number after a restart: begin a new stream.
@@ -100,7 +106,7 @@ class Spool:
             self._since_open = 0
             self._buffer.open()
 
-    def _make_room(self, now_ms: int) -> None:
+    def _make_room(self) -> None:
         config, buffer = self._config, self._buffer
         while len(buffer) >= config.max_samples and self._drop_oldest("spool_full"):
             pass
@@ -108,16 +114,23 @@ class Spool:
             pass
         while buffer.memory_bytes >= MEMORY_BYTES and self._drop_oldest("no_disk", memory=True):
             pass
-        before_ms = now_ms - config.max_age * 1000
-        while self._drop_oldest("spool_age", before_ms=before_ms):
+        before_ms = self._ages.cutoff_ms(config.max_age * 1000, self._oldest_present_ms)
+        while before_ms is not None and self._drop_oldest("spool_age", before_ms=before_ms):
             pass
+
+    def _oldest_present_ms(self) -> float | None:
+        rows = self._buffer.oldest(1, self._in_flight)
+        return self._present_ms(rows[0]) if rows else None
+
+    def _present_ms(self, row: Row) -> float:
+        return self._ages.present_ms(row.id, row.time_ms)
 
     def _drop_oldest(
         self, reason: str, *, memory: bool = False, before_ms: float | None = None
     ) -> bool:
         find = self._buffer.oldest_in_memory if memory else self._buffer.oldest
         rows = find(1, self._in_flight)
-        if not rows or (before_ms is not None and rows[0].time_ms >= before_ms):
+        if not rows or (before_ms is not None and self._present_ms(rows[0]) >= before_ms):
             return False
         self._buffer.forget(rows[0])
         self._count_drop(reason)
@@ -138,6 +151,7 @@ class Spool:
         return done
 
     def _state(self) -> dict[str, Any]:
+        self.notes["ages"] = self._ages.to_data()
         counts = {"notes": self.notes, "dropped_total": self.dropped_total}
         return {**self.stream.to_data(), **counts}
 
