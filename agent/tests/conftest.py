@@ -235,6 +235,7 @@ class ManualClock(Clock):
     """A clock that only a test moves: ``wall`` in ms, ``mono`` in s; boot follows ``mono``."""
 
     def __init__(self, wall: float = 1_800_000_000_000.0, mono: float = 1000.0) -> None:
+        super().__init__()
         self.wall = wall
         self.mono = mono
         self.synchronised: bool | None = None

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import pytest
 from agent.tests.conftest import ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostpulse_agent import kernel_clock
 from hostpulse_agent.clock import Clock, ServerClock
 
 HOUR_MS = 3_600_000.0
@@ -68,15 +65,6 @@ def test_a_synchronised_host_keeps_its_own_time(
     assert server.stamp_ms() == clock.wall + (0 if synchronised else offset)
     assert server.is_wrong() == bool(synchronised)
     assert server.offset_ms() == offset
-
-
-def test_the_kernel_is_asked_whether_the_clock_is_synchronised() -> None:
-    """Another of its interfaces says the same: state 5, TIME_ERROR, is a clock that is not."""
-    answer = kernel_clock.is_synchronised()
-    if answer is not None:
-        state = ctypes.CDLL(None).ntp_gettime(ctypes.create_string_buffer(256))
-        assert answer == (state != 5)
-    assert Clock().is_synchronised() == answer
 
 
 def test_a_slow_answer_does_not_spoil_what_is_known() -> None:

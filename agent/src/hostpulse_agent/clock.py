@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hostpulse_agent import kernel_clock
+from hostpulse_agent.kernel_clock import KernelClock
 
 CORRECT_ABOVE_MS = 60_000.0
 SLOW_ANSWER_MS = 10_000.0
@@ -15,6 +15,9 @@ class Clock:
 
     ``boot_ms`` counts suspended time, unlike ``monotonic``, and never steps, unlike ``wall_ms``.
     """
+
+    def __init__(self) -> None:
+        self._kernel = KernelClock(self.boot_ms)
 
     def wall_ms(self) -> float:
         """Milliseconds since the epoch by the host's wall clock."""
@@ -30,7 +33,7 @@ class Clock:
 
     def is_synchronised(self) -> bool | None:
         """Whether the kernel says that the wall clock is kept right; ``None``: not known."""
-        return kernel_clock.is_synchronised()
+        return self._kernel.get()
 
 
 class ServerClock:
