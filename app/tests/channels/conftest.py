@@ -72,6 +72,47 @@ RESOLVED = dataclasses.replace(
     firing=0,
     resolved=1,
 )
+OOM = dataclasses.replace(
+    OVER,
+    rule="oom_kill",
+    severity="warning",
+    summary="The kernel killed 2 processes for want of memory on web-01",
+    value=2.0,
+    threshold=0.5,
+    measurement="kernel",
+    field="oom_kills_total",
+    tags={},
+    trend=(),
+    others=(),
+    runbook="docs/runbooks.md#oom_kill",
+    started_ms=T0,
+    fired_ms=T0,
+    resolved_ms=T0 + 900_000,
+)
+WAS = dataclasses.replace(
+    RESOLVED,
+    kind="was",
+    number=1,
+    severity="warning",
+    created_ms=T0 + 7_200_000,
+    alerts=(OOM,),
+    act_url="",
+)
+MANY_WAS = dataclasses.replace(
+    WAS,
+    alerts=(
+        OOM,
+        dataclasses.replace(
+            OOM,
+            id=18,
+            server_id="web-02",
+            server_name="web-02",
+            summary="The kernel killed 1 processes for want of memory on web-02",
+        ),
+    ),
+    resolved=2,
+    servers=2,
+)
 
 
 def storm(shown: int = 20, firing: int = 1000, servers: int = 970) -> Notification:

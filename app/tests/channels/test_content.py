@@ -12,8 +12,10 @@ import pytest
 from app.tests.channels.conftest import (
     ALERT,
     FIRING,
+    MANY_WAS,
     RESOLVED,
     T0,
+    WAS,
     partial_end,
     poster,
     sent,
@@ -114,6 +116,8 @@ MESSAGES = {
     "resolved": RESOLVED,
     "many": storm(3),
     "partial": partial_end(),
+    "was": WAS,
+    "many-was": MANY_WAS,
 }
 
 

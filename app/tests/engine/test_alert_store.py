@@ -12,7 +12,7 @@ from tests.support.clock import ManualClock
 
 from hostpulse_server import state
 from hostpulse_server.engine import alert_store, retention
-from hostpulse_server.rules import RuleSet
+from hostpulse_server.rules import Rule, RuleSet
 from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.state.alert_models import (
     AlertEventRow,
@@ -212,3 +212,30 @@ def test_what_is_long_over_goes_in_portions(
         kept = list(session.scalars(sa.select(OutboxRow.state)))
         assert sorted(kept) == ["failed", "sent", "waiting"]
         assert list(session.scalars(sa.select(AlertGroupRow.incident))) == ["1", "3", "4"]
+
+
+@pytest.mark.parametrize("is_edge", [True, False])
+def test_what_was_over_before_it_was_known_is_owed_where_the_rule_says_so(
+    database: Engine, *, is_edge: bool
+) -> None:
+    """With the value that it fired with; its end has another one."""
+    rule = Rule("r", "threshold", "{{ value }} killed", "", "kernel", "kills", edge=is_edge)
+    context = replace(CONTEXT, rules=RuleSet({"r": rule}))
+    over = replace(RESOLVED, value=0.0, is_late=True, fired_ms=NOW, fired_value=2.0)
+    with state.writing(database) as session:
+        changes = alert_store.apply(session, [over], context)
+        assert [(one.kind, one.is_owed) for one in changes] == [
+            ("firing", False),
+            ("resolved", is_edge),
+        ]
+        row = changes[-1].row
+        assert (row.state, row.value, row.summary) == ("resolved", 2.0, "2 killed")
+
+
+def test_what_was_known_while_it_fired_is_not_owed(database: Engine) -> None:
+    """Its end is told to those who heard of it."""
+    rule = Rule("r", "threshold", "", "", "kernel", "kills", edge=True)
+    context = replace(CONTEXT, rules=RuleSet({"r": rule}))
+    with state.writing(database) as session:
+        changes = alert_store.apply(session, [FIRING, RESOLVED], context)
+        assert not any(one.is_owed for one in changes)

@@ -158,6 +158,21 @@ class PlanningHarness:
         """Resolve an alert."""
         self._change(number, "resolved", state="resolved", resolved_ms=self.clock.ms)
 
+    def late(self, *server_ids: str, rule: str = "oom_kill", **more: Any) -> list[int]:
+        """Write alerts of which nothing was known while they fired."""
+        with self.together() as session:
+            numbers = [self.fire(server_id, rule, **more) for server_id in server_ids]
+            for number in numbers:
+                self.end(number)
+            session.flush()
+            rows = [session.get_one(AlertRow, number, populate_existing=True) for number in numbers]
+            self.dispatcher.owe(session, rows, self.clock.ms)
+        return numbers
+
+    def revise(self, number: int) -> None:
+        """Say that an alert that is over never was."""
+        self._change(number, "resolved", reason="revised")
+
     def acknowledge(self, number: int, seconds: float) -> None:
         """Acknowledge an alert for so long."""
         until = self.clock.ms + int(seconds * 1000)

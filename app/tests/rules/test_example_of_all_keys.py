@@ -24,6 +24,7 @@ rules:
     abs: false
     for: 5m
     max_gap: 25s
+    edge: false
     keep_firing_for: 0s
     levels:
       warning:  {above: 80, clear_below: 75}

@@ -75,6 +75,7 @@ FAULTY = {
     "for: -5m": ("for: must be a duration",),
     "max_gap: 0s": ("max_gap: must be at least 1 ms",),
     "over: 8d": ("over: must be at least 0 ms and at most 86400 s",),
+    "edge: 1": ("edge: must be true or false, not 1",),
     "abs: 1": ("abs: must be true or false, not 1",),
     "aggregate: sum": ('aggregate: must be one of "mean", "min", "max", "increase"',),
     "aggregate: increase": ("aggregate: increase needs over",),

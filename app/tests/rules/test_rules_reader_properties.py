@@ -16,7 +16,7 @@ from hostpulse_server.rules.summary import render_summary
 
 KEYS = (
     *("rules", "tests", "name", "kind", "summary", "runbook", "measurement", "field", "where"),
-    *("over", "aggregate", "only_if", "abs", "for", "max_gap", "keep_firing_for", "levels"),
+    *("over", "aggregate", "only_if", "abs", "for", "max_gap", "edge", "keep_firing_for", "levels"),
     *("warning", "critical", "above", "below", "clear_below", "clear_above", "verdicts", "match"),
     *("overrides", "labels", "enabled", "rule", "series", "interval", "values", "expect", "at"),
     *("state", "severity", "server_id", "label.env", "<<", "also", "tags"),

@@ -46,13 +46,15 @@ class AlertContext:
 class AlertChange:
     """What a condition did; ``row`` belongs to the session, and is gone after ``dropped``.
 
-    ``before`` is the severity that it had, where it has another one now.
+    ``before`` is the severity that it had, where it has another one now. ``is_owed`` is the end of
+    an edge of which nobody has heard.
     """
 
     kind: Kind
     row: AlertRow
     condition: Condition
     before: str = ""
+    is_owed: bool = False
 
 
 def apply(
@@ -185,8 +187,11 @@ class _Writing:
     def _insert_late(self, condition: Condition, fired_ms: int) -> None:
         """Write an alert that was over before anything was known of it."""
         active = self._active.pop(condition.identity.fingerprint, None)
-        row = self._insert(condition, "firing")
-        self._begin(replace(condition, phase="firing", at_ms=fired_ms, reason=""), row)
+        begin = replace(
+            condition, phase="firing", at_ms=fired_ms, value=condition.fired_value, reason=""
+        )
+        row = self._insert(begin, "firing")
+        self._begin(begin, row)
         self._resolve(row, condition)
         del self._active[row.fingerprint]
         self._closed.add(row.fingerprint)
@@ -306,7 +311,13 @@ class _Writing:
             document = {**document, "late": True}
         event = AlertEventRow(at_ms=condition.at_ms, kind=kind, document=document)
         self._events.append((row, event))
-        self._changes.append(AlertChange(kind, row, condition, document.get("before", "")))
+        is_owed = kind == "resolved" and condition.is_late and self._is_edge(row)
+        before = document.get("before", "")
+        self._changes.append(AlertChange(kind, row, condition, before, is_owed))
+
+    def _is_edge(self, row: AlertRow) -> bool:
+        rule = _rule(self._context, row.rule, row.server_id, row.tags)
+        return rule is not None and rule.edge
 
 
 def _rule(context: AlertContext, name: str, server_id: str, tags: Mapping[str, str]) -> Rule | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hostpulse_server.engine.checkpoint import EngineCursor, OriginProgress
     from hostpulse_server.notifications import Dispatcher, DispatchTurn
     from hostpulse_server.runtime.expiry import ExpiryGuard
+    from hostpulse_server.state.alert_models import AlertRow
     from hostpulse_server.values.alert import Condition
     from hostpulse_server.values.points import StorePoint
 
@@ -84,8 +85,19 @@ class TurnCommitter:
             points = transitions.points(changes)
             if batch.is_clock_set:
                 outbox.pull_back(session, now_ms)
+            if owed := [one.row for one in changes if one.is_owed]:
+                self._owe(session, owed, now_ms)
             turn = self._dispatch(session, batch.notices, now_ms)
         return TurnOutcome(points, turn)
+
+    def _owe(self, session: Session, rows: Sequence[AlertRow], now_ms: int) -> None:
+        """Note edges that nobody has heard of; as for turns, a mistake costs no more than that."""
+        try:
+            with session.begin_nested():
+                self._dispatcher.owe(session, rows, now_ms)
+        except Exception as error:
+            _raise_if_unavailable(error)
+            log.exception("alerts that are over are notified to nobody: %d", len(rows))
 
     def _dispatch(
         self, session: Session, notices: Sequence[str], now_ms: int

@@ -120,7 +120,8 @@ class Reporter:
             now = self._condition(new.begin, new.begin.started_ms)
             return [replace(now, severity=new.latest.severity)]
         over = self._condition(new.end, new.begin.started_ms)
-        return [replace(over, is_late=True, fired_ms=new.begin.at_ms)]
+        begin = new.begin
+        return [replace(over, is_late=True, fired_ms=begin.at_ms, fired_value=begin.value)]
 
     def _amended(self, old: FiringSpan, new: FiringSpan) -> list[Condition]:
         """Return what turns one span into another, nothing where they are the same."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hostpulse_server.notifications import outbox, repository
+from hostpulse_server.notifications import outbox, owed, repository
 from hostpulse_server.notifications.fallback import notice
 from hostpulse_server.notifications.grouping import settings_of
 from hostpulse_server.notifications.plan_writer import PlanWriter
 from hostpulse_server.notifications.planner.plan import plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hostpulse_server.notifications.action_links import ActionLinks
     from hostpulse_server.registry import Server
     from hostpulse_server.runtime.clock import Clock
+    from hostpulse_server.state.alert_models import AlertRow
 
 # Rows are read this often even if nothing seems to have changed: a new verdict or label of an
 # alert leaves no event.
@@ -76,6 +77,10 @@ class Dispatcher:
         self._rest = None  # the transaction may yet fail, and all is to be planned anew
         PlanWriter(session, self._config, self._links, self._servers, now_ms).write(found)
         return DispatchTurn(now_ms, has_queued=bool(found.messages))
+
+    def owe(self, session: Session, rows: Sequence[AlertRow], now_ms: int) -> None:
+        """Note alerts that were over before anybody heard of them: each channel is to, once."""
+        owed.note(session, self._settings, rows, now_ms)
 
     def notice(self, session: Session, text: str, now_ms: int, but: str = "") -> None:
         """Queue a text about hostpulse itself for every channel except ``but``."""

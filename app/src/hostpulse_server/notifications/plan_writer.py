@@ -130,7 +130,7 @@ class PlanWriter:
         for alert in message.news:
             values = {"severity": alert.severity, "notified_ms": self._now_ms}
             if alert.id in known:
-                self._update([alert], channel, **values)
+                self._update([alert], channel, group_id=group_id, over=False, **values)
             else:
                 row = NotificationLogRow(
                     alert_id=alert.id, channel=channel, group_id=group_id, over=False, **values

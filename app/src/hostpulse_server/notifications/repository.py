@@ -44,6 +44,7 @@ _COLUMNS: Final = (
     AlertRow.evidence["facts"]["verdict"].as_string().label("verdict"),
     AlertRow.state,
     AlertRow.acknowledged_until_ms,
+    AlertRow.reason,
 )
 
 
@@ -76,11 +77,11 @@ def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: in
         )
     ]
     alerts = [
-        _alert(row)
+        _alert(row, row.verdict)
         for row in session.execute(sa.select(*_COLUMNS).where(AlertRow.state == "firing"))
     ]
     missing = {one.alert_id for one in log} - {one.id for one in alerts}
-    alerts += [_alert(row) for row in _by_id(session, missing)]
+    alerts += [_alert(row, row.verdict) for row in _by_id(session, missing)]
     since_ms = min((one.notified_ms for one in log), default=now_ms)
     return PlannerInput(
         now_ms=now_ms,
@@ -93,7 +94,12 @@ def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: in
     )
 
 
-def _alert(row: Any) -> PlannedAlert:
+def planned(row: AlertRow) -> PlannedAlert:
+    """Return an alert as the planner looks at it."""
+    return _alert(row, ((row.evidence or {}).get("facts") or {}).get("verdict"))
+
+
+def _alert(row: Any, verdict: str | None) -> PlannedAlert:
     series = None
     if row.measurement:
         tags = json.dumps(row.tags, sort_keys=True)
@@ -107,8 +113,9 @@ def _alert(row: Any) -> PlannedAlert:
         tags=row.tags,
         labels=row.labels,
         series=series,
-        verdict=row.verdict or "",
+        verdict=verdict or "",
         is_over=row.state == "resolved",
+        is_revised=row.reason == "revised",
         acknowledged_until_ms=row.acknowledged_until_ms or 0,
     )
 

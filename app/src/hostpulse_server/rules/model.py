@@ -73,7 +73,7 @@ class Rule:
     ``levels`` are ordered from the least to the most serious; of a liveness rule they are empty
     and ``liveness`` is not. ``max_gap_ms`` is ``None`` where the file gives none: then it is
     25 s, or two and a half intervals of the series where that is more. ``where`` maps tag names to
-    globs.
+    globs. Of an ``edge``, what was over before it was known is notified once.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Rule:
     abs: bool = False
     max_gap_ms: int | None = None
     keep_firing_ms: int = 0
+    edge: bool = False
     levels: tuple[Level, ...] = ()
     liveness: tuple[LivenessLevel, ...] = ()
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -51,7 +51,8 @@ class Condition:
     summary (a liveness verdict), with ``evidence`` as lines of what it rests on.
 
     ``is_late`` marks what was over by the time it was found: a line of history, and no news; an end
-    with ``fired_ms`` is then the whole of it. ``amends_ms`` is when the alert began to fire as
+    with ``fired_ms`` is then the whole of it, and ``fired_value`` was compared when it fired.
+    ``amends_ms`` is when the alert began to fire as
     reported before, where samples that came since tell it otherwise: from ``fired_ms`` on, or not
     at all where the phase is "dropped".
     """
@@ -70,4 +71,5 @@ class Condition:
     facts: Mapping[str, str] | None = None
     is_late: bool = False
     fired_ms: int | None = None
+    fired_value: float | None = None
     amends_ms: int | None = None

@@ -20,7 +20,7 @@ NAME: Final = 120
 _LINE: Final = 300
 _MANY: Final = 6  # lines of one kind that are still looked at
 _LONGEST_URL: Final = 2000
-ICONS: Final = {"critical": "🔴", "warning": "🟠", "info": "🔵", "resolved": "✅"}
+ICONS: Final = {"critical": "🔴", "warning": "🟠", "info": "🔵", "resolved": "✅", "was": "⚪"}
 _ENDINGS: Final = {
     "cleared": "it is back where it should be",
     "gone": "it is no longer reported, while its host is",
@@ -44,6 +44,8 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
     tags = names(one.tags)
     # what led to an alert is of no use any more when it is over
     is_firing = one.state != "resolved"
+    severity = one_line(one.severity, NAME)
+    look = severity if is_firing else "was" if message.kind == "was" else "resolved"
     trend = [value for value in one.trend if math.isfinite(value)] if is_firing else []
     values: dict[str, Any] = {
         "id": one.id,
@@ -52,10 +54,11 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
         "server_id": server_id,
         "server_name": name,
         "server": server,
-        "severity": one_line(one.severity, NAME),
+        "severity": severity,
         "state": one.state,
-        "icon": ICONS.get("resolved" if one.state == "resolved" else one.severity, ""),
-        "word": "RESOLVED" if one.state == "resolved" else one_line(one.severity, NAME).upper(),
+        "look": look,
+        "icon": ICONS.get(look, ""),
+        "word": f"WAS {severity}".upper() if look == "was" else look.upper(),
         "summary": summary,
         "sentence": summary if is_notified else f"{summary} on {server}",
         "where": ", ".join(f"{name} {value}" for name, value in tags.items()),

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # ``update``: the group has grown, an alert of it has become more or less serious, or some of them
-# have ended and others still fire; ``resolved``: all of them have ended; ``notice``: something
-# about hostpulse itself, as text; ``test``: a test of the channel.
-Kind = Literal["firing", "update", "repeat", "resolved", "notice", "test"]
+# have ended and others still fire; ``resolved``: all of them have ended; ``was``: alerts that were
+# over before anybody heard of them; ``notice``: something about hostpulse itself, as text;
+# ``test``: a test of the channel.
+Kind = Literal["firing", "update", "repeat", "resolved", "was", "notice", "test"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

@@ -22,12 +22,14 @@ _NOTE: Final = 600
 _NOTE_LINES: Final = 8
 _NOTE_ROOM: Final = 1500  # of all lines: what Slack takes as a text has to hold the alerts, too
 _SHORT: Final = 100
+_WAS: Final = "It was over before hostpulse heard of it: the samples came late."
+_OVER: Final = ("resolved", "was")  # kinds of which all alerts are over
 
 
 def build_context(notification: Notification, message_id: str) -> dict[str, Any]:
     """Return the values that templates are rendered with."""
-    one = notification
-    zone = formatting.zone(one.timezone)
+    one, zone = notification, formatting.zone(notification.timezone)
+    said = "\n".join(filter(None, (one.note, _WAS if one.kind == "was" else "")))
     alerts = [alert_context.of(alert, one, zone) for alert in one.alerts]
     status = _status(one)
     environment, site = one_line(one.environment, NAME), one_line(one.site, NAME)
@@ -36,15 +38,15 @@ def build_context(notification: Notification, message_id: str) -> dict[str, Any]
         "kind": one.kind,
         "status": status,
         "word": word,
-        "icon": ICONS.get("resolved" if status == "resolved" else one.severity, ""),
+        "icon": ICONS.get(status if status in _OVER else one.severity, ""),
         "severity": one_line(one.severity, NAME),
         "environment": environment,
         "site": site,
         "place": place,
         "title": title,
         "headline": " · ".join(part for part in (place, word, title) if part),
-        "note": one_line(one.note, _NOTE),
-        "note_lines": _lines(one.note),
+        "note": one_line(said, _NOTE),
+        "note_lines": _lines(said),
         "counts": {"firing": one.firing, "resolved": one.resolved, "servers": one.servers},
         "more": _more(one),
         "alerts": alerts,
@@ -81,7 +83,7 @@ def _lines(note: str) -> list[str]:
 
 
 def _status(one: Notification) -> str:
-    if one.kind in ("notice", "test", "resolved"):
+    if one.kind in ("notice", "test", *_OVER):
         return one.kind
     return "firing"
 
@@ -89,9 +91,11 @@ def _status(one: Notification) -> str:
 def _word(one: Notification, status: str, alerts: Sequence[Mapping[str, Any]]) -> str:
     if status == "resolved" and len(alerts) == 1:
         return f"RESOLVED after {alerts[0]['lasted']}"
+    severity = one_line(one.severity, NAME).upper()
+    if status == "was":
+        return f"WAS {severity}"
     if status != "firing":
         return status.upper()
-    severity = one_line(one.severity, NAME).upper()
     return f"STILL {severity}" if one.kind == "repeat" or one.is_partial else severity
 
 
@@ -108,7 +112,7 @@ def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) ->
         over = f"{one.resolved} of {one.resolved + one.firing} over, {one.firing} {fire}"
         return f"{over}: {shown} on {_count(one.servers, 'server')}"
     first = alerts[0]
-    others = max(one.resolved if one.kind == "resolved" else one.firing, len(alerts)) - 1
+    others = max(one.resolved if one.kind in _OVER else one.firing, len(alerts)) - 1
     if len(alerts) == 1:
         more = f" (and {others} more)" if others else ""
         return f"{first['sentence']}{more}"
@@ -117,8 +121,8 @@ def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) ->
 
 def _more(one: Notification) -> str:
     """Return how many alerts of the group are not in the message, as text."""
-    total = one.resolved if one.kind == "resolved" else one.firing
-    state = "resolved" if one.kind == "resolved" else "firing"
+    total = one.resolved if one.kind in _OVER else one.firing
+    state = "resolved" if one.kind in _OVER else "firing"
     shown = sum(alert.state == state for alert in one.alerts)
     left = total - shown
     if left <= 0 or not one.alerts:

@@ -46,6 +46,11 @@ class GroupState:
         return not (self.new or self.notified or self.ended or self.muted_ends)
 
     @property
+    def is_owed(self) -> bool:
+        """Whether nothing was notified of alerts that are over, and is to be."""
+        return self.group.notified_ms is None and bool(self.ended)
+
+    @property
     def is_over(self) -> bool:
         """Whether all that was notified is over, and nothing of it fires again."""
         again = {one.fingerprint for one in self.new}
@@ -64,6 +69,8 @@ def due_ms(members: GroupState, settings: PlannerSettings, now_ms: int) -> int |
     group = members.group
     if group.notified_ms is None:
         ready_ms = group.wanted_ms + settings.wait_ms
+        if members.is_owed:
+            return ready_ms
         return min(
             (max(ready_ms, members.hold.get(one.id, 0)) for one in members.new), default=None
         )
@@ -92,6 +99,8 @@ def _rises(members: GroupState) -> bool:
 def message(members: GroupState, settings: PlannerSettings, now_ms: int) -> PlannedMessage:
     """Gather what a group has to send into one message."""
     group, ends = members.group, [one for one, _ in members.ended]
+    if members.is_owed:
+        return PlannedMessage(group, "was", [], ends, closes=True)
     # what is new comes to a storm only with the message about it
     grows = group.key == STORM and bool(members.new)
     if group.notified_ms is not None and members.is_over and not grows:

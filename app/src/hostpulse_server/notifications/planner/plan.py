@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # how soon to look again when a channel has had its share of messages
 BUSY_MS: Final = 1_000
-_ORDER: Final = {"firing": 0, "update": 0, "resolved": 1, "repeat": 2}
+_ORDER: Final = {"firing": 0, "update": 0, "resolved": 1, "was": 1, "repeat": 2}
 
 
 def plan(planner_input: PlannerInput, settings: PlannerSettings) -> NotificationPlan:
@@ -119,6 +119,8 @@ class _Channel:
     ) -> None:
         if alert.is_over:
             is_muted = self._mutes.is_silenced(alert)
+            if members.group.notified_ms is None and alert.is_revised:
+                is_muted = True  # nobody has heard of it, and it never was
             (members.muted_ends if is_muted else members.ended).append((alert, entry))
             return
         members.notified.append((alert, entry))
@@ -174,7 +176,7 @@ class _Channel:
     def _is_dead(self, members: GroupState) -> bool:
         """Close a group without a message if nothing is left of it."""
         if members.group.notified_ms is None:
-            is_dead = not members.new
+            is_dead = not (members.new or members.is_owed)
             if is_dead:
                 self._plan.dropped.append(members.group)
             return is_dead
@@ -190,7 +192,7 @@ class _Channel:
         if len(due) <= room or room == 0:
             return due[:room], due[room:]
         first, rest = due[: room - 1], due[room - 1 :]
-        folded = [one for one in rest if one.group.notified_ms is None]
+        folded = [one for one in rest if one.group.notified_ms is None and not one.is_owed]
         storm = next((one for one in self._members if one.group.key == STORM), None)
         if not folded or (len(folded) == 1 and storm is None) or storm in first:
             return due[:room], due[room:]
@@ -200,7 +202,7 @@ class _Channel:
             if storm
             else NotificationGroup(self._name, STORM, wanted_ms=self._input.now_ms)
         )
-        left = [one for one in rest if one.group.notified_ms is not None and one is not storm]
+        left = [one for one in rest if one not in folded and one is not storm]
         return [*first, fold(group, folded, storm)], left
 
     def _order(self, members: GroupState) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ STORM: Final = ""  # the key of the group for what is too much to be sent one by
 
 RANKS: Final[Mapping[str, int]] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
-MessageKind = Literal["firing", "update", "repeat", "resolved"]
+MessageKind = Literal["firing", "update", "repeat", "resolved", "was"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class PlannedAlert:
     """An alert that fires, or one that is over and whose end a channel was not notified of.
 
     ``series`` is what a rule looks at: server, measurement, field and tags. ``verdict`` is that of
-    a liveness rule, ``""`` of any other.
+    a liveness rule, ``""`` of any other. ``is_revised`` is one that never was.
     """
 
     id: int
@@ -37,6 +37,7 @@ class PlannedAlert:
     series: tuple[str, str, str, str] | None = None
     verdict: str = ""
     is_over: bool = False
+    is_revised: bool = False
     acknowledged_until_ms: int = 0
 
     @property

@@ -25,7 +25,7 @@ _AGGREGATE: Final = values.choice("mean", "min", "max", "increase")
 _EVERY: Final = ("name", "kind", "summary", "runbook", "for", "levels", "labels", "enabled")
 _THRESHOLD: Final = (
     *("measurement", "field", "where", "over", "aggregate", "only_if", "abs"),
-    *("max_gap", "keep_firing_for"),
+    *("max_gap", "keep_firing_for", "edge"),
 )
 _REQUIRED: Final = {
     "name": "every rule has one, such as cpu_usage",
@@ -121,6 +121,7 @@ def _threshold(table: TableReader, rule: Rule, for_ms: int) -> Rule:
         abs=table.flag("abs", default=False),
         max_gap_ms=table.duration_ms("max_gap", low_ms=1),
         keep_firing_ms=table.duration_ms("keep_firing_for") or 0,
+        edge=table.flag("edge", default=False),
         levels=read_levels(table, for_ms),
     )
 
