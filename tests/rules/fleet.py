@@ -124,9 +124,8 @@ class Host:
         fields["swap", ""].update(
             in_bytes_per_second=swapped * noise(), out_bytes_per_second=swapped
         )
-        fields["connections", ""]["tcp_listen_overflows_per_second"] = (
-            6.0 if self._in_burst("listen", time_s, 30) else 0.0
-        )
+        if self._in_burst("listen", time_s, 30):
+            fields["connections", ""]["tcp_listen_overflows_total"] += 60.0
         # a unit fails while the host starts and is started again by systemd
         since_boot = time_s - (self._reboot_at or -DAY_S) - self._reboot_for
         fields["system", ""]["units_failed"] = 1.0 if 0 <= since_boot < 60 else 0.0
@@ -162,12 +161,12 @@ def _points() -> Points:
             for mount in MOUNTS
         ),
         point("network", {"interface": "eth0"}, packet_loss_percent=0.0),
-        point("connections", tcp_listen_overflows_per_second=0.0),
+        point("connections", tcp_listen_overflows_total=7.0),
         point("pressure", {"resource": "memory"}, full_avg60_percent=0.0),
         point("pressure", {"resource": "io"}, full_avg60_percent=0.0),
         point("system", units_failed=0.0, raid_degraded=0.0),
-        point("kernel", oom_kills=0.0, open_files_percent=8.0, conntrack_percent=5.0),
-        point("agent", clock_offset_ms=0.0, dropped_samples=0.0, newly_dropped_samples=0.0),
+        point("kernel", oom_kills_total=0.0, open_files_percent=8.0, conntrack_percent=5.0),
+        point("agent", clock_offset_ms=0.0, dropped_samples=0.0),
     ]
 
 

@@ -32,7 +32,7 @@ INCIDENTS = (
     Incident("liveness", 19, *at(9, 25), answers=True),
     Incident("disk_hung", 23, *at(11, 15), {("disk", "/srv"): {"hung": 1.0}}),
     Incident("raid_degraded", 27, *at(12, 90), {("system", ""): {"raid_degraded": 1.0}}),
-    Incident("oom_kill", 31, *at(13, 1 / 6), {("kernel", ""): {"oom_kills": 2.0}}),
+    Incident("oom_kill", 31, *at(13, 1 / 6), {("kernel", ""): {"oom_kills_total": 2.0}}),
     Incident("packet_loss", 36, *at(14, 20), {("network", "eth0"): {"packet_loss_percent": 4.0}}),
     Incident("disk_readonly", 39, *at(15, 45), {("disk", "/"): {"readonly": 1.0}}),
 )
