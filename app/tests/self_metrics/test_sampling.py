@@ -30,7 +30,7 @@ from hostpulse_server.shipper.state import ShipperState
 from hostpulse_server.values.server_metrics import CATALOGUE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hostpulse_server.values.points import StorePoint
 
@@ -113,14 +113,21 @@ class MetricsSite(Installation):
         while True:
             self.journal.append(BODY * 50, "x", self.clock.ms, packed=True)
 
-    def hear(self, server_id: str, seqs: tuple[int, ...]) -> None:
-        """Take samples of a server in and ship them."""
+    def hear(
+        self,
+        server_id: str,
+        seqs: Iterable[int],
+        begin_ms: int | None = None,
+        spool_seconds: float = 0.0,
+    ) -> None:
+        """Take samples of a server in and ship them; each of its own time since the beginning."""
+        agent_point = {"measurement": "agent", "fields": {"spool_oldest_seconds": spool_seconds}}
         samples = [
             {
                 "seq": seq,
-                "time": self.clock.ms,
+                "time": self.clock.ms if begin_ms is None else begin_ms + seq * 10_000,
                 "interval_ms": 10_000,
-                "points": [{"measurement": "cpu", "fields": {"usage_percent": 1.0}}],
+                "points": [{"measurement": "cpu", "fields": {"usage_percent": 1.0}}, agent_point],
             }
             for seq in seqs
         ]
@@ -169,6 +176,40 @@ def test_hosts_are_measured_by_status_and_completeness(site: MetricsSite) -> Non
     assert first.fields == {"status": 2.0, "completeness_percent": 75.0, "alerts_firing": 0.0}
     assert (second.server_id, second.tags) == ("web-02", ())
     assert second.fields == {"status": 3.0, "alerts_firing": 0.0}
+
+
+def quarter(site: MetricsSite) -> float | None:
+    """Return the completeness of a quarter of an hour, a minute from now."""
+    (point,) = site.minute()["server"]
+    return point.fields.get("completeness_15m_percent")
+
+
+def test_a_host_that_loses_samples_is_seen_by_their_numbers(site: MetricsSite) -> None:
+    """Of the time from 20 to 5 minutes ago; a host that was silent has taken none."""
+    site.registry.add({"id": "web-01"})
+    begin_ms = site.clock.ms - 20 * 60_000
+    lost = {seq for seq in range(30, 60) if seq % 2}
+    seqs = [seq for seq in range(1, 121) if seq not in lost]
+    site.hear("web-01", seqs, begin_ms)
+    # of 90 samples half of 30 are lost; the window is a minute further on by then
+    assert quarter(site) == pytest.approx(100 * (1 - 15 / 90), abs=1.5)
+    site.clock.move(600)
+    assert quarter(site) is None
+
+
+def test_what_may_still_come_is_not_missing(site: MetricsSite) -> None:
+    """While a host has older samples in its spool, or the store is behind."""
+    site.registry.add({"id": "web-01"})
+    begin_ms = site.clock.ms - 20 * 60_000
+    site.hear("web-01", [*range(1, 40), 119], begin_ms, spool_seconds=700)
+    assert quarter(site) is None
+    site.hear("web-01", [120], begin_ms, spool_seconds=0)
+    percent = quarter(site)
+    assert percent is not None
+    assert percent < 60
+    site.journal.append(BODY, SAMPLES, site.clock.ms)
+    site.clock.move(30)
+    assert quarter(site) is None
 
 
 @pytest.mark.parametrize("version", ["1\\", "a\\ b", "a\nb"])

@@ -21,7 +21,7 @@ from hostpulse_server.runtime.expiry import ExpiryGuard
 from hostpulse_server.self_metrics import backups, certificates
 from hostpulse_server.self_metrics.pipeline import Rates, Room
 from hostpulse_server.values.points import StorePoint
-from hostpulse_server.values.server_metrics import INTERVAL_SECONDS
+from hostpulse_server.values.server_metrics import INTERVAL_SECONDS, KEEPS_UP_SECONDS
 from hostpulse_server.values.server_status import STATUSES
 from hostpulse_server.wire.points import check_tag_value
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 NO_SERVER = ""  # of what belongs to no host
 _LABELS = ("env", "group")
 _DAY_SECONDS = 86_400
+_RECENT_FROM_MS = 20 * 60_000
+_RECENT_UNTIL_MS = 5 * 60_000  # what is younger may be on its way
 _COUNTED = {
     shared_counters.REQUESTS: "requests_per_second",
     shared_counters.SAMPLES: "samples_per_second",
@@ -120,10 +122,24 @@ class SelfMetrics:
         )
         if before_ms is not None:
             self._state.forget(name for name, at_ms in removed.items() if at_ms < before_ms)
+        recent = self._recent(now_ms)
         return [
-            server_point(server, seen.get(server.id), now_ms, firing.get(server.id, 0))
+            server_point(
+                server,
+                seen.get(server.id),
+                now_ms,
+                firing.get(server.id, 0),
+                recent.get(server.id),
+            )
             for server in servers
         ]
+
+    def _recent(self, now_ms: int) -> dict[str, float]:
+        """Return the completeness of a quarter of an hour, nothing while the store is behind."""
+        position = self._state.position(self._journal.epoch)
+        if self._journal.waiting_seconds(position) >= KEEPS_UP_SECONDS:
+            return {}
+        return self._seen.completeness(now_ms - _RECENT_FROM_MS, now_ms - _RECENT_UNTIL_MS)
 
     def _pipeline(self, now_ms: int) -> list[StorePoint]:
         stats = self._journal.stats()
@@ -202,7 +218,13 @@ class SelfMetrics:
         return found
 
 
-def server_point(server: Server, seen: LastSeen | None, now_ms: int, firing: int = 0) -> StorePoint:
+def server_point(
+    server: Server,
+    seen: LastSeen | None,
+    now_ms: int,
+    firing: int = 0,
+    recent_percent: float | None = None,
+) -> StorePoint:
     """Return the ``server`` point of one host.
 
     Tags and fields that are not known are absent, and so is a tag that no store could keep.
@@ -216,6 +238,8 @@ def server_point(server: Server, seen: LastSeen | None, now_ms: int, firing: int
     }
     if seen is not None and seen.completeness_percent is not None:
         fields["completeness_percent"] = seen.completeness_percent
+    if recent_percent is not None:
+        fields["completeness_15m_percent"] = recent_percent
     if server.clock_offset_ms is not None:
         fields["clock_offset_ms"] = float(server.clock_offset_ms)
     return StorePoint(server.id, "server", tuple(sorted(tags.items())), now_ms, fields)

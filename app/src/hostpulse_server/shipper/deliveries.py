@@ -16,11 +16,12 @@ from hostpulse_server.journal.records import INTERNAL, REFUSED, SAMPLES, Samples
 from hostpulse_server.values.points import StorePoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hostpulse_server.journal import Entry
 
 _INTEGER_LIMIT = 2**63
+_LONGEST_SECONDS = 10**9
 
 
 class UndecodableError(HostpulseError):
@@ -29,7 +30,11 @@ class UndecodableError(HostpulseError):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where samples came from: one stream of one server. Times are epoch ms."""
+    """Where samples came from: one stream of one server. Times are epoch ms.
+
+    ``spool_seconds`` is how old the oldest sample was that the agent had not sent by the newest of
+    these, ``None`` where that does not say.
+    """
 
     server_id: str
     stream: str
@@ -38,6 +43,7 @@ class Origin:
     interval_ms: int
     samples: tuple[tuple[int, int], ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
+    spool_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +104,18 @@ def _samples(entry: Entry) -> Delivery:
                 (_whole(sample["seq"]), _whole(sample["time"])) for sample in record.samples
             ),
             dropped={_text(k): _whole(v) for k, v in (newest.get("dropped") or {}).items()},
+            spool_seconds=_spool_seconds(newest["points"]),
         ),
     )
+
+
+def _spool_seconds(points: Iterable[Mapping[str, Any]]) -> float | None:
+    for point in points:
+        if point["measurement"] == "agent":
+            found = point["fields"].get("spool_oldest_seconds")
+            if isinstance(found, int | float) and 0 <= found < _LONGEST_SECONDS:
+                return float(found)
+    return None
 
 
 def _point(server_id: str, time_ms: int, point: Mapping[str, Any]) -> StorePoint:

@@ -97,6 +97,13 @@ class LastSeenReader:
         """Return the ledger of one server, a report a stream, the newest stream last."""
         return self._read(lambda connection: _ledger(connection, server_id), [])
 
+    def completeness(self, from_ms: int, until_ms: int) -> dict[str, float]:
+        """Return the stored share of what servers sampled within a time, as 0-100.
+
+        A server is absent that sampled nothing then, or that may yet send some of it.
+        """
+        return self._read(lambda connection: _recent(connection, from_ms, until_ms), {})
+
     def raw_from_ms(self, server_ids: Iterable[str] | None = None) -> int | None:
         """Return the start of the oldest window not rolled up yet, ``None`` if there is none."""
         wanted = None if server_ids is None else set(server_ids)
@@ -138,6 +145,22 @@ def _all_seen(connection: sqlite3.Connection) -> dict[str, LastSeen]:
             interval_ms,
             agent_version,
         ) in connection.execute(sql.ALL_SEEN)
+    }
+
+
+def _recent(connection: sqlite3.Connection, from_ms: int, until_ms: int) -> dict[str, float]:
+    taken: dict[str, float] = {}
+    missing: dict[str, float] = {}
+    rows = connection.execute(sql.RECENT, (from_ms, until_ms))
+    for server_id, lo, hi, first_ms, last_ms, before, before_ms in rows:
+        gap = None if before is None else (before, before_ms)
+        counted, lost = ranges.between(Range(lo, hi, first_ms, last_ms), gap, from_ms, until_ms)
+        taken[server_id] = taken.get(server_id, 0.0) + counted
+        missing[server_id] = missing.get(server_id, 0.0) + lost
+    return {
+        server_id: 100.0 * (1 - missing[server_id] / counted)
+        for server_id, counted in taken.items()
+        if counted >= 1
     }
 
 

@@ -77,3 +77,24 @@ def stored(ranges: Iterable[Range]) -> int:
 def expected(ranges: Sequence[Range]) -> int:
     """Return how many there are from the lowest to the highest."""
     return ranges[-1].hi - ranges[0].lo + 1 if ranges else 0
+
+
+def between(
+    known: Range, before: tuple[int, int] | None, from_ms: int, until_ms: int
+) -> tuple[float, float]:
+    """Return how many numbers of a range and the gap before it fall into a time, and are missing.
+
+    ``before`` is the last number of the range before and its time. Numbers are taken as evenly
+    spread.
+    """
+    numbers = (known.hi - known.lo) * _share(known.first_ms, known.last_ms, from_ms, until_ms)
+    if before is None:
+        return numbers, 0.0
+    last, last_ms = before
+    share = _share(last_ms, known.first_ms, from_ms, until_ms)
+    return numbers + (known.lo - last) * share, (known.lo - last - 1) * share
+
+
+def _share(begin_ms: int, end_ms: int, from_ms: int, until_ms: int) -> float:
+    inside = min(end_ms, until_ms) - max(begin_ms, from_ms)
+    return max(0, inside) / (end_ms - begin_ms) if end_ms > begin_ms else 0.0

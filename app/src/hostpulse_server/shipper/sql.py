@@ -25,6 +25,11 @@ CREATE TABLE IF NOT EXISTS seen (
   interval_ms INTEGER NOT NULL,
   agent_version TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS backlog (
+  server_id TEXT PRIMARY KEY,
+  sample_ms INTEGER NOT NULL,
+  oldest_ms INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dropped (
   server_id TEXT NOT NULL,
   stream TEXT NOT NULL,
@@ -105,6 +110,21 @@ SELECT server_id, 100.0 * total(stored) / total(expected) FROM (
   SELECT server_id, total(hi - lo + 1) AS stored, max(hi) - min(lo) + 1 AS expected
   FROM ranges GROUP BY server_id, stream
 ) GROUP BY server_id
+"""
+# What a host has not sent yet, as of its newest sample: from which time on.
+WAIT = """
+INSERT INTO backlog (server_id, sample_ms, oldest_ms) VALUES (?, ?, ?)
+ON CONFLICT (server_id) DO UPDATE SET
+  oldest_ms = iif(excluded.sample_ms >= sample_ms, excluded.oldest_ms, oldest_ms),
+  sample_ms = max(sample_ms, excluded.sample_ms)
+"""
+# Each range with the end of the one before it, where they or the gap between concern some time.
+RECENT = """
+SELECT * FROM (
+  SELECT server_id, lo, hi, first_ms, last_ms, lag(hi) OVER one, lag(last_ms) OVER one AS since_ms
+  FROM ranges WINDOW one AS (PARTITION BY server_id, stream ORDER BY lo)
+) WHERE last_ms >= ?1 AND coalesce(since_ms, first_ms) <= ?2
+AND server_id NOT IN (SELECT server_id FROM backlog WHERE oldest_ms < ?2)
 """
 RANGES = """
 SELECT stream, lo, hi, first_ms, last_ms FROM ranges WHERE server_id = ? ORDER BY stream, lo

@@ -145,9 +145,9 @@ class ShipperState:
     def forget(self, server_ids: Iterable[str]) -> None:
         """Forget when servers were last seen; the rest about them falls out by its age."""
         with self._transaction() as connection:
-            connection.executemany(
-                "DELETE FROM seen WHERE server_id = ?", [(i,) for i in server_ids]
-            )
+            rows = [(server_id,) for server_id in server_ids]
+            connection.executemany("DELETE FROM seen WHERE server_id = ?", rows)
+            connection.executemany("DELETE FROM backlog WHERE server_id = ?", rows)
 
     def close(self) -> None:
         """Close the file."""
@@ -169,6 +169,7 @@ class ShipperState:
             sql.DROP, [(*key, reason, count) for reason, count in origin.dropped.items()]
         )
         connection.execute(sql.SEE, _seen_row(origin))
+        connection.execute(sql.WAIT, _backlog_row(origin))
 
     def _ledger(self, connection: sqlite3.Connection, key: tuple[str, str]) -> list[Range]:
         ledger = self._ledgers.get(key)
@@ -213,3 +214,9 @@ def _seen_row(origin: Origin) -> tuple[str, int, int, int, str]:
         origin.interval_ms,
         origin.agent_version,
     )
+
+
+def _backlog_row(origin: Origin) -> tuple[str, int, int]:
+    newest_ms = max(time_ms for _, time_ms in origin.samples)
+    oldest_ms = newest_ms - round(1000 * (origin.spool_seconds or 0.0))
+    return origin.server_id, newest_ms, max(0, oldest_ms)

@@ -50,6 +50,11 @@ CATALOGUE = {
             "completeness_percent": MetricField(
                 "%", "of the samples taken within raw retention, how many are stored"
             ),
+            "completeness_15m_percent": MetricField(
+                "%",
+                "of the samples taken from 20 to 5 minutes ago, by their numbers, how many are "
+                "stored; absent while the host or the store is behind with them",
+            ),
             "alerts_firing": MetricField("count", "alerts that fire on it, told or not"),
             "clock_offset_ms": MetricField("ms", "the host's clock minus the server's"),
         },
