@@ -14,6 +14,7 @@ from tests.support.clock import ManualClock
 from tests.support.installation import Installation
 
 from hostpulse_server import state
+from hostpulse_server.engine.active_silences import ActiveSilences
 from hostpulse_server.engine.ingest_monitor import IngestMonitor
 from hostpulse_server.engine.loop import Engine
 from hostpulse_server.engine.rules_reloader import RulesReloader
@@ -118,7 +119,9 @@ class AlertsSite(Installation):
             database=self.database,
             directory=directory,
             rules=self.rules,
-            liveness=LivenessMonitor(RuleSet({}), self.clock, Nobody()),
+            liveness=LivenessMonitor(
+                RuleSet({}), self.clock, Nobody(), None, ActiveSilences(self.database, self.clock)
+            ),
             ingest=IngestMonitor(
                 self.config,
                 self.journal,

@@ -11,11 +11,13 @@ import pytest
 from app.tests.engine.conftest import RULES, AlertsSite, cpu
 from tests.support.http_server import QuietHandler, serving, url_of
 
+from hostpulse_server import state
 from hostpulse_server.engine.background import BackgroundTask
 from hostpulse_server.engine.heartbeat import Heartbeat
 from hostpulse_server.engine.ingest_monitor import IngestMonitor
 from hostpulse_server.errors import NotReadyError
 from hostpulse_server.journal.records import REFUSED
+from hostpulse_server.operator.actions import Act, silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,6 +139,45 @@ def watcher(*statuses: int) -> Iterator[tuple[str, list[str]]]:
 
     with serving(Handler) as server:
         yield f"{url_of(server)}/beat", came
+
+
+def test_a_network_that_is_down_is_one_alert_with_its_hosts_labels(site: AlertsSite) -> None:
+    """So that it is routed as theirs; it mutes nothing of hosts elsewhere."""
+    site.write_rules(RULES + LIVENESS.replace("3m", "30s"))
+    rack = [f"rack-{number}" for number in range(4)]
+    others = [f"other-{number}" for number in range(5)]
+    for number, name in enumerate(rack):
+        labels = {"env": "prod", "number": str(number)}
+        site.registry.add({"id": name, "address": f"192.0.2.{number + 1}", "labels": labels})
+    for name in others:
+        site.registry.add({"id": name})
+    for step in range(9):
+        for name in [*others, "web-01", "web-02", *(rack if step < 2 else [])]:
+            site.send(name, [cpu(1)])
+        site.run(10)
+    (row,) = site.rows("alerts")
+    assert (row["rule"], row["server_id"], row["severity"]) == ("host_silent", "", "critical")
+    assert json.loads(row["tags"]) == {"network": "192.0.2.0/24"}
+    assert row["summary"].startswith("Network 192.0.2.0/24: 4 hosts are silent since ")
+    assert json.loads(row["labels"])["env"] == "prod"
+
+
+@pytest.mark.parametrize("is_silenced", [True, False])
+def test_a_silence_takes_hosts_out_of_the_fleet(site: AlertsSite, *, is_silenced: bool) -> None:
+    """Most of the fleet is silent, but that is planned work."""
+    site.write_rules(RULES + LIVENESS.replace("3m", "30s"))
+    for number in range(3):
+        site.registry.add({"id": f"work-{number}"})
+    if is_silenced:
+        act = Act("Robin", site.clock.ms, "the rack moves")
+        with state.writing(site.database) as session:
+            silence(session, {"server_id": "work-*"}, site.clock.ms, site.clock.ms + 10**7, act)
+    for step in range(9):
+        for name in ["web-01", "web-02", *(["work-0", "work-1", "work-2"] if step < 2 else [])]:
+            site.send(name, [cpu(1)])
+        site.run(10)
+    found = {row["server_id"] for row in site.rows("alerts")}
+    assert found == ({"work-0", "work-1", "work-2"} if is_silenced else {""})
 
 
 def test_the_heartbeat_goes_out_while_all_is_well(caplog: pytest.LogCaptureFixture) -> None:

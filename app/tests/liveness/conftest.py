@@ -95,7 +95,7 @@ class Fleet:
     """Servers that report each ten seconds, unless they are among the ``silent``.
 
     While they report they answer to probes, but for the ``firewalled``; ``is_learning`` is
-    whether that is asked.
+    whether that is asked. ``silences`` are the matchers of those in force.
     """
 
     clock: ManualClock
@@ -105,6 +105,7 @@ class Fleet:
     ingest: Ingest | None = None
     firewalled: set[str] = field(default_factory=set)
     is_learning: bool = True
+    silences: list[dict[str, str]] = field(default_factory=list)
     prober: FakeProber = field(init=False)
     probed: UpProber = field(init=False)
     liveness: LivenessMonitor = field(init=False)
@@ -120,7 +121,9 @@ class Fleet:
     def _make(self) -> None:
         self.probed = UpProber(self)
         learner = BaselineLearner(self.probed) if self.is_learning else None
-        self.liveness = LivenessMonitor(self.rules, self.clock, self.prober, learner)
+        self.liveness = LivenessMonitor(
+            self.rules, self.clock, self.prober, learner, lambda: self.silences
+        )
 
     def add(self, *ids: str, **settings: Any) -> None:
         """Register servers, each in a network of its own unless an address is given."""

@@ -88,6 +88,36 @@ def test_hosts_that_no_rule_watches_are_no_part_of_the_fleet(make_fleet: Make) -
     assert fleet.live(10 * MINUTE) == []
 
 
+def test_silenced_hosts_are_no_part_of_the_fleet(make_fleet: Make) -> None:
+    """Six of ten in planned work are no outage; two others that are silent are hosts."""
+    fleet = make_fleet(10)
+    fleet.silences = [{"server_id": f"h{number}"} for number in range(6)]
+    fleet.silent = {f"h{number}" for number in range(8)}
+    found = fleet.live(4 * MINUTE)
+    assert {(one.identity.server_id, one.phase) for one in found} == {
+        (f"h{number}", "firing") for number in range(8)
+    }
+
+
+def test_a_silence_of_something_else_changes_nothing(make_fleet: Make) -> None:
+    """Of another rule, or of what is less severe."""
+    fleet = make_fleet(10)
+    fleet.silences = [{"rule": "cpu_usage"}, {"severity": "warning"}, {"label.env": "test"}]
+    fleet.silent = {f"h{number}" for number in range(8)}
+    assert reported(fleet.live(4 * MINUTE)) == [("", "firing", "fleet")]
+
+
+def test_hosts_disabled_or_silenced_during_an_outage_count_no_longer(make_fleet: Make) -> None:
+    """Neither as silent nor in the total: most of the others are silent still."""
+    fleet = make_fleet(10)
+    fleet.silent = {f"h{number}" for number in range(8)}
+    fleet.live(4 * MINUTE)
+    for number in range(3):
+        fleet.change(f"h{number}", disabled=True)
+    fleet.silences = [{"server_id": "h3"}]
+    assert fleet.live(10 * MINUTE) == []
+
+
 def test_two_of_two_are_hosts(make_fleet: Make) -> None:
     """A fleet that small says nothing about us."""
     fleet = make_fleet(2)

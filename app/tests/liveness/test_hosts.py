@@ -274,28 +274,6 @@ def test_new_rules_end_what_has_no_rule_any_more_and_leave_the_rest(make_fleet: 
     assert fleet.live(600) == []
 
 
-def test_three_hosts_of_a_network_that_all_fall_silent_are_a_broken_path(
-    make_fleet: Make,
-) -> None:
-    """One of them back means that the others are down by themselves."""
-    fleet = make_fleet(5)
-    rack = {"r1", "r2", "r3"}
-    for number, server_id in enumerate(sorted(rack)):
-        fleet.add(server_id, address=f"192.0.2.{number + 1}")
-    fleet.live(20)
-    fleet.silent = set(rack)
-    assert fleet.live(10 * MINUTE - 1) == []
-    found = fleet.live(1)
-    assert set(reported(found)) == {(one, "firing", "warning", "path_broken") for one in rack}
-    assert "neither it nor the 2 other hosts of 192.0.2.0/24" in found[0].text
-    fleet.silent = {"r1", "r2"}
-    found = fleet.live(MINUTE)
-    assert reported(found)[0] == ("r3", "resolved", "warning", "cleared")
-    assert set(reported(found)[1:]) == {
-        (one, "firing", "critical", "host_down") for one in fleet.silent
-    }
-
-
 def test_a_neighbour_that_was_switched_off_says_nothing_about_the_network(
     make_fleet: Make,
 ) -> None:

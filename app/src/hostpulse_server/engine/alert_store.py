@@ -267,7 +267,9 @@ class _Writing:
     def _describe(self, row: AlertRow, condition: Condition) -> None:
         """Set the current state of an alert, and what goes with it."""
         context, identity = self._context, condition.identity
-        labels = context.labels(identity.server_id)
+        labels = condition.labels
+        if labels is None:
+            labels = context.labels(identity.server_id)
         tags = dict(identity.tags)
         rule = _rule(context, identity.rule, identity.server_id, tags)
         row.severity = condition.severity

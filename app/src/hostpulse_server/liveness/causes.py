@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.formatting import clock_time, span
 
@@ -17,26 +17,7 @@ if TYPE_CHECKING:
     from hostpulse_server.rules.model import Verdict
 
 REFUSAL_MS: Final = 180_000
-# one host that does not answer is a host; with so many neighbours it is what lies before them
-NEIGHBOURS: Final = 2
-# and within this time of each other
-TOGETHER_MS: Final = 600_000
 _BYTES: Final = {4: 3, 6: 8}
-
-Network = Literal["fine", "silent", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class SubnetState:
-    """A network: its name, how it is, and how many hosts of it a host has beside itself there.
-
-    Hosts that had fallen silent before ``since_ms`` are not counted.
-    """
-
-    name: str
-    state: Network
-    others: int
-    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,40 +53,19 @@ def subnet_name(first: bytes) -> str:
     return f"{ipaddress.ip_address(address)}/{8 * len(first)}"
 
 
-def surroundings(name: str, silent: Iterable[HostState | None]) -> SubnetState:
-    """Judge a network by its hosts, each ``None`` unless it is silent."""
-    hosts = list(silent)
-    newest_ms = max((known.from_ms for known in hosts if known), default=0)
-    since_ms = newest_ms - TOGETHER_MS
-    # a host that was switched off, or died long ago, is no evidence about its network now
-    unexplained = [
-        known for known in hosts if not known or (not known.stop and known.from_ms >= since_ms)
-    ]
-    others = len(unexplained) - 1
-    state: Network = "silent"
-    if others < NEIGHBOURS or None in unexplained:
-        state = "fine"
-    else:
-        steady = [known.steadiness for known in unexplained if known]
-        if any(one.is_known and one.is_answering is not False for one in steady):
-            state = "fine"
-        elif not all(one.is_known for one in steady):
-            state = "unknown"
-    return SubnetState(name, state, others, since_ms)
-
-
 def find(
     server: Server,
     known: HostState,
-    around: SubnetState | None,
     begun_ms: int,
     now_ms: int,
     *,
     is_waiting: bool,
+    is_network_open: bool,
 ) -> Cause | None:
     """Return what is wrong with a host that is silent, or counts as such, since ``begun_ms``.
 
     ``None``: too little is known yet, and ``is_waiting`` is whether there is time to wait.
+    ``is_network_open`` is whether answers on their way may still blame its whole network.
     """
     last = _last_sample(server, known, begun_ms, now_ms)
     refusal = known.refusal
@@ -115,23 +75,20 @@ def find(
     if not server.address:
         text = f"{server.name} is silent; it has no address to ask whether it is down"
         return _finding("silent", text, known, last, now_ms, "no address is registered for it")
-    if is_waiting and _is_open(known, around):
+    if is_waiting and _is_open(known, is_network_open=is_network_open):
         return None
-    verdict, text, more = _of_answers(server, known, around)
+    verdict, text, more = _of_answers(server, known)
     return _finding(verdict, text, known, last, now_ms, *more)
 
 
-def _is_open(known: HostState, around: SubnetState | None) -> bool:
+def _is_open(known: HostState, *, is_network_open: bool) -> bool:
     """Return whether an answer that is on its way may still change the verdict."""
     if not known.steadiness.is_known:
         return True
-    is_down = known.steadiness.is_answering is False and not known.stop
-    return is_down and around is not None and around.state == "unknown"
+    return is_network_open and not known.steadiness.is_answering and not known.stop
 
 
-def _of_answers(
-    server: Server, known: HostState, around: SubnetState | None
-) -> tuple[Verdict, str, tuple[str, ...]]:
+def _of_answers(server: Server, known: HostState) -> tuple[Verdict, str, tuple[str, ...]]:
     """Return verdict, text and further lines from what came of asking."""
     name, address, steady = server.name, server.address, known.steadiness
     if not steady.is_known:
@@ -141,10 +98,6 @@ def _of_answers(
     if steady.is_answering:
         text = f"The agent on {name} has stopped, or cannot reach hostpulse: the host answers"
         return "agent_stopped", text, ()
-    if around and around.state == "silent" and not known.stop:
-        others = f"{around.others} other hosts of {around.name}"
-        text = f"The network of {name} does not answer: neither it nor the {others}"
-        return "path_broken", text, (f"none of the {others} answers or reports",)
     if known.answers_while_up:
         return "host_down", f"{name} is down: {address} does not answer", ()
     return "silent", f"{name} is silent; {address} does not answer", (_unproven(known),)

@@ -10,7 +10,7 @@ from hostpulse_server.liveness.host_state import FiringCondition, conditions_fro
 from hostpulse_server.values.alert import NO_SERVER, SEVERITIES, AlertIdentity, Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from hostpulse_server.liveness.host_state import HostState
     from hostpulse_server.liveness.model import Ingest
@@ -36,10 +36,6 @@ class Outage:
     members: frozenset[str]
     total: int
     start_ms: int
-
-    def lasts(self, silent: int) -> bool:
-        """Return whether that many silent members are still most of the fleet."""
-        return is_most(silent, self.total)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -93,6 +89,7 @@ class FleetOutageDetector:
         self._broken_ms = 0
         self._reason = ""
         self._silent: list[str] = []
+        self._total = 0
         self._reporting: list[str] = []
         self._saved: tuple[object, ...] = self._state()
 
@@ -118,9 +115,19 @@ class FleetOutageDetector:
         self._broken_ms = self._broken_ms or now_ms
         self._reason = ingest.reason or "the reason is not known"
 
-    def count(self, fleet: Mapping[str, HostState], floor_ms: int, now_ms: int) -> None:
-        """Look whether most of the fleet is silent, which only makes sense while ingest works."""
+    def count(
+        self,
+        everyone: Mapping[str, HostState],
+        ignored: Collection[str],
+        floor_ms: int,
+        now_ms: int,
+    ) -> None:
+        """Look whether most of the fleet is silent, which only makes sense while ingest works.
+
+        Those ``ignored`` (silenced) count neither as silent nor as part of the fleet.
+        """
         outage = self.outage
+        fleet = {one: known for one, known in everyone.items() if one not in ignored}
         if outage is None or not self._reported:
             outage = _find(fleet.items(), floor_ms, now_ms) or outage
         if outage is None:
@@ -128,12 +135,14 @@ class FleetOutageDetector:
         self._silent = [
             server_id
             for server_id in sorted(outage.members)
-            if (known := fleet.get(server_id)) and now_ms - known.from_ms >= _late_ms(known)
+            if (known := fleet.get(server_id)) and now_ms - known.from_ms >= late_ms(known)
         ]
-        if outage.lasts(len(self._silent)):
+        # those that were silenced, disabled or removed meanwhile count no longer
+        self._total = outage.total - sum(one not in fleet for one in outage.members)
+        if is_most(len(self._silent), self._total):
             self.outage = outage
             self._reporting = [
-                one for one, known in fleet.items() if now_ms - known.from_ms < _late_ms(known)
+                one for one, known in fleet.items() if now_ms - known.from_ms < late_ms(known)
             ]
             return
         self.outage = None
@@ -164,7 +173,7 @@ class FleetOutageDetector:
         else:
             since_ms = self.outage.start_ms
             text = (
-                f"{len(self._silent)} of {self.outage.total} servers are silent since "
+                f"{len(self._silent)} of {self._total} servers are silent since "
                 f"{clock_time(since_ms, now_ms)}: look at hostpulse or the network before the hosts"
             )
             still = (
@@ -252,7 +261,7 @@ class FleetOutageDetector:
         )
 
 
-def _late_ms(known: HostState) -> int:
+def late_ms(known: HostState) -> int:
     """Return after which silence a server no longer counts as reporting."""
     return min(known.patience_ms, max(known.shortest_ms, 30_000))
 
@@ -264,7 +273,7 @@ def _find(fleet: Iterable[tuple[str, HostState]], floor_ms: int, now_ms: int) ->
         if not known.rules or not known.last_seen_ms or known.reported or known.stop:
             continue
         from_ms = max(known.from_ms, floor_ms)
-        if now_ms - from_ms >= _late_ms(known):
+        if now_ms - from_ms >= late_ms(known):
             silent.append((from_ms, server_id))
         else:
             reporting += 1

@@ -8,17 +8,19 @@ from hostpulse_server.liveness import causes
 from hostpulse_server.liveness.conditions import conditions_of, ending
 from hostpulse_server.liveness.fleet_outage import FleetOutageDetector
 from hostpulse_server.liveness.host_state import Baseline, HostState, Note
+from hostpulse_server.liveness.network_outage import NetworkOutageDetector
 from hostpulse_server.liveness.tracker import HostTracker
 from hostpulse_server.runtime.clock_steps import ClockSteps
-from hostpulse_server.values.alert import NO_SERVER
+from hostpulse_server.values.alert import NO_SERVER, SEVERITIES
+from hostpulse_server.values.matchers import matches, properties
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hostpulse_server.liveness.baseline import BaselineLearner
     from hostpulse_server.liveness.model import Ingest, Prober
     from hostpulse_server.registry import Server
-    from hostpulse_server.rules import RuleSet
+    from hostpulse_server.rules import Rule, RuleSet
     from hostpulse_server.runtime.clock import Clock
     from hostpulse_server.values.alert import Condition
 
@@ -42,13 +44,16 @@ class LivenessMonitor:
         clock: Clock,
         prober: Prober,
         baseline: BaselineLearner | None = None,
+        silences: Callable[[], Sequence[Mapping[str, str]]] = tuple,
     ) -> None:
         self._clock = clock
         self._prober = prober
         self._baseline = baseline
         self._tracker = HostTracker(rules)
+        self._silences = silences
         self._fleet_outage = FleetOutageDetector()
         self._fleet_outage.choose(rules, 0)
+        self._network_outages = NetworkOutageDetector(self._tracker)
         self._clock_steps = ClockSteps(clock)
         self._given_floor_ms = self._floor_ms = 0
 
@@ -82,27 +87,35 @@ class LivenessMonitor:
             self._raise_floor(ingest, now_ms)
             silent = self._look(conditions, now_ms)
             self._fleet_outage.observe(ingest, now_ms)
+            ignored = self._silenced() if silent or self._fleet_outage.outage else frozenset()
             if ingest.is_working and (silent or self._fleet_outage.outage):
-                self._fleet_outage.count(self._tracker.active, self._floor_ms, now_ms)
+                self._fleet_outage.count(self._tracker.active, ignored, self._floor_ms, now_ms)
             conditions += self._fleet_outage_changes(now_ms)
-            if not self._fleet_outage.is_holding(now_ms):
-                seen: dict[bytes, causes.SubnetState] = {}
+            is_holding = self._fleet_outage.is_holding(now_ms)
+            conditions += self._network_outages.turn(
+                silent, ignored, self._floor_ms, now_ms, is_holding=is_holding
+            )
+            if not is_holding:
                 for server_id in silent:
-                    conditions += self._judge(server_id, seen, now_ms)
+                    conditions += self._judge(server_id, now_ms)
         return conditions
 
     def changed(self) -> set[str]:
         """Return the servers whose ``dump`` differs from what it was at the last call.
 
-        ``NO_SERVER`` is among them for an outage of our own.
+        ``NO_SERVER`` is among them for an outage of our own, or of a network.
         """
         changed, self._tracker.changed = self._tracker.changed, set()
-        return changed | {NO_SERVER} if self._fleet_outage.has_changed() else changed
+        has_fleet_changed = self._fleet_outage.has_changed()
+        if self._network_outages.has_changed() or has_fleet_changed:
+            changed.add(NO_SERVER)
+        return changed
 
     def dump(self, server_id: str, origin: str = "liveness") -> tuple[int, dict[str, Any]]:  # noqa: ARG002 - as the Evaluator's
         """Return when the server was last seen (0: never) and what else is remembered of it."""
         if server_id == NO_SERVER:
-            return 0, self._fleet_outage.document()
+            networks = self._network_outages.document()
+            return 0, {**self._fleet_outage.document(), "networks": networks}
         known = self._tracker.known.get(server_id) or HostState()
         return known.last_seen_ms, known.document()
 
@@ -117,13 +130,16 @@ class LivenessMonitor:
         now_ms = self._clock.now_ms()
         if server_id == NO_SERVER:
             self._fleet_outage.restore(document, now_ms)
+            self._network_outages.restore(document.get("networks", {}), now_ms)
         else:
             self._tracker.known[server_id] = HostState.of(time_ms, document, now_ms)
 
     def reload(self, rules: RuleSet) -> list[Condition]:
         """Judge by other rules from now on; return the ends of alerts that have none any more."""
         now_ms = self._clock.now_ms()
-        return self._tracker.reload(rules, now_ms) + self._fleet_outage.choose(rules, now_ms)
+        conditions = self._tracker.reload(rules, now_ms)
+        conditions += self._network_outages.choose(rules, now_ms)
+        return conditions + self._fleet_outage.choose(rules, now_ms)
 
     def _known(self, server_id: str) -> HostState:
         """Return what is known of a server, to be changed."""
@@ -153,9 +169,7 @@ class LivenessMonitor:
             for rule in list(known.reported)
         ]
 
-    def _judge(
-        self, server_id: str, seen: dict[bytes, causes.SubnetState], now_ms: int
-    ) -> list[Condition]:
+    def _judge(self, server_id: str, now_ms: int) -> list[Condition]:
         """Judge a server that is silent for long, if it is time to look at it."""
         known = self._tracker.active[server_id]
         server = known.server
@@ -168,12 +182,17 @@ class LivenessMonitor:
         # each at its own phase, so that a thousand do not fall into one turn
         next_ms = now_ms + LOOK_MS - (now_ms - known.phase_ms) % LOOK_MS
         known.look_ms = min([next_ms, *(at_ms for at_ms in due if at_ms > now_ms)])
-        if due[0] > now_ms:
+        if due[0] > now_ms or self._network_outages.covers(server_id):
             return []
         known.wait_ms = known.wait_ms or now_ms
-        around = self._tracker.around(server_id, lambda one: self._is_silent(one, now_ms), seen)
-        is_waiting = now_ms - known.wait_ms < WAIT_MS
-        finding = causes.find(server, known, around, begun_ms, now_ms, is_waiting=is_waiting)
+        finding = causes.find(
+            server,
+            known,
+            begun_ms,
+            now_ms,
+            is_waiting=now_ms - known.wait_ms < WAIT_MS,
+            is_network_open=self._network_outages.is_open(server_id),
+        )
         if finding is None:
             known.look_ms = now_ms
             return []
@@ -212,8 +231,16 @@ class LivenessMonitor:
     def _silence(self, known: HostState, now_ms: int) -> int:
         return now_ms - max(known.from_ms, self._floor_ms)
 
-    def _is_silent(self, known: HostState, now_ms: int) -> bool:
-        return self._silence(known, now_ms) >= known.patience_ms
+    def _silenced(self) -> frozenset[str]:
+        """Return the servers whose liveness alerts a silence mutes now: planned work."""
+        silences = self._silences()
+        if not silences:
+            return frozenset()
+        return frozenset(
+            server_id
+            for server_id, known in self._tracker.active.items()
+            if known.rules and all(_is_muted(rule, known, silences) for rule in known.rules)
+        )
 
     def _raise_floor(self, ingest: Ingest, now_ms: int) -> None:
         """Count no silence from before ingest worked."""
@@ -232,6 +259,7 @@ class LivenessMonitor:
             return
         self._floor_ms += step_ms
         self._fleet_outage.shift(step_ms)
+        self._network_outages.shift(step_ms)
         for known in self._tracker.known.values():
             known.shift(step_ms, now_ms)
         self._tracker.changed.update(self._tracker.known)
@@ -244,6 +272,16 @@ def _due(known: HostState, from_ms: int) -> list[int]:
         over_ms = known.stop.at_ms + GRACE_MS.get(known.stop.text, RESTART_MS)
         due = {max(over_ms, at_ms) for at_ms in due}
     return sorted(due) or [from_ms]
+
+
+def _is_muted(rule: Rule, known: HostState, silences: Sequence[Mapping[str, str]]) -> bool:
+    """Return whether a silence matches the most severe alert that a rule may raise."""
+    if known.server is None or not rule.liveness:
+        return False
+    severity = max((level.severity for level in rule.liveness), key=SEVERITIES.index)
+    labels = {**known.server.labels, **rule.labels}
+    values = properties(severity, rule.name, known.server.id, labels)
+    return any(matches(matchers, values) for matchers in silences)
 
 
 def _clip(text: str) -> str:

@@ -9,7 +9,7 @@ from hostpulse_server.liveness.conditions import ending
 from hostpulse_server.liveness.host_state import HostState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from hostpulse_server.registry import Server
     from hostpulse_server.rules.model import Rule, RuleSet
@@ -76,23 +76,13 @@ class HostTracker:
         self._net_of = {one: net for net, hosts in self._hosts_of.items() for one in hosts}
         return conditions
 
-    def around(
-        self,
-        server_id: str,
-        is_silent: Callable[[HostState], bool],
-        seen: dict[bytes, causes.SubnetState],
-    ) -> causes.SubnetState | None:
-        """Return how a server's network is; ``seen`` are those that were judged in this turn."""
-        net = self._net_of.get(server_id)
-        if net is None:
-            return None
-        found = seen.get(net)
-        if found is None:
-            hosts = [self.active[one] for one in self._hosts_of[net]]
-            found = seen[net] = causes.surroundings(
-                causes.subnet_name(net), [known if is_silent(known) else None for known in hosts]
-            )
-        return found if self.active[server_id].from_ms >= found.since_ms else None
+    def network_of(self, server_id: str) -> bytes | None:
+        """Return the first bytes of a server's network, ``None`` without a literal address."""
+        return self._net_of.get(server_id)
+
+    def hosts_of(self, net: bytes) -> Sequence[str]:
+        """Return the servers of a network whose silence counts."""
+        return self._hosts_of.get(net, ())
 
     def _rules_of(self, server: Server) -> tuple[Rule, ...]:
         found = [

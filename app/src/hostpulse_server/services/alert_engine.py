@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from hostpulse_server import state
+from hostpulse_server.engine.active_silences import ActiveSilences
 from hostpulse_server.engine.background import BackgroundTask
 from hostpulse_server.engine.heartbeat import SECONDS, Heartbeat
 from hostpulse_server.engine.ingest_monitor import IngestMonitor
@@ -91,7 +92,11 @@ def alert(
             directory=directory,
             rules=rules,
             liveness=LivenessMonitor(
-                RuleSet({}), clock, HostProber(clock), _baseline(config, clock)
+                RuleSet({}),
+                clock,
+                HostProber(clock),
+                _baseline(config, clock),
+                ActiveSilences(database, clock),
             ),
             ingest=IngestMonitor(config, journal, clock),
             dispatcher=Dispatcher(config, clock, ActionLinks(config, clock), directory.server),

@@ -54,7 +54,8 @@ class Condition:
     with ``fired_ms`` is then the whole of it, and ``fired_value`` was compared when it fired.
     ``amends_ms`` is when the alert began to fire as
     reported before, where samples that came since tell it otherwise: from ``fired_ms`` on, or not
-    at all where the phase is "dropped".
+    at all where the phase is "dropped". ``labels``, if not ``None``, replace those of the server:
+    of a network they are its hosts'.
     """
 
     identity: AlertIdentity
@@ -73,3 +74,4 @@ class Condition:
     fired_ms: int | None = None
     fired_value: float | None = None
     amends_ms: int | None = None
+    labels: Mapping[str, str] | None = None
