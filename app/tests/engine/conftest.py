@@ -16,6 +16,7 @@ from tests.support.installation import Installation
 from hostpulse_server import state
 from hostpulse_server.engine.active_silences import ActiveSilences
 from hostpulse_server.engine.ingest_monitor import IngestMonitor
+from hostpulse_server.engine.kept_rules import KeptRules
 from hostpulse_server.engine.loop import Engine
 from hostpulse_server.engine.rules_reloader import RulesReloader
 from hostpulse_server.engine.server_directory import ServerDirectory
@@ -110,7 +111,9 @@ class AlertsSite(Installation):
     def restart(self) -> None:
         """Begin with an engine that knows only what is on disk."""
         directory = ServerDirectory(self.registry, self.clock)
-        self.rules = RulesReloader(self.config.alerts.rules, self.clock)
+        self.rules = RulesReloader(
+            self.config.alerts.rules, self.clock, KeptRules(self.config.paths.kept_rules)
+        )
         self.dispatcher = Dispatcher(
             self.config, self.clock, ActionLinks(self.config, self.clock), directory.server
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,10 +82,13 @@ def test_a_broken_file_keeps_the_rules_and_is_told_once(
 
 
 def test_an_engine_that_starts_with_a_broken_file_waits_for_a_right_one(site: AlertsSite) -> None:
-    """It says so, touches no alert and forgets nothing; then it goes on where it was."""
+    """Where none are kept it says so, touches no alert and forgets nothing; then it goes on."""
     site.cpu("web-01", *[85] * 4)
     site.run(2)
     site.write_rules(BROKEN)
+    site.config.paths.kept_rules.write_text(
+        json.dumps({"read_ms": 1, "files": [["a", "rules: 1"]]})
+    )
     site.restart()
     site.send("web-01", [disk("/", 99.0)])
     site.run(5)
@@ -98,6 +102,66 @@ def test_an_engine_that_starts_with_a_broken_file_waits_for_a_right_one(site: Al
     site.run(5)
     assert site.alerts()[1:] == [("web-01", "disk_usage", "firing", "warning")]
     assert site.events() == ["firing", "firing"]
+
+
+@pytest.mark.parametrize("left", [BROKEN, "", None])
+def test_an_engine_that_starts_with_wrong_files_goes_by_the_last_good_ones(
+    site: AlertsSite, left: str | None
+) -> None:
+    """Broken, empty or gone: what was watched stays watched; who is notified knows since when."""
+    site.cpu("web-01", *[85] * 4)
+    site.run(2)
+    file = site.folder / "rules" / "site.yml"
+    file.unlink()
+    if left is not None:
+        file.write_text(left)
+    site.restart()
+    site.send("web-01", [disk("/", 99.0)])
+    site.run(5)
+    assert site.events() == ["firing", "firing"]
+    assert site.cursor()["rules"] == 2
+    (notice,) = notices(site)
+    assert "wrong, the last good ones, read at 2027-01-15 08:00:" in notice
+    assert "stay in force until they are mended" in notice
+    site.write_rules(RULES)
+    site.run(3)
+    assert site.cursor()["rules_fault"] == ""
+    assert site.events() == ["firing", "firing"]
+    assert "right again" in notices(site)[1]
+
+
+def test_wrong_files_are_notified_daily_until_they_are_mended(site: AlertsSite) -> None:
+    """Whether the engine restarts meanwhile, the fault changes, or the clock is set."""
+    reloader = site.rules
+    document: dict[str, object] = {}
+
+    def day(hours: float = 24) -> int:
+        site.clock.move(hours * 3600)
+        reloader.turn()
+        return len(reloader.report(document))
+
+    site.write_rules(BROKEN)
+    assert [day(1), day(1), day(22), day(1), day(1)] == [1, 0, 0, 1, 0]
+    assert "still wrong" in reloader.report({**document, "rules_notified_ms": 0})[0]
+    site.restart()
+    reloader = site.rules
+    assert [day(1), day(22)] == [0, 1]
+    document["rules_notified_ms"] = site.clock.ms + 10 * 86_400_000  # by a clock that was wrong
+    assert [day(1), day(24)] == [0, 1]
+    site.write_rules(RULES)
+    assert [day(), day()] == [1, 0]
+    site.write_rules(BROKEN)
+    assert day(1) == 1
+
+
+def test_rules_that_cannot_be_kept_are_in_force_all_the_same(
+    site: AlertsSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder may be full; that is said."""
+    site.config.paths.kept_rules.with_suffix(".new").mkdir()
+    site.cpu("web-01", *[85] * 4)
+    assert site.events() == ["firing"]
+    assert "rules were not kept" in caplog.text
 
 
 def test_without_any_rules_everything_goes_on(site: AlertsSite) -> None:
@@ -155,12 +219,12 @@ def test_files_are_read_again_only_when_they_changed_or_somebody_asks(
     folder = tmp_path / "more"
     folder.mkdir()
 
-    def load(_patterns: object) -> object:
+    def load(*_texts: object) -> object:
         read.append(1)
         return site.rules.rules
 
     site.drain()
-    reloader = RulesReloader([f"{folder}/*.yml"], site.clock, load)  # type: ignore[arg-type]
+    reloader = RulesReloader([f"{folder}/*.yml"], site.clock, None, load)  # type: ignore[arg-type]
 
     def look() -> int:
         site.clock.move(2)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from hostpulse_server.commands.options import config_option, json_option, load_config, print_json
-from hostpulse_server.errors import HostpulseError
+from hostpulse_server.errors import HostpulseError, RulesError
 from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
@@ -181,7 +181,14 @@ def _api(config: ServerConfig) -> str:
 def _rules(config: ServerConfig) -> str:
     from hostpulse_server.rules import load  # noqa: PLC0415 - keeps ``--help`` fast
 
-    rules = load(config.alerts.rules)
+    try:
+        rules = load(config.alerts.rules)
+    except RulesError as error:
+        status = _engine_status(config)
+        if status is None or not status.rules_fault:
+            raise
+        stay = f"{status.rules} rules that were right last stay in force"
+        raise _Fault(f"{error}\n{stay if status.rules else 'nothing is evaluated'}") from error
     status = _engine_status(config)
     if status is not None and status.rules_fault:
         if not rules.rules:

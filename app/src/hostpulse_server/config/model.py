@@ -235,6 +235,11 @@ class Paths:
         return self.data_dir / "link.key"
 
     @property
+    def kept_rules(self) -> Path:
+        """The rules files that were right last."""
+        return self.data_dir / "rules.last-good.json"
+
+    @property
     def backups(self) -> Path:
         """The folder for the status files of backups."""
         return self.data_dir / "backups"

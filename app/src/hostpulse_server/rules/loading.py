@@ -49,6 +49,11 @@ def load_texts(texts: Mapping[str, str | bytes]) -> RuleSet:
 
 def load_bundle(patterns: Sequence[str]) -> RuleBundle:
     """Read rules and tests from files, as ``load`` does; raise RulesError."""
+    return read_bundle(*texts_of(patterns))
+
+
+def texts_of(patterns: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
+    """Return the texts of files by name, and what is wrong with those that cannot be read."""
     texts: dict[str, bytes] = {}
     faults = []
     for name in files_of(patterns):
@@ -57,7 +62,7 @@ def load_bundle(patterns: Sequence[str]) -> RuleBundle:
                 texts[name] = file.read(MAX_BYTES + 1)
         except OSError as error:
             faults.append(f"{name}: cannot be read: {error.strerror}")
-    return read_bundle(texts, faults)
+    return texts, faults
 
 
 def files_of(patterns: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from hostpulse_server.engine.active_silences import ActiveSilences
 from hostpulse_server.engine.background import BackgroundTask
 from hostpulse_server.engine.heartbeat import SECONDS, Heartbeat
 from hostpulse_server.engine.ingest_monitor import IngestMonitor
+from hostpulse_server.engine.kept_rules import KeptRules
 from hostpulse_server.engine.loop import Engine
 from hostpulse_server.engine.rules_reloader import RulesReloader
 from hostpulse_server.engine.server_directory import ServerDirectory
@@ -44,7 +45,7 @@ def run(config: ServerConfig) -> None:
     """
     stop = threading.Event()
     notifier = Notifier()
-    rules = RulesReloader(config.alerts.rules, SYSTEM)
+    rules = RulesReloader(config.alerts.rules, SYSTEM, KeptRules(config.paths.kept_rules))
 
     def stopping() -> None:
         notifier.stopping()
@@ -68,7 +69,8 @@ def alert(
 
     Raises as ``run``.
     """
-    rules = rules or RulesReloader(config.alerts.rules, clock)
+    if rules is None:
+        rules = RulesReloader(config.alerts.rules, clock, KeptRules(config.paths.kept_rules))
     with ExitStack() as stack:
         stack.enter_context(only_one(config.data_dir, "alerts", "alert engine"))
         database = state.open_engine(config.state.url)
