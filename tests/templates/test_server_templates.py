@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.templates.render import render
+from tests.templates.render import evaluate, render
 
 from hostpulse_server import config as server_config
 
@@ -84,3 +84,36 @@ def test_a_label_with_dots_can_be_matched_by_a_route(tmp_path: Path) -> None:
         },
     )
     assert dict(config.routes[0].match) == match
+
+
+def test_the_embedded_store_is_refused_above_twenty_hosts_unless_a_variable_says_so() -> None:
+    """With the number, and what to do."""
+
+    def problems(count: int, **given: object) -> str:
+        groups = {"hostpulse_agents": [f"h{number}" for number in range(count)]}
+        name = "__hostpulse_server_wrong_store"
+        return str(evaluate("hostpulse_server", name, groups=groups, **given)).strip()
+
+    assert problems(20) == ""
+    assert "is meant for 20 hosts, and the inventory has 21:" in problems(21)
+    assert "hostpulse_server_embedded_max_hosts: 21" in problems(21)
+    assert problems(21, hostpulse_server_embedded_max_hosts=21) == ""
+    assert problems(500, hostpulse_server_store="influxdb") == ""
+
+
+def test_what_keeps_alerts_from_people_is_said() -> None:
+    """No channel, unless Grafana notifies; no heartbeat, wherever it is configured."""
+    name = "__hostpulse_server_unnotified"
+
+    def said(**given: object) -> list[str]:
+        return [str(line).split(":")[0] for line in evaluate("hostpulse_server", name, **given)]
+
+    nobody, unseen = "nobody is notified of alerts", "nobody learns that hostpulse itself is down"
+    channels = {"mail": {"kind": "email"}}
+    alerts = {"heartbeat_url": "https://watch.example.org/ping"}
+    assert said() == [nobody, unseen]
+    assert said(hostpulse_server_channels=channels) == [unseen]
+    assert said(__hostpulse_server_grafana_notifies=True) == [unseen]
+    assert said(hostpulse_server_alerts=alerts) == [nobody]
+    settings = {"channels": channels, "alerts": alerts}
+    assert said(hostpulse_server_settings=settings) == []

@@ -186,15 +186,33 @@ def test_doctor_names_every_part_and_fails_when_one_does(run: Installation) -> N
     assert result.exit_code == 1
     lines = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
     names = ["configuration", "data dir", "journal", "state schema", "store", "shipper lag", "api"]
-    names += ["rules", "alerts", "notifications"]
+    names += ["rules", "alerts", "notifications", "channels", "heartbeat"]
     for line, name in zip(lines, names, strict=True):
         assert line[1].startswith(name)
     verdicts = ["ok", "ok", "FAIL", "ok", "ok", "FAIL", "FAIL", "ok", "FAIL", "ok"]
+    verdicts += ["WARN", "WARN"]
     assert [line[0] for line in lines] == verdicts
     assert "is hostpulse-api running?" in lines[6][1]
     parts = json.loads(run("doctor", "--json").stdout)
     assert [part["part"] for part in parts] == names
-    assert [part["ok"] for part in parts] == [verdict == "ok" for verdict in verdicts]
+    assert [part["ok"] for part in parts] == [verdict != "FAIL" for verdict in verdicts]
+    levels = {"ok": "ok", "WARN": "warning", "FAIL": "fail"}
+    assert [part["level"] for part in parts] == [levels[verdict] for verdict in verdicts]
+
+
+def test_doctor_ends_with_a_red_line_if_nobody_would_be_notified(run: Installation) -> None:
+    """Without a channel, and without a heartbeat; both are no fault of a part."""
+    command = ["doctor", "--config", str(run.path)]
+    last = CliRunner().invoke(root, command, color=True).stdout.splitlines()[-2:]
+    assert all(line.startswith("\x1b[31mWARN") for line in last)
+    assert "nobody is notified of alerts: no channel is configured" in last[0]
+    assert "nobody learns that hostpulse itself is down" in last[1]
+    with run.path.open("a") as file:
+        file.write('[channels.mail]\nkind = "email"\nhost = "smtp.example.org"\n')
+        file.write('from = "a@example.org"\nto = ["b@example.org"]\n')
+        file.write('[alerts]\nheartbeat_url = "https://watch.example.org/ping/secret"\n')
+    last = CliRunner().invoke(root, command, color=True).stdout.splitlines()[-2:]
+    assert last == ["ok    channels       mail", "ok    heartbeat      pings watch.example.org"]
 
 
 def test_doctor_stops_at_a_configuration_it_cannot_read(run: Installation) -> None:

@@ -136,7 +136,8 @@ def test_all_is_well(installed: Installed) -> None:
     """The line of the store says where it is and how long it keeps what."""
     code, lines = installed.doctor()
     assert code == 0
-    assert all(line.startswith("ok  ") for line in lines.values())
+    warned = {"channels", "heartbeat"}  # there are none
+    assert {name for name, line in lines.items() if not line.startswith("ok  ")} == warned
     where = f"{installed.influxd.url}, hostpulse_raw 7 d, hostpulse_rollup 30 d, last write "
     assert where in lines["store"]
 

@@ -85,6 +85,7 @@ def test_doctor_is_content_once_the_sample_is_shipped_and_notices_what_breaks(
     assert parts["store"] == {
         "part": "store",
         "ok": True,
+        "level": "ok",
         "text": "embedded, nothing was shipped yet",
     }
     assert [name for name, part in parts.items() if not part["ok"]] == ["alerts"]

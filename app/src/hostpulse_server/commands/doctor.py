@@ -6,6 +6,7 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -23,19 +24,30 @@ if TYPE_CHECKING:
 LAG_LIMIT_SECONDS: Final = 60.0
 ALIVE_LIMIT_SECONDS: Final = 30.0
 _MIB: Final = 2**20
+_MARKS: Final = {"ok": "ok  ", "warning": "WARN", "fail": "FAIL"}
 
 
 class _Fault(Exception):  # noqa: N818 - a finding, not an error of this program
     """What is wrong with a part and what to do about it."""
 
 
+class _Warning(Exception):  # noqa: N818 - as above
+    """What works, and is no way to run a site."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of the report."""
+    """One line of the report; a warning is no fault, but people should read it."""
 
     name: str
     is_ok: bool
     text: str
+    is_warning: bool = False
+
+    @property
+    def level(self) -> str:
+        """Return ``ok``, ``warning`` or ``fail``."""
+        return "warning" if self.is_warning else "ok" if self.is_ok else "fail"
 
 
 @click.command()
@@ -43,14 +55,24 @@ class CheckResult:
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
-    """Check every part, one line each; exit status 1 if any is not well."""
+    """Check every part, one line each; exit status 1 if any is not well.
+
+    A warning at the end (no channel, no heartbeat) does not count.
+    """
     parts = examine(ctx)
     if as_json:
-        print_json([{"part": part.name, "ok": part.is_ok, "text": part.text} for part in parts])
+        names = ("part", "ok", "level", "text")
+        print_json(
+            [
+                dict(zip(names, (part.name, part.is_ok, part.level, part.text), strict=True))
+                for part in parts
+            ]
+        )
     else:
         for part in parts:
             text = "; ".join(part.text.splitlines())
-            click.echo(f"{'ok  ' if part.is_ok else 'FAIL'}  {part.name:<13}  {text}")
+            line = f"{_MARKS[part.level]}  {part.name:<13}  {text}"
+            click.echo(line if part.level == "ok" else click.style(line, fg="red"))
     if not all(part.is_ok for part in parts):
         ctx.exit(1)
 
@@ -72,6 +94,8 @@ def examine(ctx: click.Context) -> list[CheckResult]:
         ("rules", _rules),
         ("alerts", _alerts),
         ("notifications", _notifications),
+        ("channels", _channels),
+        ("heartbeat", _heartbeat),
     )
     return [_examine(name, check, config) for name, check in checks]
 
@@ -79,6 +103,8 @@ def examine(ctx: click.Context) -> list[CheckResult]:
 def _examine(name: str, check: Callable[[ServerConfig], str], config: ServerConfig) -> CheckResult:
     try:
         return CheckResult(name, is_ok=True, text=check(config))
+    except _Warning as warning:
+        return CheckResult(name, is_ok=True, text=str(warning), is_warning=True)
     except (_Fault, HostpulseError) as error:
         return CheckResult(name, is_ok=False, text=str(error))
     except OSError as error:
@@ -227,6 +253,25 @@ def _notifications(config: ServerConfig) -> str:
     if status.trouble:
         raise _Fault(f"{text}; {status.trouble}; see: hostpulse-server channels test NAME")
     return text
+
+
+def _channels(config: ServerConfig) -> str:
+    if not config.channels:
+        unless = "unless Grafana notifies, " if config.site.grafana_url else ""
+        raise _Warning(
+            f"{unless}nobody is notified of alerts: no channel is configured; see docs/alerts.md"
+        )
+    return ", ".join(sorted(config.channels))
+
+
+def _heartbeat(config: ServerConfig) -> str:
+    url = config.alerts.heartbeat_url
+    if not url:
+        raise _Warning(
+            "nobody learns that hostpulse itself is down: [alerts] heartbeat_url is not set; "
+            "see docs/alerts.md"
+        )
+    return f"pings {urlsplit(url).hostname}"  # the path may be a secret
 
 
 def _engine_status(config: ServerConfig) -> EngineStatus | None:
