@@ -71,6 +71,21 @@ RESOLVED = dataclasses.replace(
     alerts=(OVER,),
     firing=0,
     resolved=1,
+    reason="cleared",
+)
+
+
+GONE = dataclasses.replace(
+    RESOLVED,
+    alerts=(dataclasses.replace(OVER, reason="gone", value=96.2),),
+    reason="gone",
+)
+FALLEN = dataclasses.replace(
+    FIRING,
+    kind="update",
+    severity="warning",
+    number=2,
+    alerts=(dataclasses.replace(ALERT, severity="warning", previous_severity="critical"),),
 )
 OOM = dataclasses.replace(
     OVER,

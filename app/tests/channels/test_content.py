@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from app.tests.channels.conftest import (
     ALERT,
+    FALLEN,
     FIRING,
+    GONE,
     MANY_WAS,
     RESOLVED,
     T0,
@@ -118,6 +120,8 @@ MESSAGES = {
     "partial": partial_end(),
     "was": WAS,
     "many-was": MANY_WAS,
+    "gone": GONE,
+    "fallen": FALLEN,
 }
 
 
@@ -251,6 +255,63 @@ def test_an_end_of_a_part_reads_as_none(receiver: SlackReceiver, relay: MailServ
     assert "13 of 14 over, 1 still fires: disk_used on 1 server" in subject_of(
         delivered(relay, one)
     )
+
+
+def test_what_is_gone_is_over_and_not_good(receiver: SlackReceiver, relay: MailServer) -> None:
+    """A device that vanished has not recovered: resolved for programs, green for nobody."""
+    group = dataclasses.replace(
+        GONE, alerts=(*GONE.alerts, *RESOLVED.alerts), resolved=2, severity="warning"
+    )
+    for message in (GONE, group):
+        subject, text, page = mailed(relay, message)
+        html_part = delivered(relay, message).part("html")
+        payload = sent(receiver, message)
+        head = payload["blocks"][0]["text"]["text"]
+        for channel in (subject, text.splitlines()[0], head, payload["text"].splitlines()[0]):
+            assert "RESOLVED" not in channel
+            assert "✅" not in channel
+        assert head.startswith("⚪ production · ")
+        for channel in (text, page, shown(payload["blocks"]), payload["text"]):
+            assert "whether it has recovered is not known" in channel
+        first, _, rest = html_part.partition("<table")
+        assert "#2e6b34" not in first
+        assert ("#2e6b34" in rest) == (message is group)
+        document = hooked(receiver, message)
+        assert (document["status"], document["reason"]) == ("resolved", "gone")
+    assert subject_of(delivered(relay, GONE)).startswith(
+        "[production] NO LONGER REPORTED after 22 min 5 s: "
+    )
+    assert subject_of(delivered(relay, group)).startswith("[production] NOT ALL RECOVERED: ")
+
+
+@pytest.mark.parametrize("reason", ["disabled", "rule_removed", "server_removed"])
+def test_what_people_ended_has_not_recovered(
+    receiver: SlackReceiver, relay: MailServer, reason: str
+) -> None:
+    """A rule that was removed says nothing of the disk."""
+    over = dataclasses.replace(GONE.alerts[0], reason=reason)
+    message = dataclasses.replace(GONE, alerts=(over,), reason=reason)
+    payload = sent(receiver, message)
+    for channel in (payload["text"], shown(payload["blocks"]), *mailed(relay, message)):
+        assert "✅" not in channel
+        assert "RESOLVED" not in channel
+    assert "#2e6b34" not in delivered(relay, message).part("html")
+    assert hooked(receiver, message)["status"] == "resolved"
+
+
+def test_a_fall_to_a_warning_says_from_where(receiver: SlackReceiver, relay: MailServer) -> None:
+    """In the headline, or in the title where something else is still critical."""
+    subject, text, page = mailed(relay, FALLEN)
+    assert subject.startswith("[production] WARNING, WAS CRITICAL: ")
+    payload = sent(receiver, FALLEN)
+    for channel in (text, page, shown(payload["blocks"]), payload["text"]):
+        assert re.search(r"Severity:?\s*warning, was critical", channel)
+    alert = hooked(receiver, FALLEN)["alerts"][0]
+    assert (alert["severity"], alert["previous_severity"]) == ("warning", "critical")
+    beside = dataclasses.replace(FALLEN, severity="critical", firing=3, servers=3)
+    subject = subject_of(delivered(relay, beside))
+    assert subject.startswith("[production] STILL CRITICAL: ")
+    assert subject.endswith("(warning, was critical; 2 more fire)")
 
 
 def test_a_storm_keeps_within_slacks_limits_and_counts_what_it_does_not_show(

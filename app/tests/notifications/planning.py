@@ -154,9 +154,9 @@ class PlanningHarness:
         """Give an alert another severity."""
         self._change(number, "severity", severity=severity)
 
-    def end(self, number: int) -> None:
+    def end(self, number: int, reason: str = "cleared") -> None:
         """Resolve an alert."""
-        self._change(number, "resolved", state="resolved", resolved_ms=self.clock.ms)
+        self._change(number, "resolved", state="resolved", resolved_ms=self.clock.ms, reason=reason)
 
     def late(self, *server_ids: str, rule: str = "oom_kill", **more: Any) -> list[int]:
         """Write alerts of which nothing was known while they fired."""

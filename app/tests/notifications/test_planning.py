@@ -137,14 +137,14 @@ def test_what_was_over_before_it_was_told_is_never_told(planning: PlanningHarnes
 
 
 def test_what_becomes_more_serious_is_told_at_once(planning: PlanningHarness) -> None:
-    """And what becomes less so is not told."""
+    """And what becomes less so after the interval, once."""
     number = planning.fire("web-01")
     planning.run(11)
     planning.rise(number)
     (one,) = planning.run(1)
     assert (one.kind, one.message.severity) == ("update", "critical")
     planning.rise(number, "warning")
-    assert planning.run(HOUR) == []
+    assert [(one.kind, one.at) for one in planning.run(HOUR)] == [("update", 311.0)]
 
 
 def test_one_that_comes_back_soon_waits_for_the_interval(planning: PlanningHarness) -> None:
@@ -216,6 +216,76 @@ def test_one_that_rises_into_a_route_is_told_there(two: PlanningHarness) -> None
         ("mail", "update"),
         ("pager", "firing"),
     ]
+
+
+def test_who_was_notified_of_a_critical_hears_that_it_is_a_warning_now(
+    two: PlanningHarness,
+) -> None:
+    """The pager too, which has no warnings: after the interval, once, and the end as well."""
+    number = two.fire("web-01", severity="critical")
+    two.run(11)
+    two.rise(number, "warning")
+    assert two.run(298) == []
+    falls = two.run(2)
+    assert sorted((one.channel, one.kind) for one in falls) == [
+        ("mail", "update"),
+        ("pager", "update"),
+    ]
+    for one in falls:
+        (alert,) = one.message.alerts
+        assert (one.message.severity, alert.severity) == ("warning", "warning")
+        assert alert.previous_severity == "critical"
+    assert two.run(3600) == []
+    two.rise(number)
+    risen = two.run(1)
+    assert {(one.channel, one.kind) for one in risen} == {("mail", "update"), ("pager", "update")}
+    assert {one.message.alerts[0].previous_severity for one in risen} == {"warning"}
+    two.rise(number, "warning")
+    two.run(400)
+    two.end(number)
+    assert {(one.channel, one.kind) for one in two.run(1)} == {
+        ("mail", "resolved"),
+        ("pager", "resolved"),
+    }
+
+
+def test_a_fall_beside_what_is_still_critical_is_still_critical(two: PlanningHarness) -> None:
+    """The incident's severity is that of the most severe alert of it; a silence mutes a fall."""
+    number = two.fire("web-01", severity="critical")
+    quiet = two.fire("web-02", severity="critical")
+    two.fire("web-03", severity="critical")
+    two.run(11)
+    two.silence(HOUR, server_id="web-02")
+    two.rise(number, "warning")
+    two.rise(quiet, "warning")
+    falls = two.run(301)
+    assert {(one.channel, one.message.severity, *one.names) for one in falls} == {
+        ("mail", "critical", "web-01"),
+        ("pager", "critical", "web-01"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("reasons", "reason"),
+    [
+        (("cleared", "cleared"), "cleared"),
+        (("gone", "cleared"), "gone"),
+        (("disabled", "cleared"), "disabled"),
+        (("disabled", "gone"), "gone"),
+        (("revised", "cleared"), "cleared"),
+    ],
+)
+def test_an_end_says_why_by_the_worst_reason_of_the_incident(
+    planning: PlanningHarness, reasons: tuple[str, str], reason: str
+) -> None:
+    """Also where that alert was over in a message before."""
+    numbers = [planning.fire(name) for name in ("web-01", "web-02")]
+    planning.run(11)
+    for number, why in zip(numbers, reasons, strict=True):
+        planning.end(number, why)
+        planning.run(400)
+    assert [one.kind for one in planning.received] == ["firing", "update", "resolved"]
+    assert planning.received[-1].message.reason == reason
 
 
 def test_without_routes_what_is_good_to_know_is_not_told(planning: PlanningHarness) -> None:

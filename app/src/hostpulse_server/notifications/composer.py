@@ -13,10 +13,10 @@ from hostpulse_server.notifications.channels.base import MAX_SHOWN, AlertDetails
 from hostpulse_server.notifications.planner.state import RANKS
 from hostpulse_server.notifications.repository import portions
 from hostpulse_server.state.alert_models import AlertRow, NotificationLogRow
-from hostpulse_server.values.alert import NO_SERVER, SEVERITIES
+from hostpulse_server.values.alert import NO_SERVER, SEVERITIES, UNPROVEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -32,29 +32,44 @@ MAX_OTHERS: Final = 20
 class MessageCounts:
     """A group's alerts as they are now, each once however often it fired.
 
-    ``servers`` are those where something fires, or all once nothing does.
+    ``servers`` are those where something fires, or all once nothing does. Then ``reason`` is why it
+    is over.
     """
 
     firing: int
     resolved: int
     servers: int
+    reason: str
 
 
 def count(session: Session, message: PlannedMessage) -> MessageCounts:
     """Count what a channel knows of a group once the message is sent."""
     firing = {alert.fingerprint: alert.server_id for alert in message.news}
     over = {alert.fingerprint: alert.server_id for alert in (*message.ends, *message.superseded)}
+    reasons: dict[str, str] = {}
     if message.group.id is not None:
         rows = session.execute(
-            sa.select(AlertRow.fingerprint, AlertRow.server_id, AlertRow.state)
+            sa.select(AlertRow.fingerprint, AlertRow.server_id, AlertRow.state, AlertRow.reason)
             .join(NotificationLogRow, AlertRow.id == NotificationLogRow.alert_id)
             .where(NotificationLogRow.group_id == message.group.id)
             .where(NotificationLogRow.channel == message.group.channel)
+            .order_by(AlertRow.id)
         )
-        for fingerprint, server_id, state in rows:
+        for fingerprint, server_id, state, reason in rows:
             (firing if state == "firing" else over)[fingerprint] = server_id
+            reasons[fingerprint] = reason
     servers = set((firing or over).values()) - {NO_SERVER}
-    return MessageCounts(len(firing), len(over.keys() - firing.keys()), len(servers))
+    return MessageCounts(
+        firing=len(firing),
+        resolved=len(over.keys() - firing.keys()),
+        servers=len(servers),
+        reason="" if firing else _worst(set(reasons.values())),
+    )
+
+
+def _worst(reasons: Collection[str]) -> str:
+    """Return the reason of several ends that says least of a recovery."""
+    return next((one for one in UNPROVEN if one in reasons), "cleared")
 
 
 class AlertViews:
@@ -84,21 +99,24 @@ class AlertViews:
             severity=SEVERITIES[message.rank],
             created_ms=self._now_ms,
             environment=_common_environment(notified),
-            alerts=self._views([one.id for one in _shown(message)]),
+            alerts=self._views([one.id for one in _shown(message)], message.before),
             firing=counts.firing,
             resolved=counts.resolved,
             servers=counts.servers,
             group=group,
             timezone=self._config.site.timezone,
-            is_partial=bool(message.still),
+            is_partial=message.is_partial,
+            reason=counts.reason if message.kind == "resolved" else "",
         )
 
-    def _views(self, ids: Sequence[int]) -> tuple[AlertDetails, ...]:
+    def _views(self, ids: Sequence[int], before: Mapping[int, str]) -> tuple[AlertDetails, ...]:
         found = self._session.scalars(sa.select(AlertRow).where(AlertRow.id.in_(ids)))
         rows = {row.id: row for row in found}
         others = self._others({row.server_id for row in rows.values()})
         return tuple(
-            self._view(rows[one], others.get(rows[one].server_id, ())) for one in ids if one in rows
+            self._view(rows[one], others.get(rows[one].server_id, ()), before.get(one, ""))
+            for one in ids
+            if one in rows
         )
 
     def _others(self, server_ids: Iterable[str]) -> Mapping[str, list[tuple[int, str]]]:
@@ -119,7 +137,7 @@ class AlertViews:
                 found[row.server_id].append((row.id, line))
         return found
 
-    def _view(self, row: AlertRow, on_host: Sequence[tuple[int, str]]) -> AlertDetails:
+    def _view(self, row: AlertRow, on_host: Sequence[tuple[int, str]], before: str) -> AlertDetails:
         server = self._servers(row.server_id)
         evidence = row.evidence or {}
         others = [line for alert_id, line in on_host if alert_id != row.id]
@@ -149,6 +167,7 @@ class AlertViews:
             processes=tuple(evidence.get("processes", ())),
             others=tuple(others[:MAX_OTHERS]),
             acknowledged_by=self._acknowledged_by(row),
+            previous_severity=before if before != row.severity else "",
         )
 
     def _dashboard(self, server_id: str) -> str:
@@ -177,7 +196,7 @@ def _shown(message: PlannedMessage) -> list[PlannedAlert]:
     firing, ends = (
         sorted(one, key=_order) for one in (message.news or message.still, message.ends)
     )
-    if message.still:
+    if message.is_partial:
         firing = firing[: max(MAX_SHOWN // 2, MAX_SHOWN - len(ends))]
     return [*firing, *ends][:MAX_SHOWN]
 

@@ -110,7 +110,7 @@ class PlanWriter:
             incident=row.incident,
             number=row.messages,
             act_url=self._links.url(row.incident, row.channel)
-            if message.kind != "resolved"
+            if message.kind not in ("resolved", "was")
             else "",
         )
         ids = [alert.id for alert in (*notified, *message.superseded)]

@@ -21,6 +21,8 @@ Phase = Literal["pending", "firing", "resolved", "dropped"]
 Reason = Literal["cleared", "gone", "revised", "disabled", "rule_removed", "server_removed"]
 # ends that people make, at the time of the clock; samples make the others, at their own times
 BY_PEOPLE: Final = frozenset({"disabled", "rule_removed", "server_removed"})
+# ends that prove no recovery; the first says least of what became of it
+UNPROVEN: Final = ("gone", "server_removed", "rule_removed", "disabled")
 
 NO_SERVER: Final = ""  # the server id of what belongs to no host
 

@@ -20,15 +20,36 @@ NAME: Final = 120
 _LINE: Final = 300
 _MANY: Final = 6  # lines of one kind that are still looked at
 _LONGEST_URL: Final = 2000
-ICONS: Final = {"critical": "🔴", "warning": "🟠", "info": "🔵", "resolved": "✅", "was": "⚪"}
+ICONS: Final = {
+    "critical": "🔴",
+    "warning": "🟠",
+    "info": "🔵",
+    "resolved": "✅",
+    "over": "⚪",
+    "was": "⚪",
+}
 _ENDINGS: Final = {
     "cleared": "it is back where it should be",
-    "gone": "it is no longer reported, while its host is",
+    "gone": "it is no longer reported, while its host is; whether it has recovered is not known",
     "revised": "samples that came late show that it was not so",
     "disabled": "the server or the rule was disabled",
     "rule_removed": "the rule was removed",
     "server_removed": "the server was removed",
 }
+# what is over without a sign that it is good
+_OVER: Final = {
+    "gone": "GONE",
+    "disabled": "DISABLED",
+    "rule_removed": "REMOVED",
+    "server_removed": "REMOVED",
+}
+
+
+def tone(state: str, reason: str, severity: str) -> str:
+    """Return a severity, ``resolved`` for a recovery, or ``over`` for an end that shows none."""
+    if state != "resolved":
+        return severity
+    return "resolved" if reason in ("", "cleared", "revised") else "over"
 
 
 def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]:
@@ -45,7 +66,9 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
     # what led to an alert is of no use any more when it is over
     is_firing = one.state != "resolved"
     severity = one_line(one.severity, NAME)
-    look = severity if is_firing else "was" if message.kind == "was" else "resolved"
+    color = tone(one.state, one.reason, severity)
+    if not is_firing and message.kind == "was":
+        color = "was"
     trend = [value for value in one.trend if math.isfinite(value)] if is_firing else []
     values: dict[str, Any] = {
         "id": one.id,
@@ -56,9 +79,10 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
         "server": server,
         "severity": severity,
         "state": one.state,
-        "look": look,
-        "icon": ICONS.get(look, ""),
-        "word": f"WAS {severity}".upper() if look == "was" else look.upper(),
+        "previous_severity": one_line(one.previous_severity, NAME),
+        "tone": color,
+        "icon": ICONS.get(color, ""),
+        "word": _word(color, severity, one.reason),
         "summary": summary,
         "sentence": summary if is_notified else f"{summary} on {server}",
         "where": ", ".join(f"{name} {value}" for name, value in tags.items()),
@@ -102,7 +126,8 @@ def _when(values: Mapping[str, Any]) -> str:
 def _brief(values: Mapping[str, Any]) -> str:
     """Return the same without times of day."""
     if values["resolved_ms"] is None:
-        return f"for {values['lasted']}"
+        was = f"was {values['previous_severity']}, " if values["previous_severity"] else ""
+        return f"{was}for {values['lasted']}"
     why = f": {values['because']}" if values["because"] else ""
     return f"lasted {values['lasted']}{why}"
 
@@ -121,6 +146,9 @@ def _facts(one: AlertDetails, values: Mapping[str, Any]) -> list[dict[str, str]]
     facts = {
         "Server": server,
         "Where": values["where"],
+        "Severity": f"{values['severity']}, was {values['previous_severity']}"
+        if values["previous_severity"]
+        else "",
         "Value": _value(one),
         "Lasted": f"{values['lasted']}, from {values['since']} to {values['ended']}"
         if is_over
@@ -175,3 +203,9 @@ def names(values: Mapping[str, str]) -> dict[str, str]:
 
 def _dedup_key(one: AlertDetails) -> str:
     return AlertIdentity(one.rule, one.server_id, tuple(sorted(one.tags.items()))).fingerprint
+
+
+def _word(color: str, severity: str, reason: str) -> str:
+    if color == "was":
+        return f"WAS {severity}".upper()
+    return _OVER.get(reason, "OVER") if color == "over" else color.upper()

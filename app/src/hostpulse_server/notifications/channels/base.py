@@ -41,6 +41,7 @@ class AlertDetails:
     ``value`` is what was compared with ``threshold``, ``comparison`` is ``above`` or ``below``;
     all three are empty for liveness. ``others`` is what else is wrong on the host, a line each.
     ``processes``: ``{"name", "pid", "cpu_percent", "rss_bytes"}`` at the moment it fired.
+    ``previous_severity`` is what the channel was notified of before, where it was another one.
     """
 
     id: int
@@ -68,6 +69,7 @@ class AlertDetails:
     processes: tuple[Mapping[str, Any], ...] = ()
     others: tuple[str, ...] = ()
     acknowledged_by: str = ""
+    previous_severity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,9 @@ class Notification:
     ``is_partial``: all that is new is that some alerts have ended, and others still fire; then
     ``alerts`` are both. ``number`` counts the messages of an ``incident`` from 1. The counts are of
     the whole group at that moment: ``firing`` and ``resolved`` alerts, and ``servers`` where
-    something fires, or did once nothing does. ``environment`` is the label
-    ``env`` that all share, else ``""``. ``act_url`` opens the page where a person acknowledges or
+    something fires, or did once nothing does. ``environment`` is the label ``env`` that all share,
+    else ``""``. ``reason`` is why the whole is over, by the alert whose end says least of a
+    recovery. ``act_url`` opens the page where a person acknowledges or
     silences. ``note`` is text for the top: why a message comes this way, a notice, a test.
     """
 
@@ -99,6 +102,7 @@ class Notification:
     note: str = ""
     timezone: str = "UTC"
     is_partial: bool = False
+    reason: str = ""
 
     def to_document(self) -> dict[str, Any]:
         """Return what the outbox keeps, as JSON types."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server import formatting
 from hostpulse_server.notifications.channels import alert_context
-from hostpulse_server.notifications.channels.alert_context import ICONS, NAME, names
+from hostpulse_server.notifications.channels.alert_context import ICONS, NAME, names, tone
 from hostpulse_server.notifications.channels.sanitize import link, one_line
+from hostpulse_server.values.alert import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,14 @@ _NOTE_LINES: Final = 8
 _NOTE_ROOM: Final = 1500  # of all lines: what Slack takes as a text has to hold the alerts, too
 _SHORT: Final = 100
 _WAS: Final = "It was over before hostpulse heard of it: the samples came late."
-_OVER: Final = ("resolved", "was")  # kinds of which all alerts are over
+_ENDED: Final = ("resolved", "was")  # kinds of which all alerts are over
+_OVER: Final = {
+    "gone": "NO LONGER REPORTED",
+    "disabled": "DISABLED",
+    "rule_removed": "RULE REMOVED",
+    "server_removed": "SERVER REMOVED",
+}
+_OVER_ALL: Final = "NOT ALL RECOVERED"
 
 
 def build_context(notification: Notification, message_id: str) -> dict[str, Any]:
@@ -32,13 +40,17 @@ def build_context(notification: Notification, message_id: str) -> dict[str, Any]
     said = "\n".join(filter(None, (one.note, _WAS if one.kind == "was" else "")))
     alerts = [alert_context.of(alert, one, zone) for alert in one.alerts]
     status = _status(one)
+    color = tone(status, one.reason, one_line(one.severity, NAME))
+    color = "was" if status == "was" else color
     environment, site = one_line(one.environment, NAME), one_line(one.site, NAME)
     place, word, title = environment or site, _word(one, status, alerts), _title(one, alerts, site)
     return {
         "kind": one.kind,
         "status": status,
         "word": word,
-        "icon": ICONS.get(status if status in _OVER else one.severity, ""),
+        "reason": one_line(one.reason, NAME),
+        "tone": color,
+        "icon": ICONS.get(color, ""),
         "severity": one_line(one.severity, NAME),
         "environment": environment,
         "site": site,
@@ -83,20 +95,47 @@ def _lines(note: str) -> list[str]:
 
 
 def _status(one: Notification) -> str:
-    if one.kind in ("notice", "test", *_OVER):
+    if one.kind in ("notice", "test", *_ENDED):
         return one.kind
     return "firing"
 
 
 def _word(one: Notification, status: str, alerts: Sequence[Mapping[str, Any]]) -> str:
-    if status == "resolved" and len(alerts) == 1:
-        return f"RESOLVED after {alerts[0]['lasted']}"
     severity = one_line(one.severity, NAME).upper()
+    if status == "resolved":
+        return _word_of_end(one, alerts)
     if status == "was":
         return f"WAS {severity}"
     if status != "firing":
         return status.upper()
-    return f"STILL {severity}" if one.kind == "repeat" or one.is_partial else severity
+    if one.kind == "repeat" or one.is_partial:
+        return f"STILL {severity}"
+    if not _is_fall(one):
+        return severity
+    was = max((alert.previous_severity for alert in one.alerts), key=_rank)
+    is_most = _rank(one.severity) <= max(_rank(alert.severity) for alert in one.alerts)
+    return f"{severity}, WAS {one_line(was, NAME).upper()}" if is_most else f"STILL {severity}"
+
+
+def _word_of_end(one: Notification, alerts: Sequence[Mapping[str, Any]]) -> str:
+    if len(alerts) != 1 or one.resolved > 1:
+        return _OVER_ALL if tone("resolved", one.reason, "") == "over" else "RESOLVED"
+    word = "RESOLVED"
+    if alerts[0]["tone"] == "over":
+        word = _OVER.get(alerts[0]["reason"], "OVER")
+    return f"{word} after {alerts[0]['lasted']}"
+
+
+def _is_fall(one: Notification) -> bool:
+    """Return whether all that is new is that alerts are less severe, or over."""
+    firing = [alert for alert in one.alerts if alert.state == "firing"]
+    return bool(firing) and all(
+        _rank(alert.severity) < _rank(alert.previous_severity) for alert in firing
+    )
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity) if severity in SEVERITIES else -1
 
 
 def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) -> str:
@@ -112,17 +151,20 @@ def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) ->
         over = f"{one.resolved} of {one.resolved + one.firing} over, {one.firing} {fire}"
         return f"{over}: {shown} on {_count(one.servers, 'server')}"
     first = alerts[0]
-    others = max(one.resolved if one.kind in _OVER else one.firing, len(alerts)) - 1
+    others = max(one.resolved if one.kind in _ENDED else one.firing, len(alerts)) - 1
     if len(alerts) == 1:
         more = f" (and {others} more)" if others else ""
+        if _rank(first["severity"]) < min(_rank(one.severity), _rank(first["previous_severity"])):
+            fire = f"{others} more fire{'s' if others == 1 else ''}"
+            more = f" ({first['severity']}, was {first['previous_severity']}; {fire})"
         return f"{first['sentence']}{more}"
     return f"{shown}: {_count(others + 1, 'alert')} on {servers}"
 
 
 def _more(one: Notification) -> str:
     """Return how many alerts of the group are not in the message, as text."""
-    total = one.resolved if one.kind in _OVER else one.firing
-    state = "resolved" if one.kind in _OVER else "firing"
+    total = one.resolved if one.kind in _ENDED else one.firing
+    state = "resolved" if one.kind in _ENDED else "firing"
     shown = sum(alert.state == state for alert in one.alerts)
     left = total - shown
     if left <= 0 or not one.alerts:

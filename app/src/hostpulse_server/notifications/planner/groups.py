@@ -28,7 +28,8 @@ class GroupState:
     ``new`` fire, are not muted and were not notified; ``hold`` has until when those wait that were
     over only lately. ``notified`` fire and were notified, ``speaking`` are those of them that are
     routed here and not muted; ``ended`` were notified and are over, ``muted_ends`` under a
-    silence. ``reminders`` are those whose silence has ended since.
+    silence. ``less_severe`` were notified with a higher severity, and are not muted, wherever they
+    are routed now. ``reminders`` are those whose silence has ended since.
     """
 
     group: NotificationGroup
@@ -38,6 +39,7 @@ class GroupState:
     speaking: list[tuple[PlannedAlert, NotificationLogEntry]] = field(default_factory=list)
     ended: list[tuple[PlannedAlert, NotificationLogEntry]] = field(default_factory=list)
     muted_ends: list[tuple[PlannedAlert, NotificationLogEntry]] = field(default_factory=list)
+    less_severe: list[PlannedAlert] = field(default_factory=list)
     reminders: list[PlannedAlert] = field(default_factory=list)
 
     @property
@@ -77,7 +79,7 @@ def due_ms(members: GroupState, settings: PlannerSettings, now_ms: int) -> int |
     if members.more_severe or members.reminders or members.is_over or _rises(members):
         return now_ms
     moments = []
-    if members.new or members.ended:
+    if members.new or members.ended or members.less_severe:
         moments.append(group.notified_ms + settings.interval_ms)
     if any(one.acknowledged_until_ms <= now_ms for one, _ in members.speaking):
         moments.append(group.notified_ms + settings.repeat_ms)
@@ -106,13 +108,16 @@ def message(members: GroupState, settings: PlannerSettings, now_ms: int) -> Plan
     if group.notified_ms is not None and members.is_over and not grows:
         closes = not members.muted_ends
         return PlannedMessage(group, "resolved", [], ends, closes=closes)
-    news = [*members.new, *members.more_severe]
+    risen = [*members.new, *members.more_severe]
+    news = [*risen, *members.less_severe]
     again = {one.fingerprint for one in members.new}
     superseded = [one for one in ends if one.fingerprint in again]
     ends = [one for one in ends if one.fingerprint not in again]
     if news:
         kind: MessageKind = "firing" if group.notified_ms is None else "update"
-        return PlannedMessage(group, kind, news, ends, superseded)
+        before = {one.id: entry.severity for one, entry in members.notified}
+        still = [] if risen else [one for one, _ in members.notified]
+        return PlannedMessage(group, kind, news, ends, superseded, still=still, before=before)
     repeated = _repeated(members, settings, now_ms)
     if repeated:
         return PlannedMessage(group, "repeat", repeated, ends, superseded)

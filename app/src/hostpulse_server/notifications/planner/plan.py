@@ -124,6 +124,8 @@ class _Channel:
             (members.muted_ends if is_muted else members.ended).append((alert, entry))
             return
         members.notified.append((alert, entry))
+        if alert.rank < RANKS.get(entry.severity, 0) and not self._mutes.is_muted(alert):
+            members.less_severe.append(alert)
         if not is_speaking:
             return
         members.speaking.append((alert, entry))

@@ -125,8 +125,9 @@ class PlannedMessage:
     """A message to queue: ``news`` are alerts with their severity, ``ends`` are over.
 
     ``closes`` is whether nothing of the group is left to send. ``superseded`` are ends that are
-    not shown, because the same alert fires again. Where all that is new are ends, but not of all,
-    the kind is ``update``, and ``still`` is what goes on firing.
+    not shown, because the same alert fires again. Where an ``update`` has ends or lower severities
+    alone, ``still`` is all that goes on firing. ``before`` are the severities notified before, by
+    alert.
     """
 
     group: NotificationGroup
@@ -136,11 +137,17 @@ class PlannedMessage:
     superseded: list[PlannedAlert] = field(default_factory=list)
     closes: bool = False
     still: list[PlannedAlert] = field(default_factory=list)
+    before: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether all that is new is that some alerts have ended, but not all."""
+        return bool(self.still) and not self.news
 
     @property
     def rank(self) -> int:
         """How serious the most serious of it is."""
-        return max((alert.rank for alert in self.news or self.still or self.ends), default=0)
+        return max((alert.rank for alert in self.still or self.news or self.ends), default=0)
 
 
 @dataclass(slots=True)
