@@ -78,7 +78,7 @@ demo: ## a server and two monitored hosts on this machine, with live values; STO
 	@scripts/demo up "$(STORE)" "$(FULL)"
 
 .PHONY: demo-down
-demo-down: ## remove every trace of the demo
+demo-down: ## remove hosts, network and key of the demo; images and payload stay, make clean removes them
 	@scripts/demo down
 
 .PHONY: bench

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from app.tests.evaluation.watching import (
     MINUTE_MS,
     ORIGIN,
@@ -18,6 +19,7 @@ from app.tests.evaluation.watching import (
 )
 
 from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.evaluation.host_state import EvaluatedHost
 from hostpulse_server.evaluation.timeline import MOST_PENDING, Sample
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Link:
     def __post_init__(self) -> None:
         """Begin without any sample."""
         self.evaluator = Evaluator(rules(self.rule), lambda _: {})
+        self._fired_at: int | None = None
 
     def send(self, *numbers: int, value: float = 90.0, **changes: Any) -> list[bool]:
         """Deliver these samples in one request, now; return which were taken."""
@@ -63,10 +66,17 @@ class Link:
         self.look()
         return taken
 
+    @property
+    def fired_at(self) -> int | None:
+        """The newest sample that had been delivered when the alert was first reported."""
+        return self._fired_at
+
     def look(self) -> None:
         """Collect what has changed."""
         found = self.evaluator.collect_changes(SERVER, self.now_ms, is_fresh=True)
         self.found += [one for one in found if one.phase in ("firing", "resolved")]
+        if self.found and self._fired_at is None:
+            self._fired_at = (self.now_ms - START_MS) // STEP_MS
 
     def at(self, seq: int) -> None:
         """Let it become the time at which this one is taken."""
@@ -124,10 +134,10 @@ def test_what_began_and_ended_while_the_link_was_cut_is_a_late_line() -> None:
     link.send(5, 6, value=10.0)
     assert link.found == []
     link.send(4, value=90.0)
+    assert link.found == []
+    link.send(3, value=10.0)
     assert link.reported == [("firing", 4), ("resolved", 5)]
     assert all(one.is_late for one in link.found)
-    link.send(3, value=10.0)
-    assert len(link.found) == 2
 
 
 def test_the_newest_sample_is_judged_before_the_gap_closes() -> None:
@@ -211,3 +221,85 @@ def test_memory_of_an_open_gap_is_bounded() -> None:
     assert len(link.evaluator.waiting()) == 1
     link.send(MOST_PENDING + 3)
     assert link.evaluator.waiting() == []
+
+
+def test_lost_samples_delay_alerts_by_about_a_minute() -> None:
+    """Of a host that does not say what waits; however many gaps are open at a time."""
+    link = Link(USAGE)
+    for seq in range(1, 100):
+        if seq % 8:
+            link.at(seq)
+            link.send(seq, value=90.0 if seq > 20 else 10.0)
+    (firing,) = link.found
+    assert firing.started_ms == START_MS + 21 * STEP_MS
+    assert link.fired_at is not None
+    assert 51 <= link.fired_at <= 51 + 8
+
+
+def test_a_stream_whose_numbers_go_back_is_judged_on() -> None:
+    """A machine was put back to a snapshot with its spool; time went on."""
+    link = Link(AT_ONCE)
+    for seq in range(1, 51):
+        link.at(seq)
+        link.send(seq, value=10.0)
+    taken = []
+    for seq in range(11, 20):
+        link.at(seq + 60)
+        taken += link.send(seq, time_ms=link.now_ms)
+    assert taken == [False, False, *[True] * 7]
+    assert link.reported == [("firing", 73)]
+
+
+def test_one_absurd_number_mutes_no_host() -> None:
+    """It is left out, and the others go on."""
+    link = Link(AT_ONCE)
+    link.send(1, 2, value=10.0)
+    assert link.send(2**53, 2**62, value=10.0, time_ms=START_MS + 3 * STEP_MS) == [False, False]
+    for seq in range(3, 6):
+        link.at(seq)
+        assert link.send(seq) == [True]
+    assert link.reported == [("firing", 3)]
+
+
+def test_a_stream_that_takes_over_does_not_undo_what_was_reported() -> None:
+    """Its numbers begin at 1 again, which says nothing about what came first."""
+    link = Link(AT_ONCE)
+    link.send(1, 2, value=10.0)
+    link.send(10)
+    assert link.reported == [("firing", 10)]
+    link.stream = "b"
+    link.send(1, value=10.0, time_ms=START_MS + 12 * STEP_MS)
+    assert link.reported == [("firing", 10), ("resolved", 12)]
+    assert [one.amends_ms for one in link.found] == [None, None]
+
+
+def test_what_is_repeated_in_a_conflict_is_judged_once() -> None:
+    """Also what waited when it was found."""
+    link = Link(AT_ONCE)
+    for seq in range(1, 8):
+        for stream, offset_ms in (("a", 0), ("b", 1)):
+            link.stream = stream
+            link.send(seq, value=10.0, time_ms=START_MS + seq * STEP_MS + offset_ms)
+    assert link.send(8) == [True]
+    assert link.send(7, 8, value=10.0) == [False, False]
+    assert link.reported == [("firing", 8)]
+
+
+def test_what_waits_is_not_evaluated_again_with_each_request() -> None:
+    """Newest first, one at a time: the cost grows with the samples, not with their square."""
+    link = Link(AT_ONCE)
+    copies = 0
+    copy = EvaluatedHost.copy
+
+    def counted(host: EvaluatedHost) -> EvaluatedHost:
+        nonlocal copies
+        copies += 1
+        return copy(host)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EvaluatedHost, "copy", counted)
+        for seq in range(200, 0, -1):
+            link.send(seq)
+    assert copies == 1
+    link.look()
+    assert link.reported[0] == ("firing", 200)

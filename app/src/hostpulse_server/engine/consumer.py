@@ -64,12 +64,19 @@ class EntryConsumer:
     def collect_changes(self, now_ms: int) -> list[Condition]:
         """Return what has changed for the servers touched since the last call."""
         conditions: list[Condition] = []
-        for server_id, origin in self._evaluator.waiting():
+        for server_id, origin in self._evaluator.expire(now_ms):
             self._touched[server_id] = None  # time alone may pass over a gap
             self._dirty.add((server_id, origin))
+        for server_id, _ in self._evaluator.waiting():
+            self._touched.setdefault(server_id)
         for server_id in self._touched:
             origins = self._uncollected[server_id]
-            is_fresh = all(self._is_fresh(server_id, origin, now_ms) for origin in origins)
+            known = origins or {
+                origin for origin in (SAMPLES, INTERNAL) if (server_id, origin) in self._newest
+            }
+            is_fresh = bool(known) and all(
+                self._is_fresh(server_id, origin, now_ms) for origin in known
+            )
             try:
                 conditions += self._evaluator.collect_changes(server_id, now_ms, is_fresh=is_fresh)
             except Exception as error:  # noqa: BLE001 - the other servers must go on
@@ -215,7 +222,13 @@ class EntryConsumer:
             return False
         if is_new:
             newest = self._newest.get((server_id, origin))
-            if newest is None or newest.stream != sample.stream or newest.seq <= sample.seq:
+            is_newer = (
+                newest is None
+                or newest.stream != sample.stream
+                or newest.seq <= sample.seq
+                or newest.time_ms < sample.time_ms
+            )
+            if is_newer:
                 self._newest[server_id, origin] = sample
             self._touched[server_id] = None
             self._uncollected[server_id].add(origin)

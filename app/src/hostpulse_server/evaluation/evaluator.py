@@ -56,8 +56,17 @@ class Evaluator:
         for hosts in self._hosts.values():
             host = hosts.get(server_id)
             if host is not None and host.has_changes:
-                found += host.collect_changes(server_id, compiled)
+                found += host.collect_changes(server_id, now_ms, compiled)
         return found
+
+    def expire(self, now_ms: int) -> list[tuple[str, str]]:
+        """Pass over gaps that have been open for too long; return (server, origin) of those."""
+        return [
+            (server_id, origin)
+            for origin, hosts in self._hosts.items()
+            for server_id, host in hosts.items()
+            if host.pending and host.expire(now_ms, self._compiled(server_id))
+        ]
 
     def waiting(self) -> list[tuple[str, str]]:
         """Return (server, origin) of those with a gap that is open."""

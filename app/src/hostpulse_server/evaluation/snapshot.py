@@ -17,8 +17,10 @@ what differs from an ordinary series without conditions has a row::
                   "base": […]}],                     # as LastReported: what fired before those
      "present": "…",                                 # marks of the last sample's series, packed
      "lost": {"mark": away},                         # and of those that a restart before left
-     "order": {"position": [stream, seq, mono_ms], "left": [stream, …],
-               "gap": [unfilled_ms, received_ms, entry], "waiting": [entry, …]}}
+     "order": {"position": [stream, seq, mono_ms, base], "left": [stream, …],
+               "gap": {"clock": …, "received": …, "filled": …, "arrived": [[seq, clock], …]},
+               "ahead": [[seq, time], …],           # later than the last, by a clock set back
+               "waiting": [entry, …]}}
 
 A release that knows no numbers reads the rows alone, and goes on at the time of the last sample.
 """
@@ -112,8 +114,9 @@ def restore(
     order = document.get("order")
     if order is None:
         return []
-    position, gap = SamplePosition(*order["position"]), order.get("gap", (0, 0, 0))
-    timeline.resume(position, order["left"], emitted, base, gap)
+    position = SamplePosition(*order["position"])
+    timeline.resume(position, order["left"], emitted, base, order.get("gap", {}))
+    timeline.recall(order.get("ahead", ()))
     return [int(one) for one in order.get("waiting", ())]
 
 
@@ -178,6 +181,8 @@ def _order(timeline: HostTimeline) -> dict[str, Any]:
     if timeline.position.stream is None:
         return {}
     order: dict[str, Any] = {"position": timeline.position, "left": timeline.left}
+    if timeline.ahead:
+        order["ahead"] = timeline.ahead
     if timeline.pending:
         order["gap"] = timeline.gap
         order["waiting"] = sorted({one.entry_id for one in timeline.pending.values()})

@@ -9,6 +9,7 @@ does not close in time is passed over, as the rules say of gaps.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from hostpulse_server.evaluation.history import Reporter, after
 from hostpulse_server.evaluation.host_state import EvaluatedHost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule, Point
     from hostpulse_server.evaluation.state_machine import LastReported, Transition
@@ -24,14 +25,19 @@ if TYPE_CHECKING:
 
     Compiled = Callable[[Sequence[Point]], CompiledLayout]
 
-# how long a gap may stay open while nothing comes that fills gaps: as long as the longest ``for``,
-# within these
-LEAST_WAIT_MS: Final = 60_000
-MOST_WAIT_MS: Final = 900_000
+# how long a gap may stay open while newer samples come and none that fills one; or six intervals
+WAIT_MS: Final = 60_000
+WAIT_INTERVALS: Final = 6
 OPEN_MS: Final = 1_800_000  # whatever comes, and well within what the journal keeps
 MOST_PENDING: Final = 1000  # samples of a host, as many as a spool holds
 MOST_LEFT: Final = 8  # streams that are remembered as left
 CONFLICT_RETURNS: Final = 3
+# numbers further apart are no gap: more than a spool holds, whatever the interval
+MOST_JUMP: Final = 100_000
+LATELY: Final = 16
+RENUMBERED: Final = 3  # samples in a row that say so
+# what is pending is evaluated again at most so often, a sample of it: a host may not hold up others
+AGAIN_MS: Final = 10
 STEP_MS: Final = 1000  # by how much two clocks of a host may differ over an interval
 
 
@@ -53,26 +59,30 @@ class Sample(NamedTuple):
 
 
 class SamplePosition(NamedTuple):
-    """The last sample that was evaluated for good."""
+    """The last sample that was evaluated for good; ``base`` + ``seq`` grows over all streams."""
 
     stream: str | None = None
     seq: int = 0
     mono_ms: int | None = None
+    base: int = 0
 
 
 class HostTimeline:
     """One host's samples of one origin; ``confirmed`` has seen all up to ``position``."""
 
     __slots__ = (
+        "_arrived",
         "_base",
+        "_clock_ms",
+        "_copied_ms",
         "_emitted",
-        "_entry_id",
+        "_filled_ms",
+        "_lately",
         "_provisional",
         "_provisional_position",
         "_received_ms",
-        "_resumed_at",
         "_returns",
-        "_unfilled_ms",
+        "_strange",
         "confirmed",
         "left",
         "pending",
@@ -94,9 +104,14 @@ class HostTimeline:
         self._emitted: dict[CompiledRule, list[Transition]] = {}
         self._base: dict[CompiledRule, LastReported] = {}
         self._returns = 0
-        # how long samples have come since, none of which others had overtaken
-        self._unfilled_ms = self._received_ms = self._entry_id = 0
-        self._resumed_at = 0  # entries up to this one are added again
+        self._copied_ms = 0
+        # a clock that goes while samples come: a host that is silent is no reason to give up what
+        # it may still have; when each pending one came, and the last that others had overtaken
+        self._clock_ms = self._received_ms = self._filled_ms = 0
+        self._arrived: dict[int, int] = {}
+        # the last ones, which may be sent again after a clock was set back
+        self._lately: deque[tuple[int, int]] = deque(maxlen=LATELY)
+        self._strange = (0, 0)  # the last number that does not fit, and how many in a row
 
     @property
     def time_ms(self) -> int:
@@ -116,18 +131,28 @@ class HostTimeline:
         self.skipped += not is_taken
         return is_taken
 
-    def expire(self, now_ms: int, compiled: Compiled) -> None:
-        """Pass over the gaps that have been open for too long."""
+    def expire(self, now_ms: int, compiled: Compiled) -> bool:
+        """Pass over the gaps that have been open for too long; return whether there were any."""
+        is_passed = False
         while self.pending:
+            first = min(self.pending)
+            interval_ms = self.pending[first].interval_ms
+            noticed_ms = min(self._arrived[seq] for seq in self.pending)
+            waited_ms = self._clock_ms - max(noticed_ms, self._filled_ms)
             open_ms = now_ms - min(one.received_ms for one in self.pending.values())
-            is_due = self._unfilled_ms >= self._wait_ms() or open_ms >= OPEN_MS
+            is_due = waited_ms >= max(WAIT_MS, WAIT_INTERVALS * interval_ms) or open_ms >= OPEN_MS
             if not (is_due or len(self.pending) > MOST_PENDING):
-                return
-            self._advance(min(self.pending), compiled)
-            self._unfilled_ms = 0
+                break
+            self._advance(first, compiled)
+            is_passed = True
+        return is_passed
 
-    def collect_changes(self, server_id: str, compiled: Compiled) -> list[Condition]:
+    def collect_changes(self, server_id: str, now_ms: int, compiled: Compiled) -> list[Condition]:
         """Return what is new since the last call, oldest first for each alert."""
+        if self.pending and self._provisional is None:
+            if abs(now_ms - self._copied_ms) < AGAIN_MS * len(self.pending):
+                return []  # a later call returns it
+            self._copied_ms = now_ms
         confirmed = self.confirmed.active
         visible = self._visible(compiled)
         unconfirmed = {} if visible is self.confirmed else visible.active.transitions
@@ -187,9 +212,24 @@ class HostTimeline:
         return self._emitted, self._base
 
     @property
-    def gap(self) -> tuple[int, int, int]:
-        """How long the gap has been open, and when and in which entry a sample came last."""
-        return self._unfilled_ms, self._received_ms, self._entry_id or self._resumed_at
+    def gap(self) -> dict[str, Any]:
+        """What a restart must not lose of gaps that are open."""
+        arrived = [(seq, self._arrived[seq]) for seq in sorted(self.pending)]
+        return {
+            "clock": self._clock_ms,
+            "received": self._received_ms,
+            "filled": self._filled_ms,
+            "arrived": arrived,
+        }
+
+    @property
+    def ahead(self) -> list[tuple[int, int]]:
+        """The last samples whose times are later than the last one's: the clock was set back."""
+        return [one for one in self._lately if one[1] > self.confirmed.time_ms]
+
+    def recall(self, ahead: Iterable[Sequence[int]]) -> None:
+        """Take over what was ``ahead``."""
+        self._lately.extend((seq, time_ms) for seq, time_ms in ahead)
 
     def resume(
         self,
@@ -197,11 +237,13 @@ class HostTimeline:
         left: Sequence[str],
         emitted: dict[CompiledRule, list[Transition]],
         base: dict[CompiledRule, LastReported],
-        gap: Sequence[int],
+        gap: Mapping[str, Any],
     ) -> None:
         """Go on where another one was; its pending samples are to be added again."""
         self.position, self.left = position, list(left)
-        self._unfilled_ms, self._received_ms, self._resumed_at = gap
+        self._clock_ms, self._filled_ms = gap.get("clock", 0), gap.get("filled", 0)
+        self._received_ms = gap.get("received", 0)
+        self._arrived = {int(seq): at_ms for seq, at_ms in gap.get("arrived", ())}
         self._emitted, self._base = emitted, base
 
     def _add(self, sample: Sample, compiled: Compiled) -> bool:
@@ -210,7 +252,9 @@ class HostTimeline:
         if sample.stream != self.position.stream and not self._turn_to(sample, compiled):
             return False
         if self._returns >= CONFLICT_RETURNS:
-            return self._add_next(sample, compiled)
+            return self._add_in_conflict(sample, compiled)
+        if self._is_strange(sample) and not self._is_renumbered(sample, compiled):
+            return False
         if sample.seq <= self.position.seq or sample.seq in self.pending:
             return False
         if sample.seq == self.position.seq + 1 and not self.pending:
@@ -222,7 +266,7 @@ class HostTimeline:
     def _wait(self, sample: Sample, compiled: Compiled) -> None:
         """Keep a sample that is not the next one, or with which a gap may close."""
         seq = sample.seq
-        if sample.entry_id > self._resumed_at or not self._resumed_at:
+        if seq not in self._arrived:  # else it was there before a restart
             self._note_arrival(sample)
         self.pending[seq] = sample
         if _is_complete(sample):
@@ -230,19 +274,43 @@ class HostTimeline:
                 self._advance(min(self.pending), compiled)
         elif seq == self.position.seq + 1:
             self._advance(seq, compiled)
-        elif self._provisional is not None:
-            if seq > self._provisional_position.seq:
-                self._guess(sample, compiled)
-            else:
-                self._provisional = None
+        elif self._provisional is not None and seq > self._provisional_position.seq:
+            self._guess(sample, compiled)
+        # what comes below changes nothing of what is certain, until its gap closes
 
     def _note_arrival(self, sample: Sample) -> None:
-        if not self.pending or sample.seq < max(self.pending):
-            self._unfilled_ms = 0
-        else:  # a host that is silent is no reason to give up what it may still have
-            passed_ms = max(0, sample.received_ms - self._received_ms)
-            self._unfilled_ms += min(passed_ms, 2 * sample.interval_ms)
-        self._received_ms, self._entry_id = sample.received_ms, sample.entry_id
+        passed_ms = max(0, sample.received_ms - (self._received_ms or sample.received_ms))
+        self._clock_ms += min(passed_ms, 2 * sample.interval_ms)
+        self._received_ms = sample.received_ms
+        if self.pending and sample.seq < max(self.pending):
+            self._filled_ms = self._clock_ms
+        self._arrived[sample.seq] = self._clock_ms
+
+    def _is_strange(self, sample: Sample) -> bool:
+        """Return whether a number neither goes on, nor is late, nor repeated."""
+        if self.position.seq <= 0 and not self.pending:
+            return False  # the first of its stream
+        if sample.seq <= self.position.seq:
+            is_now = abs(sample.received_ms - sample.time_ms) < WAIT_MS
+            is_known = (sample.seq, sample.time_ms) in self._lately
+            return is_now and not is_known and sample.time_ms > self.time_ms
+        return sample.seq - max(self.position.seq, max(self.pending, default=0)) > MOST_JUMP
+
+    def _is_renumbered(self, sample: Sample, compiled: Compiled) -> bool:
+        """Return whether a stream goes on with other numbers, and go on with those.
+
+        A machine was put back to a snapshot, or its spool was restored.
+        """
+        last, count = self._strange
+        count = count + 1 if sample.seq == last + 1 else 1
+        self._strange = (sample.seq, count)
+        if count < RENUMBERED:
+            return False
+        self._strange = (0, 0)
+        self._pass_over(compiled)
+        before, seq = self.position, sample.seq - 1
+        self.position = SamplePosition(before.stream, seq, None, before.base + before.seq - seq)
+        return True
 
     def _add_next(self, sample: Sample, compiled: Compiled) -> bool:
         """Take a sample in the order of arrival; one of the same time came twice."""
@@ -252,34 +320,59 @@ class HostTimeline:
         self._provisional = None
         return True
 
+    def _add_in_conflict(self, sample: Sample, compiled: Compiled) -> bool:
+        """Take a sample of either stream that is newer than all: no number says which are."""
+        if sample.time_ms <= self.confirmed.time_ms:
+            return False
+        position = self.position
+        self._confirm(
+            sample._replace(stream=position.stream or "", seq=position.seq + 1, mono_ms=None),
+            compiled,
+        )
+        return True
+
     def _turn_to(self, sample: Sample, compiled: Compiled) -> bool:
         """Turn to another stream; return False for a sample of one that was left."""
-        before = self.position.stream
+        before = self.position
         if sample.stream in self.left:
             if sample.time_ms > self.confirmed.time_ms:
                 self._returns += 1
+            if self._returns >= CONFLICT_RETURNS:
+                self._pass_over(compiled)
             return self._returns >= CONFLICT_RETURNS
-        if before is None and self.confirmed.time_ms >= 0:
+        if before.stream is None and self.confirmed.time_ms >= 0:
             # remembered by a release that knew no numbers: this is the next one
             if sample.time_ms <= self.confirmed.time_ms:
                 return False
             self.position = SamplePosition(sample.stream, sample.seq - 1)
             return True
-        if before is not None:
-            while self.pending:
-                self._advance(min(self.pending), compiled)
-            self.left = [*self.left, before][-MOST_LEFT:]
-        self.position = SamplePosition(sample.stream, min(sample.seq - 1, 0))  # agents count from 1
+        if before.stream is not None:
+            self._pass_over(compiled)
+            before = self.position
+            self.left = [*self.left, before.stream or ""][-MOST_LEFT:]
+        # agents count from 1
+        seq = min(sample.seq - 1, 0)
+        self.position = SamplePosition(sample.stream, seq, None, before.base + before.seq + 1)
+        self._returns, self._strange = 0, (0, 0)
         return True
+
+    def _pass_over(self, compiled: Compiled) -> None:
+        """Confirm all that is pending."""
+        while self.pending:
+            self._advance(min(self.pending), compiled)
 
     def _confirm(self, sample: Sample, compiled: Compiled) -> None:
         _add_to(self.confirmed, self.position, sample, compiled)
-        self.position = SamplePosition(sample.stream, sample.seq, sample.mono_ms)
+        self.position = self.position._replace(
+            stream=sample.stream, seq=sample.seq, mono_ms=sample.mono_ms
+        )
         self._provisional = None
+        self._lately.append((sample.seq, sample.time_ms))
 
     def _advance(self, seq: int, compiled: Compiled) -> None:
         """Confirm the pending sample of this number, and all that follow without a gap."""
         while (sample := self.pending.pop(seq, None)) is not None:
+            self._arrived.pop(seq, None)
             self._confirm(sample, compiled)
             seq += 1
 
@@ -300,7 +393,9 @@ class HostTimeline:
         if sample.seq != position.seq + 1:
             host.interrupt()
         _add_to(host, position, sample, compiled)
-        self._provisional_position = SamplePosition(sample.stream, sample.seq, sample.mono_ms)
+        self._provisional_position = position._replace(
+            stream=sample.stream, seq=sample.seq, mono_ms=sample.mono_ms
+        )
 
     def _collect(
         self,
@@ -344,17 +439,6 @@ class HostTimeline:
             self.reported[compiled_rule] = now
         return found
 
-    def _wait_ms(self) -> int:
-        longest = max(
-            (
-                level.for_ms
-                for compiled_rule in self.confirmed.compiled_rules()
-                for level in compiled_rule.rule.levels
-            ),
-            default=0,
-        )
-        return min(max(longest, LEAST_WAIT_MS), MOST_WAIT_MS)
-
 
 def _add_to(
     host: EvaluatedHost, before: SamplePosition, sample: Sample, compiled: Compiled
@@ -363,7 +447,7 @@ def _add_to(
     delta_ms = _step_ms(host.time_ms, before, sample)
     if delta_ms:
         host.shift(delta_ms)
-    host.add(sample.time_ms, sample.interval_ms, sample.points, compiled, sample.seq)
+    host.add(sample.time_ms, sample.interval_ms, sample.points, compiled, before.base + sample.seq)
 
 
 def _step_ms(time_ms: int, before: SamplePosition, sample: Sample) -> int:
