@@ -7,10 +7,24 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from app.tests.evaluation.watching import MINUTE_MS, Watched, above, disk, reported, rule
+from app.tests.evaluation.watching import (
+    MINUTE_MS,
+    ORIGIN,
+    SERVER,
+    START_MS,
+    STEP_MS,
+    Watched,
+    above,
+    disk,
+    reported,
+    rule,
+    rules,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostpulse_server.evaluation.evaluator import Evaluator
+from hostpulse_server.evaluation.timeline import Sample
 from hostpulse_server.evaluation.window import AggregationWindow
 from hostpulse_server.rules import Comparison
 
@@ -98,6 +112,20 @@ def test_an_increase_is_counted_across_a_gap() -> None:
     watched.run([10] * 6)
     assert watched.reported == [(3610, "firing", "warning"), (3670, "resolved", "warning")]
     assert [one.value for one in watched.conditions] == [3, 0]
+
+
+def test_behind_an_open_gap_what_was_counted_for_certain_fires_at_once() -> None:
+    """A part of the increase that is beyond the threshold; one that is not says nothing yet."""
+    one = rule(above("warning", 1), over_ms=10 * MINUTE_MS, aggregate="increase")
+    evaluator = Evaluator(rules(one), lambda _: {})
+    found = []
+    for seq, value in ((1, 5), (4, 6), (5, 7), (6, 9)):
+        now_ms = START_MS + seq * STEP_MS
+        sample = Sample(now_ms, STEP_MS, [disk(value)], "stream", seq, received_ms=now_ms)
+        evaluator.add(SERVER, ORIGIN, sample)
+        changes = evaluator.collect_changes(SERVER, now_ms, is_fresh=True)
+        found += [(seq, it.phase, it.value) for it in changes]
+    assert found == [(6, "firing", 3)]
 
 
 def test_what_a_counter_has_at_first_is_no_increase() -> None:
