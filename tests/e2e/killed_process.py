@@ -136,7 +136,7 @@ def _doom(step: str, phase: str) -> None:
         # the entry is read, the cursor moved in memory
         "read": (JournalReader, "read", has_sample),
         # rules were applied
-        "evaluated": (EntryConsumer, "settle", has_condition),
+        "evaluated": (EntryConsumer, "collect_changes", has_condition),
         # all of the transaction is written but for its COMMIT
         "written": (TurnCommitter, "_dispatch", lambda *_: bool(settled)),
         # the message, if there is one, stands in the outbox; nobody was woken
@@ -151,7 +151,7 @@ def _doom(step: str, phase: str) -> None:
         "marked": (ChannelWorker, "_sent", lambda _got, _self, row, *_: row.kind == phase),
     }
     _crash_after(
-        EntryConsumer, "settle", lambda *args: has_condition(*args) and step == "evaluated"
+        EntryConsumer, "collect_changes", lambda *args: has_condition(*args) and step == "evaluated"
     )
     _crash_after(*steps[step])
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hostpulse_server.notifications.channels.base import Notification
 
 MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 3_600_000
 
 
 def add(
@@ -126,8 +127,12 @@ def overdue(session: Session, channel: str, before_ms: int) -> OutboxRow | None:
 def pull_back(session: Session, now_ms: int) -> None:
     """Let nothing wait for, or rest on, a time beyond now: the clock was set back.
 
-    A channel that asked for a later time is tried once more before it.
+    A message waits on where a channel may have asked for it, which is an hour at most.
     """
+    is_wrong = sa.or_(OutboxRow.created_ms > now_ms, OutboxRow.next_ms > now_ms + HOUR_MS)
+    _pull_back(
+        session, OutboxRow, OutboxRow.next_ms, now_ms, OutboxRow.state == "waiting", is_wrong
+    )
     group, log = AlertGroupRow, NotificationLogRow
     for table, column in (
         (group, group.opened_ms),
@@ -137,7 +142,6 @@ def pull_back(session: Session, now_ms: int) -> None:
         (OutboxRow, OutboxRow.created_ms),
     ):
         _pull_back(session, table, column, now_ms)
-    _pull_back(session, OutboxRow, OutboxRow.next_ms, now_ms, OutboxRow.state == "waiting")
 
 
 def _pull_back(

@@ -79,6 +79,7 @@ class Maintenance:
         if self._clock.monotonic() - self._expired >= EXPIRE_SECONDS:
             self._expired = self._clock.monotonic()
             self._expiring = True
+            self._store.oldest()  # makes one that is a file: queries find none before
             # what was received by a wrong clock may come later, or at the start
             self._state.pull_back(self._clock.now_ms())
             before_ms = self._expiry.cutoff("ledger", self._raw_ms, self._state.oldest_ms)
