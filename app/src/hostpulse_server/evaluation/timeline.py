@@ -88,7 +88,6 @@ class HostTimeline:
         "pending",
         "position",
         "reported",
-        "skipped",
     )
 
     def __init__(self) -> None:
@@ -97,7 +96,6 @@ class HostTimeline:
         self.pending: dict[int, Sample] = {}
         self.left: list[str] = []
         self.reported: dict[CompiledRule, LastReported] = {}
-        self.skipped = 0  # samples that came too late, of a stream left, or twice
         self._provisional: EvaluatedHost | None = None
         self._provisional_position = SamplePosition()
         # what was reported of the copy, and what fired before that
@@ -127,9 +125,21 @@ class HostTimeline:
 
     def add(self, sample: Sample, compiled: Compiled) -> bool:
         """Take a sample; return False for one that is known or that comes too late."""
-        is_taken = self._add(sample, compiled)
-        self.skipped += not is_taken
-        return is_taken
+        if not sample.stream:
+            return self._add_next(sample, compiled)
+        if sample.stream != self.position.stream and not self._turn_to(sample, compiled):
+            return False
+        if self._returns >= CONFLICT_RETURNS:
+            return self._add_in_conflict(sample, compiled)
+        if self._is_strange(sample) and not self._is_renumbered(sample, compiled):
+            return False
+        if sample.seq <= self.position.seq or sample.seq in self.pending:
+            return False
+        if sample.seq == self.position.seq + 1 and not self.pending:
+            self._confirm(sample, compiled)
+        else:
+            self._wait(sample, compiled)
+        return True
 
     def expire(self, now_ms: int, compiled: Compiled) -> bool:
         """Pass over the gaps that have been open for too long; return whether there were any."""
@@ -245,23 +255,6 @@ class HostTimeline:
         self._received_ms = gap.get("received", 0)
         self._arrived = {int(seq): at_ms for seq, at_ms in gap.get("arrived", ())}
         self._emitted, self._base = emitted, base
-
-    def _add(self, sample: Sample, compiled: Compiled) -> bool:
-        if not sample.stream:
-            return self._add_next(sample, compiled)
-        if sample.stream != self.position.stream and not self._turn_to(sample, compiled):
-            return False
-        if self._returns >= CONFLICT_RETURNS:
-            return self._add_in_conflict(sample, compiled)
-        if self._is_strange(sample) and not self._is_renumbered(sample, compiled):
-            return False
-        if sample.seq <= self.position.seq or sample.seq in self.pending:
-            return False
-        if sample.seq == self.position.seq + 1 and not self.pending:
-            self._confirm(sample, compiled)
-        else:
-            self._wait(sample, compiled)
-        return True
 
     def _wait(self, sample: Sample, compiled: Compiled) -> None:
         """Keep a sample that is not the next one, or with which a gap may close."""

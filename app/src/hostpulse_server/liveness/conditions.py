@@ -50,9 +50,15 @@ def conditions_of(
 
 def ending(rule: str, server_id: str, known: HostState, reason: Reason, at_ms: int) -> Condition:
     """Return the end of what a rule reported, and forget that it was."""
-    reported = known.reported.pop(rule)
+    return end_of(AlertIdentity(rule, server_id), known.reported.pop(rule), reason, at_ms)
+
+
+def end_of(
+    identity: AlertIdentity, reported: FiringCondition, reason: Reason, at_ms: int
+) -> Condition:
+    """Return the end of what was reported of a host, a network or the fleet."""
     return Condition(
-        identity=AlertIdentity(rule, server_id),
+        identity=identity,
         phase="resolved",
         severity=reported.severity,
         value=None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.formatting import clock_time, some_of
+from hostpulse_server.liveness.conditions import end_of
 from hostpulse_server.liveness.host_state import FiringCondition, conditions_from
 from hostpulse_server.values.alert import NO_SERVER, SEVERITIES, AlertIdentity, Condition
 
@@ -248,17 +249,8 @@ class FleetOutageDetector:
         return min((level.for_ms for level in self._rule.liveness), default=0) if self._rule else 0
 
     def _end(self, rule: str, reason: Reason, now_ms: int) -> Condition:
-        reported = self._reported.pop(rule)
-        return Condition(
-            identity=AlertIdentity(rule, NO_SERVER),
-            phase="resolved",
-            severity=reported.severity,
-            value=None,
-            threshold=None,
-            started_ms=reported.started_ms,
-            at_ms=now_ms,
-            reason=reason,
-        )
+        identity = AlertIdentity(rule, NO_SERVER)
+        return end_of(identity, self._reported.pop(rule), reason, now_ms)
 
 
 def late_ms(known: HostState) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.formatting import clock_time, some_of
 from hostpulse_server.liveness.causes import REFUSAL_MS, subnet_name
+from hostpulse_server.liveness.conditions import end_of
 from hostpulse_server.liveness.fleet_outage import ASKED, LEAST, RETURN_MS, is_most, late_ms
 from hostpulse_server.liveness.host_state import FiringCondition, conditions_from
 from hostpulse_server.values.alert import NO_SERVER, SEVERITIES, AlertIdentity, Condition
@@ -342,13 +343,4 @@ class NetworkOutageDetector:
 
 
 def _end(rule: str, name: str, reported: FiringCondition, now_ms: int, reason: Reason) -> Condition:
-    return Condition(
-        identity=AlertIdentity(rule, NO_SERVER, ((TAG, name),)),
-        phase="resolved",
-        severity=reported.severity,
-        value=None,
-        threshold=None,
-        started_ms=reported.started_ms,
-        at_ms=now_ms,
-        reason=reason,
-    )
+    return end_of(AlertIdentity(rule, NO_SERVER, ((TAG, name),)), reported, reason, now_ms)
