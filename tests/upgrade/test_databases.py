@@ -36,6 +36,8 @@ kind = "slack"
 webhook_url_file = "{folder}/slack_webhook_url"
 allow_private = true
 """
+# of an alert's evidence, what 0.1.0 neither writes nor shows
+SINCE_0_1_0 = ("worst", "comparison", "clears_at")
 COMMANDS: Final = (
     *(("doctor",), ("db", "current"), ("servers", "list"), ("alerts", "list")),
     *(("silences", "list"), ("quarantine", "list")),
@@ -134,6 +136,8 @@ class Fleet:
         events = {one["id"]: server.get(f"/api/v1/alerts/{one['id']}")["events"] for one in alerts}
         for one in (*alerts, *histories):
             del one["duration_ms"]
+            for name in SINCE_0_1_0:
+                one["evidence"].pop(name, None)
         for host in hosts.values():
             del host["status"]
         return {

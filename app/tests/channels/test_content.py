@@ -30,6 +30,7 @@ from tests.support.slack_receiver import Answer, SlackReceiver
 from hostpulse_server.config import EmailChannel
 from hostpulse_server.notifications.channels.email import Email
 from hostpulse_server.notifications.channels.rendering import Templates
+from hostpulse_server.notifications.channels.sparkline import sparkline
 from hostpulse_server.notifications.channels.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -297,6 +298,38 @@ def test_what_people_ended_has_not_recovered(
         assert "RESOLVED" not in channel
     assert "#2e6b34" not in delivered(relay, message).part("html")
     assert hooked(receiver, message)["status"] == "resolved"
+
+
+def test_values_are_of_now_with_the_worst(receiver: SlackReceiver, relay: MailServer) -> None:
+    """An end has its last value, where there is one, and the worst."""
+    now = dataclasses.replace(FIRING, alerts=(dataclasses.replace(ALERT, value=91, worst=96.2),))
+    over = dataclasses.replace(RESOLVED, alerts=(dataclasses.replace(*RESOLVED.alerts, worst=99),))
+    gone = dataclasses.replace(GONE, alerts=(dataclasses.replace(*GONE.alerts, worst=97.0),))
+    for message, text in (
+        (now, "91 % now, worst 96.2 % (threshold: above 90 %)"),
+        (over, "71.3 % at the end, worst 99 % (threshold: above 90 %)"),
+        (gone, "96.2 % when last seen, worst 97 % (threshold: above 90 %)"),
+    ):
+        payload = sent(receiver, message)
+        for channel in (*mailed(relay, message)[1:], payload["text"], shown(payload["blocks"])):
+            assert text in channel
+        alert = hooked(receiver, message)["alerts"][0]
+        assert alert["worst"] == message.alerts[0].worst
+
+
+@pytest.mark.parametrize(
+    ("trend", "clear", "drawn"),
+    [
+        ((70, 85, 79, 82), 75.0, "▁╎█▅▇"),
+        ((70, 85, 79, 82), None, "▁█▅╎▇"),
+        ((85, 74, 79, 82), 75.0, "█▁▄╎▆"),
+    ],
+)
+def test_the_mark_of_a_trend_stands_where_the_alert_began(
+    trend: tuple[float, ...], clear: float | None, drawn: str
+) -> None:
+    """A dip that does not clear it is no new beginning."""
+    assert sparkline(trend, 80.0, "above", clear) == drawn
 
 
 def test_a_fall_to_a_warning_says_from_where(receiver: SlackReceiver, relay: MailServer) -> None:

@@ -218,7 +218,7 @@ def test_what_is_long_over_goes_in_portions(
 def test_what_was_over_before_it_was_known_is_owed_where_the_rule_says_so(
     database: Engine, *, is_edge: bool
 ) -> None:
-    """With the value that it fired with; its end has another one."""
+    """Its summary says the worst value; the value is that of its end."""
     rule = Rule("r", "threshold", "{{ value }} killed", "", "kernel", "kills", edge=is_edge)
     context = replace(CONTEXT, rules=RuleSet({"r": rule}))
     over = replace(RESOLVED, value=0.0, is_late=True, fired_ms=NOW, fired_value=2.0)
@@ -229,7 +229,9 @@ def test_what_was_over_before_it_was_known_is_owed_where_the_rule_says_so(
             ("resolved", is_edge),
         ]
         row = changes[-1].row
-        assert (row.state, row.value, row.summary) == ("resolved", 2.0, "2 killed")
+        assert (row.state, row.value, row.summary) == ("resolved", 0.0, "2 killed")
+        assert row.evidence is not None
+        assert row.evidence["worst"] == 2.0
 
 
 def test_what_was_known_while_it_fired_is_not_owed(database: Engine) -> None:

@@ -60,6 +60,58 @@ def test_an_alert_is_pending_fires_and_resolves(site: AlertsSite) -> None:
     assert site.events() == ["firing", "resolved"]
 
 
+def test_values_are_those_of_now_with_the_worst_and_of_the_end(site: AlertsSite) -> None:
+    """In rows within 15 s, in messages at once, over a restart, and once it is over."""
+    site.cpu("web-01", 85, 85, 85, 86)
+    site.cpu("web-01", 97.5, 94.5)
+    site.restart()
+    site.cpu("web-01", 93)
+    site.run(16)
+    (row,) = site.rows("alerts")
+    assert (row["value"], row["summary"]) == (93.0, "CPU 93 % on Web")
+    evidence = json.loads(row["evidence"])
+    assert (evidence["worst"], evidence["comparison"], evidence["clears_at"]) == (97.5, "above", 75)
+    site.clock.move(4 * 3600)
+    site.cpu("web-01", 91)
+    site.run(2)
+    repeated = json.loads(site.rows("outbox")[-1]["document"])
+    (alert,) = repeated["alerts"]
+    assert (repeated["kind"], alert["value"], alert["worst"]) == ("repeat", 91.0, 97.5)
+    assert (alert["summary"], alert["trend"][-1]) == ("CPU 91 % on Web", 91.0)
+    site.cpu("web-01", 79)
+    site.run(16)
+    site.cpu("web-01", 42)
+    (row,) = site.rows("alerts")
+    assert (row["state"], row["value"], row["reason"]) == ("resolved", 42.0, "cleared")
+    assert json.loads(row["evidence"])["worst"] == 97.5
+    assert row["summary"] == "CPU 97.5 % on Web"
+    (alert,) = json.loads(site.rows("outbox")[-1]["document"])["alerts"]
+    assert (alert["value"], alert["worst"], alert["comparison"]) == (42.0, 97.5, "above")
+
+
+def test_in_the_band_of_hysteresis_a_value_is_not_below(site: AlertsSite) -> None:
+    """The rule says on which side of its threshold it fires."""
+    site.cpu("web-01", 85, 85, 85, 86, 78)
+    site.clock.move(4 * 3600)
+    site.cpu("web-01", 77)
+    site.run(2)
+    repeated = json.loads(site.rows("outbox")[-1]["document"])
+    (alert,) = repeated["alerts"]
+    assert (repeated["kind"], alert["value"], alert["comparison"], alert["clear"]) == (
+        *("repeat", 77.0, "above", 75.0),
+    )
+
+
+def test_an_end_by_another_threshold_says_so(site: AlertsSite) -> None:
+    """The value has not recovered."""
+    site.cpu("web-01", 85, 85, 85, 86)
+    site.write_rules(RULES.replace("above: 80, clear_below: 75", "above: 90"))
+    site.run(6)
+    site.cpu("web-01", 86)
+    (row,) = site.rows("alerts")
+    assert (row["state"], row["reason"], row["value"]) == ("resolved", "rule_changed", 86.0)
+
+
 def test_what_a_break_has_begun_anew_is_so_since_then(site: AlertsSite) -> None:
     """While it is pending, and when it fires."""
     site.cpu("web-01", 85, 85)

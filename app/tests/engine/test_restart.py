@@ -12,6 +12,8 @@ from app.tests.engine.conftest import AlertsSite, cpu, disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostpulse_server.engine.loop import REFRESH_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,6 +44,8 @@ def live(values: Sequence[tuple[float, float]], restarts: set[int]) -> list[Any]
             site.send("web-01", [cpu(one), disk("/", other)])
             site.send("web-02", [cpu(other)])
             site.drain()
+        site.clock.move(REFRESH_SECONDS)  # what fires has its value of now by then
+        site.drain()
         return outcome(site)
 
 

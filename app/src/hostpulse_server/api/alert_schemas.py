@@ -206,6 +206,16 @@ class EvidenceView(Schema):
     lines = fields.List(fields.String())
     trend = fields.List(fields.Float(), metadata={"description": "values before, oldest first"})
     processes = fields.List(fields.Dict(), metadata={"description": "the heaviest at that moment"})
+    worst = fields.Float(
+        allow_none=True,
+        metadata={"description": "the worst value since it began; `value` is the last"},
+    )
+    comparison = fields.String(
+        metadata={"description": "`above` or `below`: where the threshold's other side is"}
+    )
+    clears_at = fields.Float(
+        allow_none=True, metadata={"description": "the value that it resolves at"}
+    )
     facts = fields.Dict(keys=fields.String(), values=fields.String())
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hostpulse_server.rules.summary import render_summary
 from hostpulse_server.state.alert_models import AlertEventRow, AlertRow
-from hostpulse_server.values.alert import AlertIdentity, Condition
+from hostpulse_server.values.alert import AlertIdentity, Condition, worse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hostpulse_server.engine.server_directory import Ended
     from hostpulse_server.rules import Rule, RuleSet
-    from hostpulse_server.values.alert import Reason, Severity
+    from hostpulse_server.values.alert import CurrentValue, Reason, Severity
 
 _PORTION = 500  # bound parameters of one statement
 
@@ -31,7 +31,7 @@ class AlertContext:
     """What rows record beyond their condition; ``now_ms`` is the wall clock.
 
     ``standing`` returns why a server does not count; ``processes(server_id, time_ms)`` are the
-    heaviest processes of that sample.
+    heaviest processes of that sample; ``current`` is what is compared of a firing alert now.
     """
 
     rules: RuleSet
@@ -40,6 +40,7 @@ class AlertContext:
     standing: Callable[[str], Ended | None]
     processes: Callable[[str, int], Sequence[Mapping[str, Any]]]
     now_ms: int
+    current: Callable[[AlertIdentity], CurrentValue | None] = lambda _identity: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,77 @@ def orphans(session: Session, context: AlertContext) -> list[Condition]:
     return found
 
 
+def refresh(rows: Iterable[AlertRow], context: AlertContext) -> None:
+    """Give firing alerts their current and worst values, and the summary that says so."""
+    for row in rows:
+        found = context.current(_identity(row)) if row.state == "firing" else None
+        if found is None:
+            continue
+        rule = _rule(context, row.rule, row.server_id, row.tags)
+        worst = _worst(row, rule, found.worst)
+        evidence = row.evidence or {}
+        if row.value == found.value and evidence.get("worst", row.value) == worst:
+            continue
+        row.value = found.value
+        row.evidence = {
+            **evidence,
+            **_level(rule, row.severity),
+            "worst": worst,
+            # right after a restart there are none
+            "trend": list(found.trend) or evidence.get("trend", []),
+        }
+        if rule:
+            row.summary = _summary(rule, row, row.value, context)
+
+
+def refresh_some(session: Session, context: AlertContext, after_id: int) -> int:
+    """Refresh a portion of the alerts that fire; return the last id, 0 after the last portion."""
+    rows = session.scalars(
+        sa.select(AlertRow)
+        .where(AlertRow.state == "firing", AlertRow.value.is_not(None), AlertRow.id > after_id)
+        .order_by(AlertRow.id)
+        .limit(_PORTION)
+    ).all()
+    refresh(rows, context)
+    return rows[-1].id if len(rows) == _PORTION else 0
+
+
+def _identity(row: AlertRow) -> AlertIdentity:
+    return AlertIdentity(row.rule, row.server_id, tuple(sorted(row.tags.items())))
+
+
+def _level(rule: Rule | None, severity: str) -> dict[str, Any]:
+    """Return on which side of a level's threshold it fires, and the value that clears it."""
+    level = next((one for one in rule.levels if one.severity == severity), None) if rule else None
+    return {} if level is None else {"comparison": level.direction, "clears_at": level.clear}
+
+
+def _worst(row: AlertRow, rule: Rule | None, *values: float | None) -> float | None:
+    """Return the worst of what is known of an alert and of these values."""
+    direction = rule.levels[0].direction if rule and rule.levels else "above"
+    worst: float | None = (row.evidence or {}).get("worst")
+    for value in values:
+        if value is not None:
+            worst = value if worst is None else worse(direction, worst, value)
+    return worst
+
+
+def _summary(rule: Rule, row: AlertRow, value: float | None, context: AlertContext) -> str:
+    return render_summary(
+        rule,
+        value=value,
+        threshold=row.threshold,
+        severity=cast("Severity", row.severity),
+        server_id=row.server_id,
+        server_name=context.name(row.server_id),
+        tags=row.tags,
+        labels=row.labels,
+    )
+
+
 def _ending(row: AlertRow, reason: Reason, now_ms: int) -> Condition:
     return Condition(
-        identity=AlertIdentity(row.rule, row.server_id, tuple(sorted(row.tags.items()))),
+        identity=_identity(row),
         phase="resolved" if row.state == "firing" else "dropped",
         severity=cast("Severity", row.severity),
         value=None,
@@ -182,7 +251,20 @@ class _Writing:
         row.severity = condition.severity
         row.resolved_ms = condition.at_ms
         row.reason = condition.reason or "cleared"
+        self._conclude(row, condition)
         self._note("resolved", row, condition, {"reason": row.reason, **_figures(condition)})
+
+    def _conclude(self, row: AlertRow, condition: Condition) -> None:
+        """Keep the last value and the worst; the summary of what is over names the worst."""
+        rule = _rule(self._context, row.rule, row.server_id, row.tags)
+        worst = _worst(row, rule, row.value, condition.worst)
+        if condition.value is not None:
+            row.value = condition.value
+        if worst is None:
+            return
+        row.evidence = {**(row.evidence or {}), **_level(rule, row.severity), "worst": worst}
+        if rule and not condition.text:
+            row.summary = _summary(rule, row, worst, self._context)
 
     def _insert_late(self, condition: Condition, fired_ms: int) -> None:
         """Write an alert that was over before anything was known of it."""
@@ -272,6 +354,8 @@ class _Writing:
             labels = context.labels(identity.server_id)
         tags = dict(identity.tags)
         rule = _rule(context, identity.rule, identity.server_id, tags)
+        is_known = row.state == "firing" and row.fired_ms is not None
+        worst = _worst(row, rule, condition.worst, condition.value) if is_known else condition.worst
         row.severity = condition.severity
         row.value = condition.value
         row.threshold = condition.threshold
@@ -280,18 +364,7 @@ class _Writing:
         row.runbook = rule.runbook if rule else ""
         row.labels = {**labels, **(rule.labels if rule else {})}
         row.summary = condition.text or (
-            render_summary(
-                rule,
-                value=condition.value,
-                threshold=condition.threshold,
-                severity=condition.severity,
-                server_id=identity.server_id,
-                server_name=context.name(identity.server_id),
-                tags=tags,
-                labels=row.labels,
-            )
-            if rule
-            else identity.rule
+            _summary(rule, row, condition.value, context) if rule else identity.rule
         )
         row.evidence = {
             "lines": list(condition.evidence),
@@ -301,6 +374,9 @@ class _Writing:
             else [],
             "facts": dict(condition.facts or {}),
         }
+        if condition.value is not None:
+            known = condition.value if worst is None else worst
+            row.evidence |= {"worst": known, **_level(rule, condition.severity)}
 
     def _note(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -35,7 +36,8 @@ class TurnBatch:
 
     ``ended`` are servers that no longer count. ``are_orphans_possible`` asks to resolve alerts
     whose rule or server is gone, ``is_tending`` to purge a portion of the rows past retention,
-    ``is_clock_set`` to let nothing wait for a time that a clock gave which was wrong.
+    ``is_clock_set`` to let nothing wait for a time that a clock gave which was wrong,
+    ``is_refreshing`` to give firing alerts their current values.
     """
 
     cursor: EngineCursor
@@ -47,6 +49,7 @@ class TurnBatch:
     are_orphans_possible: bool = False
     is_tending: bool = False
     is_clock_set: bool = False
+    is_refreshing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class TurnCommitter:
         self._dispatcher = dispatcher
         self._expiry = expiry
         self._is_failing = False
+        self._refreshed_id = 0
 
     def commit(self, batch: TurnBatch) -> TurnOutcome:
         """Write a batch and let the dispatcher decide who is notified."""
@@ -82,12 +86,16 @@ class TurnCommitter:
             checkpoint.save_cursor(session, batch.cursor)
             if batch.is_tending:
                 retention.purge(session, self._expiry)
+            if batch.is_refreshing:
+                self._refreshed_id = alert_store.refresh_some(
+                    session, batch.context, self._refreshed_id
+                )
             points = transitions.points(changes)
             if batch.is_clock_set:
                 outbox.pull_back(session, now_ms)
             if owed := [one.row for one in changes if one.is_owed]:
                 self._owe(session, owed, now_ms)
-            turn = self._dispatch(session, batch.notices, now_ms)
+            turn = self._dispatch(session, batch.notices, batch.context)
         return TurnOutcome(points, turn)
 
     def _owe(self, session: Session, rows: Sequence[AlertRow], now_ms: int) -> None:
@@ -100,14 +108,15 @@ class TurnCommitter:
             log.exception("alerts that are over are notified to nobody: %d", len(rows))
 
     def _dispatch(
-        self, session: Session, notices: Sequence[str], now_ms: int
+        self, session: Session, notices: Sequence[str], context: AlertContext
     ) -> DispatchTurn | None:
         """Let the dispatcher have its turn; its mistakes must not cost what evaluation found."""
+        now_ms, refresh = context.now_ms, partial(alert_store.refresh, context=context)
         try:
             with session.begin_nested():
                 for text in notices:
                     self._dispatcher.notice(session, text, now_ms)
-                turn = self._dispatcher.turn(session, now_ms)
+                turn = self._dispatcher.turn(session, now_ms, refresh)
         except Exception as error:
             _raise_if_unavailable(error)
             if not self._is_failing:

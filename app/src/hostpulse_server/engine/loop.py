@@ -48,6 +48,7 @@ LEAST_SECONDS = 0.05
 ALIVE_MS = 5_000
 # by how much the clock must be set for people to be notified
 NOTICED_STEP_MS = 60_000
+REFRESH_SECONDS = 15.0  # how old the values of firing alerts may get where people look
 # how old an entry may be that is not read yet, for silence to be judged
 BEHIND_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 10.0
@@ -101,7 +102,7 @@ class Engine:
         self._due_ms: int | None = None
         self._committed = float("-inf")
         self._second = float("-inf")
-        self._tended = clock.monotonic()
+        self._tended = self._refreshed = clock.monotonic()
         self._backoff = Backoff(MAX_BACKOFF_SECONDS)
         self._trouble = ""
 
@@ -242,6 +243,7 @@ class Engine:
         self._is_stuck = True
         now_ms, now = self._clock.now_ms(), self._clock.monotonic()
         is_tending = now - self._tended >= retention.SECONDS
+        is_refreshing = now - self._refreshed >= REFRESH_SECONDS
         cursor = self._reader.cursor
         if abs(now_ms - cursor.alive_ms) >= ALIVE_MS:
             cursor.alive_ms = now_ms
@@ -257,6 +259,7 @@ class Engine:
                     standing=self._directory.standing,
                     processes=self._intake.processes,
                     now_ms=now_ms,
+                    current=self._evaluator.current,
                 ),
                 conditions=self._conditions,
                 progress=self._intake.dump(),
@@ -265,6 +268,7 @@ class Engine:
                 are_orphans_possible=self._are_orphans_possible,
                 is_tending=is_tending,
                 is_clock_set=self._is_clock_set,
+                is_refreshing=is_refreshing,
             )
         )
         self._due_ms = None
@@ -279,6 +283,8 @@ class Engine:
         self._committed = now
         if is_tending:
             self._tended = now
+        if is_refreshing:
+            self._refreshed = now
         self._reader.release(self._intake.oldest_waiting())
         self._measure(outcome.points, now_ms)
 

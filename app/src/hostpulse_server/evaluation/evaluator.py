@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule
     from hostpulse_server.evaluation.timeline import Sample
     from hostpulse_server.rules import RuleSet
-    from hostpulse_server.values.alert import Condition, Reason
+    from hostpulse_server.values.alert import AlertIdentity, Condition, CurrentValue, Reason
     from hostpulse_server.values.points import Tags
 
 
@@ -67,6 +67,15 @@ class Evaluator:
             for server_id, host in hosts.items()
             if host.pending and host.expire(now_ms, self._compiled(server_id))
         ]
+
+    def current(self, identity: AlertIdentity) -> CurrentValue | None:
+        """Return the value of a firing alert now, ``None`` if nothing is known of it."""
+        for hosts in self._hosts.values():
+            host = hosts.get(identity.server_id)
+            found = host and host.current(identity.rule, identity.tags)
+            if found:
+                return found
+        return None
 
     def waiting(self) -> list[tuple[str, str]]:
         """Return (server, origin) of those with a gap that is open."""

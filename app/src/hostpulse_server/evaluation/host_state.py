@@ -10,6 +10,7 @@ from hostpulse_server.evaluation.presence import GONE_AFTER, Presence
 from hostpulse_server.evaluation.state_machine import AlertStateMachine
 from hostpulse_server.evaluation.trend import TrendBuffer, trend
 from hostpulse_server.evaluation.window import AggregationWindow
+from hostpulse_server.values.alert import worse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,15 +40,18 @@ class ActiveAlerts:
     that wait since, or wait otherwise. From ``seen_from_ms`` on every sample is there, ``None`` if
     that has always been so: windows that reach further back are not judged, but for an increase
     that is beyond all thresholds already. ``order`` is the number of the sample that is evaluated.
+    ``worst`` is each machine's worst value since it was made; that of one that is idle again stays
+    until its end is collected.
     """
 
-    __slots__ = ("changed", "machines", "order", "seen_from_ms", "transitions", "windows")
+    __slots__ = ("changed", "machines", "order", "seen_from_ms", "transitions", "windows", "worst")
 
     def __init__(self) -> None:
         self.machines: dict[CompiledRule, AlertStateMachine] = {}
         self.windows: dict[CompiledRule, AggregationWindow] = {}
         self.changed: set[CompiledRule] = set()
         self.transitions: dict[CompiledRule, list[Transition]] = {}
+        self.worst: dict[CompiledRule, float] = {}
         self.seen_from_ms: int | None = None
         self.order = 0
 
@@ -106,7 +110,13 @@ class ActiveAlerts:
             compiled_rule: window.copy() for compiled_rule, window in self.windows.items()
         }
         other.seen_from_ms = self.seen_from_ms
+        other.worst = dict(self.worst)
         return other
+
+    def forget_worst(self, compiled_rule: CompiledRule) -> None:
+        """Forget the worst value of what is over and collected."""
+        if compiled_rule not in self.machines:
+            self.worst.pop(compiled_rule, None)
 
     def replace(self, others: Mapping[CompiledRule, CompiledRule]) -> None:
         """Replace compiled_rules by others; forget those that are not named."""
@@ -114,6 +124,7 @@ class ActiveAlerts:
         self.transitions = {
             others[one]: found for one, found in self.transitions.items() if one in others
         }
+        self.worst = {others[one]: value for one, value in self.worst.items() if one in others}
         machines, self.machines = self.machines, {}
         for compiled_rule, machine in machines.items():
             if compiled_rule in others:
@@ -157,6 +168,12 @@ class ActiveAlerts:
             )
             if self.seen_from_ms is not None:
                 machine.interrupt()
+            self.worst[compiled_rule] = value
+        elif is_looked_at:
+            direction = compiled_rule.rule.levels[0].direction
+            self.worst[compiled_rule] = worse(
+                direction, self.worst.get(compiled_rule, value), value
+            )
         interval_ms = sample.spacing(compiled_rule) * sample.interval_ms
         self._note(
             compiled_rule,

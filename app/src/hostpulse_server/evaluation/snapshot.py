@@ -11,7 +11,7 @@ what differs from an ordinary series without conditions has a row::
                               "started": …, "at": …, "ended": …, "reason": "cleared",
                               "told": ["firing", "warning", …], "fired": …,
                               "levels": {"warning": ["mark", begun, hold, cleared]},
-                              "skipped": {"warning": …}},
+                              "skipped": {"warning": …}, "worst": …},
                   "uncollected": [[…], …],           # as Transition: found, and not reported yet
                   "emitted": [[…], …],               # reported, and not final
                   "base": […]}],                     # as LastReported: what fired before those
@@ -133,6 +133,8 @@ def _row(timeline: HostTimeline, compiled_rule: CompiledRule) -> dict[str, Any]:
     if machine is not None or reported is not None:
         idle = AlertStateMachine(compiled_rule.rule, timeline.confirmed.time_ms)
         row["machine"] = _machine(machine or idle, reported)
+        if active.worst.get(compiled_rule, row["machine"]["value"]) != row["machine"]["value"]:
+            row["machine"]["worst"] = active.worst[compiled_rule]
     if active.transitions.get(compiled_rule):
         row["uncollected"] = active.transitions[compiled_rule]
     return row
@@ -152,6 +154,7 @@ def _restore_row(
         machine = _restored(compiled_rule.rule, machine_row)
         if not machine.is_idle:
             active.machines[compiled_rule] = machine
+        active.worst[compiled_rule] = machine_row.get("worst", machine_row["value"])
         if machine_row["told"]:
             timeline.reported[compiled_rule] = _reported(machine_row)
         if "fired" not in machine_row:

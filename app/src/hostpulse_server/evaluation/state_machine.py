@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from hostpulse_server.evaluation.levels import LevelState, fit, marks
+from hostpulse_server.evaluation.levels import UNJUDGED, LevelState, fit, marks
 from hostpulse_server.values.alert import BY_PEOPLE
 
 if TYPE_CHECKING:
@@ -93,10 +93,12 @@ class AlertStateMachine:
                 else:
                     state.skip(gap_ms)
         self.time_ms, self.value = time_ms, value
+        # what ends by this sample under another rule than it fired under ends by that
+        is_changed = any(state.hold == UNJUDGED for state in self.levels)
         keep_ms, looked_at = self.rule.keep_firing_ms, value if is_looked_at else None
         for level, state in zip(self.rule.levels, self.levels, strict=True):
             state.step(level, time_ms, looked_at, keep_ms)
-        return self._enter(time_ms, "cleared")
+        return self._enter(time_ms, "rule_changed" if is_changed else "cleared")
 
     def end(self, time_ms: int, reason: Reason) -> list[Transition] | None:
         """End whatever holds or waits; return as ``step`` does."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hostpulse_server.evaluation.history import Reporter, after
 from hostpulse_server.evaluation.host_state import EvaluatedHost
+from hostpulse_server.values.alert import CurrentValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule, Point
     from hostpulse_server.evaluation.state_machine import LastReported, Transition
     from hostpulse_server.values.alert import Condition, Reason
+    from hostpulse_server.values.points import Tags
 
     Compiled = Callable[[Sequence[Point]], CompiledLayout]
 
@@ -194,6 +196,18 @@ class HostTimeline:
             for compiled_rule in compiled_rules
             if compiled_rule in self.reported
         ]
+
+    def current(self, rule: str, tags: Tags) -> CurrentValue | None:
+        """Return how a reported alert stands, ``None`` if nothing is known of it."""
+        host = self._provisional or self.confirmed
+        for compiled_rule in self.reported:
+            machine = host.active.machines.get(compiled_rule)
+            is_it = (compiled_rule.rule.name, compiled_rule.tags) == (rule, tags)
+            if is_it and machine is not None:
+                value = float(machine.value)
+                worst = host.active.worst.get(compiled_rule, value)
+                return CurrentValue(value, worst, host.trend(compiled_rule))
+        return None
 
     def adopt(
         self, server_id: str, successor: Callable[[CompiledRule], CompiledRule | Reason]
@@ -415,8 +429,8 @@ class HostTimeline:
                 self._base[compiled_rule] = confirmed
         now = after(base, truth)
         machine = visible.active.machines.get(compiled_rule)
-        if machine is not None and found and found[-1].phase == "firing":
-            found[-1] = replace(found[-1], value=float(machine.value))
+        if found:
+            found[-1] = self._with_figures(found[-1], compiled_rule, visible)
         if machine is not None and machine.phase == "pending":
             now = machine.standing()
             if now != reported:
@@ -431,6 +445,18 @@ class HostTimeline:
         else:
             self.reported[compiled_rule] = now
         return found
+
+    def _with_figures(
+        self, condition: Condition, compiled_rule: CompiledRule, visible: EvaluatedHost
+    ) -> Condition:
+        """Return the newest condition with the value of now, and the worst."""
+        machine = visible.active.machines.get(compiled_rule)
+        if machine is not None and condition.phase == "firing":
+            condition = replace(condition, value=float(machine.value))
+        condition = replace(condition, worst=visible.active.worst.get(compiled_rule))
+        for host in (visible, self.confirmed):
+            host.active.forget_worst(compiled_rule)
+        return condition
 
 
 def _add_to(

@@ -81,7 +81,9 @@ class AlertViews:
         config: ServerConfig,
         servers: Callable[[str], Server | None],
         now_ms: int,
+        refresh: Callable[[Iterable[AlertRow]], None],
     ) -> None:
+        self._refresh = refresh
         self._session = session
         self._config = config
         self._servers = servers
@@ -112,6 +114,7 @@ class AlertViews:
     def _views(self, ids: Sequence[int], before: Mapping[int, str]) -> tuple[AlertDetails, ...]:
         found = self._session.scalars(sa.select(AlertRow).where(AlertRow.id.in_(ids)))
         rows = {row.id: row for row in found}
+        self._refresh(rows.values())
         others = self._others({row.server_id for row in rows.values()})
         return tuple(
             self._view(rows[one], others.get(rows[one].server_id, ()), before.get(one, ""))
@@ -167,6 +170,8 @@ class AlertViews:
             processes=tuple(evidence.get("processes", ())),
             others=tuple(others[:MAX_OTHERS]),
             acknowledged_by=self._acknowledged_by(row),
+            worst=evidence.get("worst"),
+            clear=evidence.get("clears_at"),
             previous_severity=before if before != row.severity else "",
         )
 
@@ -180,7 +185,13 @@ class AlertViews:
 
 
 def _comparison(row: AlertRow) -> str:
-    """Return on which side of its threshold a value was when it fired."""
+    """Return on which side of its threshold a value has to be to fire.
+
+    A release before 0.2 did not say so; of its alerts the value is taken for one that fires.
+    """
+    known: str = (row.evidence or {}).get("comparison", "")
+    if known:
+        return known
     if row.value is None or row.threshold is None:
         return ""
     return "above" if row.value >= row.threshold else "below"

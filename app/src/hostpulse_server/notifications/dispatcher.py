@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.notifications import outbox, owed, repository
+from hostpulse_server.notifications.composer import AlertViews
 from hostpulse_server.notifications.fallback import notice
 from hostpulse_server.notifications.grouping import settings_of
 from hostpulse_server.notifications.plan_writer import PlanWriter
 from hostpulse_server.notifications.planner.plan import plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -61,8 +62,16 @@ class Dispatcher:
         self._settings = settings_of(config)
         self._rest: _Rest | None = None
 
-    def turn(self, session: Session, now_ms: int) -> DispatchTurn:
-        """Queue what is due, in the session of the caller."""
+    def turn(
+        self,
+        session: Session,
+        now_ms: int,
+        refresh: Callable[[Iterable[AlertRow]], None] = lambda _rows: None,
+    ) -> DispatchTurn:
+        """Queue what is due, in the session of the caller.
+
+        ``refresh`` gives rows that go into a message the values of now.
+        """
         stamp = repository.stamp(session, now_ms)
         rest = self._rest
         if rest and rest.stamp == stamp and rest.from_ms <= now_ms < rest.until_ms:
@@ -75,7 +84,8 @@ class Dispatcher:
             self._rest = _Rest(stamp, now_ms, until_ms)
             return DispatchTurn(found.next_ms, has_queued=False)
         self._rest = None  # the transaction may yet fail, and all is to be planned anew
-        PlanWriter(session, self._config, self._links, self._servers, now_ms).write(found)
+        views = AlertViews(session, self._config, self._servers, now_ms, refresh)
+        PlanWriter(session, self._config, self._links, views, now_ms).write(found)
         return DispatchTurn(now_ms, has_queued=bool(found.messages))
 
     def owe(self, session: Session, rows: Sequence[AlertRow], now_ms: int) -> None:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from hostpulse_server.notifications import grouping, outbox
-from hostpulse_server.notifications.composer import AlertViews, count
+from hostpulse_server.notifications.composer import count
 from hostpulse_server.notifications.planner.state import STORM
 from hostpulse_server.notifications.repository import portions
 from hostpulse_server.state.alert_models import AlertGroupRow, NotificationLogRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from sqlalchemy.orm import Session
 
     from hostpulse_server.config import ServerConfig
     from hostpulse_server.notifications.action_links import ActionLinks
+    from hostpulse_server.notifications.composer import AlertViews
     from hostpulse_server.notifications.planner.state import (
         NotificationGroup,
         NotificationLogEntry,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
         PlannedAlert,
         PlannedMessage,
     )
-    from hostpulse_server.registry import Server
 
 
 class PlanWriter:
@@ -39,14 +39,14 @@ class PlanWriter:
         session: Session,
         config: ServerConfig,
         links: ActionLinks,
-        servers: Callable[[str], Server | None],
+        views: AlertViews,
         now_ms: int,
     ) -> None:
         self._session = session
         self._config = config
         self._links = links
         self._now_ms = now_ms
-        self._views = AlertViews(session, config, servers, now_ms)
+        self._views = views
 
     def write(self, plan: NotificationPlan) -> None:
         """Write all of it."""

@@ -18,11 +18,13 @@ SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)  # from the least t
 # what evaluation found; an alert that was only pending ends as "dropped", without a trace
 Phase = Literal["pending", "firing", "resolved", "dropped"]
 # why a firing alert ended
-Reason = Literal["cleared", "gone", "revised", "disabled", "rule_removed", "server_removed"]
+Reason = Literal[
+    "cleared", "gone", "revised", "rule_changed", "disabled", "rule_removed", "server_removed"
+]
 # ends that people make, at the time of the clock; samples make the others, at their own times
 BY_PEOPLE: Final = frozenset({"disabled", "rule_removed", "server_removed"})
 # ends that prove no recovery; the first says least of what became of it
-UNPROVEN: Final = ("gone", "server_removed", "rule_removed", "disabled")
+UNPROVEN: Final = ("gone", "server_removed", "rule_removed", "disabled", "rule_changed")
 
 NO_SERVER: Final = ""  # the server id of what belongs to no host
 
@@ -41,6 +43,19 @@ class AlertIdentity(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+class CurrentValue(NamedTuple):
+    """What is compared of a firing alert now, the worst of it so far, and the values before."""
+
+    value: float
+    worst: float
+    trend: tuple[float, ...] = ()
+
+
+def worse(direction: str, one: float, other: float) -> float:
+    """Return which of two values is farther beyond a threshold ``above`` or ``below``."""
+    return min(one, other) if direction == "below" else max(one, other)
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """The state of an alert, when it has changed.
@@ -49,8 +64,10 @@ class Condition:
     of an ended one, the last it had. ``value`` is what was compared and ``threshold`` what it was
     compared with, ``None`` where nothing is compared (liveness). ``started_ms`` is when the
     condition began to hold and ``at_ms`` when this phase was entered, both in event time.
-    ``trend`` are the values before, oldest first. ``text``, if not empty, replaces the rule's
-    summary (a liveness verdict), with ``evidence`` as lines of what it rests on.
+    ``trend`` are the values before, oldest first, and ``worst`` is the farthest beyond the
+    threshold since the condition began to hold, where that is known. ``text``, if not empty,
+    replaces the rule's summary (a liveness verdict), with ``evidence`` as lines of what it rests
+    on.
 
     ``is_late`` marks what was over by the time it was found: a line of history, and no news; an end
     with ``fired_ms`` is then the whole of it, and ``fired_value`` was compared when it fired.
@@ -77,3 +94,4 @@ class Condition:
     fired_value: float | None = None
     amends_ms: int | None = None
     labels: Mapping[str, str] | None = None
+    worst: float | None = None

@@ -31,6 +31,7 @@ ICONS: Final = {
 _ENDINGS: Final = {
     "cleared": "it is back where it should be",
     "gone": "it is no longer reported, while its host is; whether it has recovered is not known",
+    "rule_changed": "its rule or threshold was changed, and by the new one it does not fire",
     "revised": "samples that came late show that it was not so",
     "disabled": "the server or the rule was disabled",
     "rule_removed": "the rule was removed",
@@ -39,6 +40,7 @@ _ENDINGS: Final = {
 # what is over without a sign that it is good
 _OVER: Final = {
     "gone": "GONE",
+    "rule_changed": "CHANGED",
     "disabled": "DISABLED",
     "rule_removed": "REMOVED",
     "server_removed": "REMOVED",
@@ -95,6 +97,7 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
         "reason": one_line(one.reason, NAME),
         "because": "" if over is None else _ENDINGS.get(one.reason, one_line(one.reason, NAME)),
         "value": _finite(one.value),
+        "worst": _finite(one.worst),
         "threshold": _finite(one.threshold),
         "comparison": one_line(one.comparison, NAME),
         "measurement": one_line(one.measurement, NAME),
@@ -105,7 +108,7 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
         "runbook_url": link(one.runbook),
         "dashboard": link(one.dashboard),
         "trend": trend,
-        "sparkline": sparkline(trend, one.threshold, one.comparison),
+        "sparkline": sparkline(trend, one.threshold, one.comparison, one.clear),
         "trend_text": _trend(trend, one.field),
         "evidence": _lines(one.evidence if is_firing else ()),
         "processes": [_process(one) for one in one.processes[:_MANY]] if is_firing else [],
@@ -166,6 +169,11 @@ def _value(one: AlertDetails) -> str:
     if one.value is None:
         return ""
     value = formatting.with_unit(one.value, one.field)
+    if one.state == "resolved":
+        value += " when last seen" if one.reason == "gone" else " at the end"
+    if one.worst is not None and (one.state == "resolved" or one.worst != one.value):
+        now = " now" if one.state != "resolved" else ""
+        value = f"{value}{now}, worst {formatting.with_unit(one.worst, one.field)}"
     if one.threshold is None:
         return value
     threshold = formatting.with_unit(one.threshold, one.field)

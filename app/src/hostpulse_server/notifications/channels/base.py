@@ -38,8 +38,9 @@ class ChannelError(HostpulseError):
 class AlertDetails:
     """One alert as a message shows it; texts are as they came, each channel escapes its own way.
 
-    ``value`` is what was compared with ``threshold``, ``comparison`` is ``above`` or ``below``;
-    all three are empty for liveness. ``others`` is what else is wrong on the host, a line each.
+    ``value`` is what was compared with ``threshold`` last, ``worst`` is the worst since it began;
+    ``comparison`` is ``above`` or ``below``, and ``clear`` is where it resolves. All are empty for
+    liveness. ``others`` is what else is wrong on the host, a line each.
     ``processes``: ``{"name", "pid", "cpu_percent", "rss_bytes"}`` at the moment it fired.
     ``previous_severity`` is what the channel was notified of before, where it was another one.
     """
@@ -70,6 +71,8 @@ class AlertDetails:
     others: tuple[str, ...] = ()
     acknowledged_by: str = ""
     previous_severity: str = ""
+    worst: float | None = None
+    clear: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

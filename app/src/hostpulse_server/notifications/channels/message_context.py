@@ -27,6 +27,7 @@ _WAS: Final = "It was over before hostpulse heard of it: the samples came late."
 _ENDED: Final = ("resolved", "was")  # kinds of which all alerts are over
 _OVER: Final = {
     "gone": "NO LONGER REPORTED",
+    "rule_changed": "RULE CHANGED",
     "disabled": "DISABLED",
     "rule_removed": "RULE REMOVED",
     "server_removed": "SERVER REMOVED",
