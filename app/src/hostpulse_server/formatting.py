@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1, 60, 3600, 86_400
 _SMALL = 100
@@ -23,14 +23,20 @@ _NAMES_SHOWN: Final = 5
 _TINY: Final = 1e-12
 _HUGE: Final = 1e15
 _KIB: Final = 1024
+_HALF: Final = 0.5
+_SECOND_MS: Final = 1000
+_MOST_DIGITS: Final = 8
+_BITS: Final = ("bit", "kbit", "Mbit", "Gbit", "Tbit")
+_ANSWERS: Final = frozenset({"readonly", "hung", "link_up"})
+# from how many seconds on, in which unit: 72 s, 83 min, 83 h, 5 d
+_TIMES: Final = ((4 * _DAY, _DAY, "d"), (2 * _HOUR, _HOUR, "h"), (2 * _MINUTE, _MINUTE, "min"))
 _SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 # how a field's name ends, the longest first: CONTRACT, measurements
 _FIELD_UNITS: Final = (
-    ("_bits_per_second", " bit/s"),
     ("_per_second", "/s"),
     ("_percent", " %"),
-    ("_seconds", " s"),
     ("days_left", " d"),
+    ("hours_left", " h"),
     ("_ms", " ms"),
 )
 
@@ -97,33 +103,89 @@ def some_of(ids: Sequence[str]) -> str:
     return ", ".join(ids[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def figure(value: float) -> str:
-    """Return a number for people: ``12.3``, ``80``, ``0.042``, ``nan``."""
-    if not -_HUGE < value < _HUGE:  # not a number, infinite or beyond reading
-        return f"{value:g}"
-    if _TINY < abs(value) < 1:
-        return f"{value:.2g}"
-    text = f"{value:.1f}".removesuffix(".0")
-    return "0" if text == "-0" else text
+def figure(value: float, apart_from: float | None = None) -> str:
+    """Return a number for people: ``12.3``, ``80``, ``0.042``, ``nan``.
+
+    It has as many decimals as tell it from ``apart_from``: 90.04 beside 90.
+    """
+    return _apart(_figure, value, apart_from)
 
 
-def with_unit(value: float, field: str) -> str:
-    """Return a value of a field for people: ``96.2 %``, ``3.1 GiB``, ``12/s``."""
-    if field.endswith("_bytes"):
-        return size(value)
-    if field.endswith("_bytes_per_second"):
-        return f"{size(value)}/s"
-    return figure(value) + next((unit for end, unit in _FIELD_UNITS if field.endswith(end)), "")
+def with_unit(value: float, field: str, apart_from: float | None = None) -> str:
+    """Return a value of a field for people: ``96.2 %``, ``3.1 GiB``, ``83 h``, ``yes``."""
+    return _apart(lambda one, digits: _with_unit(one, field, digits), value, apart_from)
+
+
+def is_answer(field: str) -> bool:
+    """Return whether a field is yes or no, so that its threshold means nothing to people."""
+    return field in _ANSWERS
+
+
+def compared(value: float, threshold: float | None, field: str, worst: float | None = None) -> str:
+    """Return a value with its worst and its threshold, ``91.5 %, worst 97 %, threshold 90 %``."""
+    parts = [with_unit(value, field, threshold)]
+    if is_answer(field):
+        return parts[0]
+    if worst is not None and worst != value:
+        parts.append(f"worst {with_unit(worst, field, threshold)}")
+    if threshold is not None:
+        parts.append(f"threshold {with_unit(threshold, field)}")
+    return ", ".join(parts)
 
 
 def size(value: float) -> str:
     """Return bytes for people."""
-    left = float(value)
-    for unit in _SIZES[:-1]:
-        if not abs(left) >= _KIB:  # also what is not a number
-            return f"{figure(left)} {unit}"
-        left /= _KIB
-    return f"{figure(left)} {_SIZES[-1]}"
+    return _scaled(float(value), _SIZES, _KIB, 1)
+
+
+def _apart(form: Callable[[float, int], str], value: float, other: float | None) -> str:
+    text = form(value, 1)
+    if other is None or value == other or text != form(other, 1):
+        return text
+    texts = (form(value, digits) for digits in range(2, _MOST_DIGITS))
+    return next((one for one in texts if one != text), text)
+
+
+def _figure(value: float, digits: int = 1) -> str:
+    if not -_HUGE < value < _HUGE:  # not a number, infinite or beyond reading
+        return f"{value:g}"
+    if _TINY < abs(value) < 1:
+        return f"{value:.{digits + 1}g}"
+    text = f"{value:.{digits}f}".rstrip("0").removesuffix(".")
+    return "0" if text == "-0" else text
+
+
+def _with_unit(value: float, field: str, digits: int) -> str:
+    if field in _ANSWERS:
+        return "yes" if value > _HALF else "no"
+    whole, rate = field.removesuffix("_per_second"), "/s" if field.endswith("_per_second") else ""
+    if whole.endswith("_bytes"):
+        return f"{_scaled(value, _SIZES, _KIB, digits)}{rate}"
+    if rate and whole.endswith("_bits"):
+        return f"{_scaled(value, _BITS, 1000, digits)}{rate}"
+    if field.endswith("_seconds"):
+        return _time(value, digits)
+    if field.endswith("_ms") and abs(value) >= _SECOND_MS:
+        return _time(value / _SECOND_MS, digits)
+    unit = next((unit for end, unit in _FIELD_UNITS if field.endswith(end)), "")
+    return _figure(value, digits) + unit
+
+
+def _time(seconds: float, digits: int) -> str:
+    """Return seconds in one unit, the largest of which there are some."""
+    for least, size_of_unit, unit in _TIMES:
+        if abs(seconds) >= least:
+            return f"{_figure(seconds / size_of_unit, digits)} {unit}"
+    return f"{_figure(seconds, digits)} s"
+
+
+def _scaled(value: float, units: Sequence[str], step: int, digits: int) -> str:
+    left = value
+    for unit in units[:-1]:
+        if not abs(left) >= step:  # also what is not a number
+            return f"{_figure(left, digits)} {unit}"
+        left /= step
+    return f"{_figure(left, digits)} {units[-1]}"
 
 
 def single_line(text: str) -> str:

@@ -317,6 +317,21 @@ def test_values_are_of_now_with_the_worst(receiver: SlackReceiver, relay: MailSe
         assert alert["worst"] == message.alerts[0].worst
 
 
+def test_values_are_as_people_write_them(receiver: SlackReceiver) -> None:
+    """In their units, told from their thresholds, and yes without one."""
+    for changes, text in (
+        ({"value": 90.04}, "90.04 % (threshold: above 90 %)"),
+        (
+            {"value": 298_800.0, "threshold": 259_200.0, "field": "age_seconds"},
+            "83 h (threshold: above 72 h)",
+        ),
+        ({"value": 1.0, "threshold": 0.5, "field": "readonly"}, "yes"),
+    ):
+        alert = dataclasses.replace(ALERT, **changes)
+        payload = sent(receiver, dataclasses.replace(FIRING, alerts=(alert,)))
+        assert f"\nValue: {text}\n" in payload["text"]
+
+
 @pytest.mark.parametrize(
     ("trend", "clear", "drawn"),
     [

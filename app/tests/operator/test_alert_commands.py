@@ -108,7 +108,7 @@ def test_an_alert_is_acknowledged_and_the_caller_named(
     assert row.acknowledged_until_ms - row.acknowledged_ms == 4 * HOUR_MS
     shown = run(f"alerts show {alert_id}").stdout
     assert re.search(r"^alert +1 warning firing for 5 min", shown)
-    assert re.search(r"^figures +disk used_percent 91.5, threshold 90$", shown, re.MULTILINE)
+    assert re.search(r"^figures +disk used_percent 91.5 %, threshold 90 %$", shown, re.MULTILINE)
     assert re.search(r"^acknowledged +by command line \(.+\) until .+ on it$", shown, re.MULTILINE)
     event = r"acknowledged: by command line \(.+\), until 20\d\d-.+ UTC, comment on it$"
     assert re.search(event, shown, re.MULTILINE)

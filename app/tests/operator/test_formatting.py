@@ -51,6 +51,51 @@ def test_a_number_has_what_matters_of_it(value: float, text: str) -> None:
     assert formatting.number(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "field", "text"),
+    [
+        (298_800, "age_seconds", "83 h"),
+        (100_800, "age_seconds", "28 h"),
+        (1_296_000, "uptime_seconds", "15 d"),
+        (72, "spool_oldest_seconds", "72 s"),
+        (0.5, "seconds", "0.5"),
+        (72_000, "clock_offset_ms", "72 s"),
+        (-72_000, "clock_offset_ms", "-72 s"),
+        (12.5, "await_ms", "12.5 ms"),
+        (1e9, "speed_bits_per_second", "1 Gbit/s"),
+        (2.5e9, "speed_bits_per_second", "2.5 Gbit/s"),
+        (3.1 * 1024**3, "rss_bytes", "3.1 GiB"),
+        (12, "reads_per_second", "12/s"),
+        (1, "readonly", "yes"),
+        (0, "link_up", "no"),
+        (4, "journal_hours_left", "4 h"),
+        (float("nan"), "age_seconds", "nan s"),
+        (float("inf"), "speed_bits_per_second", "inf Tbit/s"),
+    ],
+)
+def test_a_value_has_the_unit_that_people_use(value: float, field: str, text: str) -> None:
+    """Hours are not counted in seconds."""
+    assert formatting.with_unit(value, field) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "field", "text"),
+    [
+        (90.04, 90, "used_percent", "90.04 %, threshold 90 %"),
+        (90.0004, 90, "used_percent", "90.0004 %, threshold 90 %"),
+        (90, 90, "used_percent", "90 %, threshold 90 %"),
+        (89.96, 90, "used_percent", "89.96 %, threshold 90 %"),
+        (100_810, 100_800, "age_seconds", "28.003 h, threshold 28 h"),
+        (1, 0.5, "hung", "yes"),
+    ],
+)
+def test_a_value_can_be_told_from_its_threshold(
+    value: float, threshold: float, field: str, text: str
+) -> None:
+    """As many decimals as that takes; of yes and no there is no threshold."""
+    assert formatting.compared(value, threshold, field) == text
+
+
 def test_a_moment_is_told_in_the_zone_of_the_site() -> None:
     """With its name; a zone that nobody knows is UTC."""
     zone = formatting.zone("Europe/Berlin")

@@ -46,6 +46,12 @@ def test_a_number_reads_well(value: float, text: str) -> None:
     assert sentence("{{ value }}", value=value) == text
 
 
+def test_a_value_in_a_summary_can_be_told_from_its_threshold() -> None:
+    """Not 90 % above 90 %."""
+    text = "{{ value }} % > {{ threshold }} %, {{ '%.1f' | format(value) }}"
+    assert sentence(text, value=90.04, threshold=90.0) == "90.04 % > 90 %, 90.0"
+
+
 def test_arithmetic_in_a_summary_leaves_no_noise() -> None:
     """0.1 + 0.2 is 0.3."""
     assert sentence("{{ value + 0.2 }}", value=0.1) == "0.3"

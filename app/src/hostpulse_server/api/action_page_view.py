@@ -111,7 +111,6 @@ def _alert(row: AlertRow, incident: Incident, where: tzinfo) -> dict[str, Any]:
 def _figures(row: AlertRow) -> str:
     if row.value is None:
         return ""
-    text = f"{row.measurement} {row.field} {formatting.number(row.value)}"
-    return (
-        text if row.threshold is None else f"{text}, threshold {formatting.number(row.threshold)}"
-    )
+    worst = (row.evidence or {}).get("worst")
+    figures = formatting.compared(row.value, row.threshold, row.field, worst)
+    return f"{row.measurement} {row.field} {figures}"

@@ -175,11 +175,11 @@ def _details(details: Mapping[str, Any], zone: tzinfo) -> str:
 def _described(one: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
     taken = one["acknowledged"]
     value, threshold = one["value"], one["threshold"]
-    figures = (
-        "" if value is None else f"{one['measurement']} {one['field']} {formatting.number(value)}"
-    )
-    if figures and threshold is not None:
-        figures += f", threshold {formatting.number(threshold)}"
+    figures = ""
+    if value is not None:
+        worst = one["evidence"].get("worst")
+        shown = formatting.compared(value, threshold, one["field"], worst)
+        figures = f"{one['measurement']} {one['field']} {shown}"
     lasted = "" if one["duration_ms"] is None else f" for {formatting.duration(one['duration_ms'])}"
     until = f" until {formatting.moment(taken['until'], zone)} {taken['comment']}" if taken else ""
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -25,17 +25,24 @@ VARIABLES: Final = (
 
 
 class Figure(float):
-    """A number for people: one decimal, two digits that count where that leaves none."""
+    """A number for people: one decimal, or as many as tell it from the threshold beside it."""
 
-    __slots__ = ()
+    __slots__ = ("_apart_from",)
+    _apart_from: float | None
+
+    def __new__(cls, value: float, apart_from: float | None = None) -> Self:
+        """Make one."""
+        made = super().__new__(cls, value)
+        made._apart_from = apart_from
+        return made
 
     def __str__(self) -> str:
         """Return it for people."""
-        return figure(self)
+        return figure(self, self._apart_from)
 
     def __format__(self, spec: str) -> str:
         """Return it as a template asks for it."""
-        return format(float(self), spec) if spec else figure(self)
+        return format(float(self), spec) if spec else str(self)
 
 
 def _finalize(value: Any) -> Any:
@@ -87,7 +94,7 @@ def render_summary(  # noqa: PLR0913 - all that a sentence may name
     ``tags`` are the series' own and ``labels`` the server's, over which the rule's are laid. A
     summary that cannot be filled in, or is empty, gives way to a plain sentence.
     """
-    shown = None if value is None else Figure(value)
+    shown = None if value is None else Figure(value, threshold)
     limit = None if threshold is None else Figure(threshold)
     variables: dict[str, Any] = {
         **(tags or {}),

@@ -168,12 +168,14 @@ def _facts(one: AlertDetails, values: Mapping[str, Any]) -> list[dict[str, str]]
 def _value(one: AlertDetails) -> str:
     if one.value is None:
         return ""
-    value = formatting.with_unit(one.value, one.field)
+    value = formatting.with_unit(one.value, one.field, one.threshold)
+    if formatting.is_answer(one.field):
+        return value
     if one.state == "resolved":
         value += " when last seen" if one.reason == "gone" else " at the end"
     if one.worst is not None and (one.state == "resolved" or one.worst != one.value):
         now = " now" if one.state != "resolved" else ""
-        value = f"{value}{now}, worst {formatting.with_unit(one.worst, one.field)}"
+        value = f"{value}{now}, worst {formatting.with_unit(one.worst, one.field, one.threshold)}"
     if one.threshold is None:
         return value
     threshold = formatting.with_unit(one.threshold, one.field)
