@@ -8,9 +8,9 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
-from hostpulse_server.api import prometheus_metrics
+from hostpulse_server.api import prometheus_metrics, request_line
 from hostpulse_server.runtime import logs, shared_counters
 
 if TYPE_CHECKING:
@@ -113,16 +113,22 @@ def register(app: Flask, services: Services) -> Telemetry:
 
 def _write_line(status: int, took: float) -> None:
     identity = g.get("identity")
+    path = request_line.path_of(
+        request.path,
+        request.url_rule,
+        request.view_args or {},
+        current_app.url_map.iter_rules(),
+    )
     log.log(
         logging.ERROR if status >= 500 and status != 503 else logging.INFO,  # noqa: PLR2004
         "%s %s %d",
         request.method,
-        request.path,
+        path,
         status,
         extra={
             "method": request.method,
-            "path": request.path,
-            "query": request.query_string.decode("latin-1"),
+            "path": path,
+            "query": request_line.query_of(request.query_string.decode("latin-1")),
             "status": status,
             "ms": round(took * 1000, 1),
             "address": request.remote_addr,

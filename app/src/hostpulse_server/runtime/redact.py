@@ -18,17 +18,19 @@ _NAMES = (
     r"pass(?:word|wd|phrase)?|secret|token|api[_-]?key|x-api-key|authorization|webhook_url|"
     r"credentials?|private[_-]?key"
 )
+# Each is tried at every place of a text of others: none may begin with what repeats, or the work
+# grows with the square of the text.
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bhp_([a-z0-9]{12})_[A-Za-z0-9]+"), rf"hp_\1_{HIDDEN}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(?i)\b(token)\s+[A-Za-z0-9._~+/=-]{16,}"), rf"\1 {HIDDEN}"),
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
+    (re.compile(r"(://[^\s/@:]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)(https?://hooks\.[^\s/\"']+/)[^\s\"']+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?i)(https?://[^\s\"']*?/(?:web)?hooks?/)[^\s\"']+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)(/(?:web)?hooks?/)[^\s\"']+"), rf"\1{HIDDEN}"),
     (re.compile(r"(/act/)[A-Za-z0-9._-]{16,}"), rf"\1{HIDDEN}"),
     (
         re.compile(
-            rf"(?i)([\w-]*(?:{_NAMES})[\\\"']*\s*[:=]\s*)"
+            rf"(?i)((?:{_NAMES})[\\\"']*\s*[:=]\s*)"
             r"(?:\\?\"(?:[^\"\\]|\\[^\"])*\\?\"|'[^']*'|[^\s,;&}\"']+)"
         ),
         rf"\1{HIDDEN}",
