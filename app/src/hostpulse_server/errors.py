@@ -20,6 +20,10 @@ class NotJsonError(HostpulseError):
     """A body that is not JSON, or not what its Content-Encoding says (HTTP 400)."""
 
 
+class IncompleteBodyError(HostpulseError):
+    """A body shorter than its Content-Length: the client or the network gave up (HTTP 408)."""
+
+
 class TooLargeError(HostpulseError):
     """A body over its limit, as sent or inflated (HTTP 413)."""
 

@@ -137,6 +137,40 @@ def test_what_is_not_json_is_400(api: Api, body: bytes) -> None:
     refused(api.post(body), 400)
 
 
+@pytest.mark.parametrize("server_id", [["web-01"], {"a": 1}, None, 1, True, "web-01\n"])
+def test_a_server_id_that_is_none_is_422(api: Api, server_id: Any) -> None:
+    """Also one that no set can hold, behind a header that was right before."""
+    assert api.post().status_code == 200
+    errors = refused(api.post(api.envelope(server_id=server_id)), 422)["errors"]
+    assert set(errors) == {"/server_id"}
+
+
+@pytest.mark.parametrize("name", ["facts", "ext", "processes", "fields"])
+def test_what_is_nested_too_deep_for_others_is_400(api: Api, name: str) -> None:
+    """Python reads 900 levels; the shipper and the engine, deeper in their own calls, do not."""
+    nested: Any = {}
+    for _ in range(900):
+        nested = {"a": nested}
+    body = api.envelope()
+    if name == "processes":
+        body["samples"][0]["processes"] = [nested]
+    elif name == "fields":
+        body["samples"][0]["points"][0]["fields"] = nested
+    else:
+        body[name] = nested
+    refused(api.post(body), 400)
+    assert api.bodies() == []
+
+
+def test_a_body_shorter_than_its_length_is_408(api: Api) -> None:
+    """The network's fault, not the sample's: agents send it again."""
+    body = json.dumps(api.envelope()).encode()
+    longer = {"CONTENT_LENGTH": str(len(body) + 1)}
+    detail = refused(api.post(body, environ_overrides=longer), 408)["detail"]
+    assert detail == f"Of {len(body) + 1} bytes {len(body)} came; send the request again."
+    assert api.bodies() == []
+
+
 def test_a_wrong_envelope_is_422_with_pointers(api: Api) -> None:
     """All faults at once, each at its JSON pointer."""
     body = api.envelope(schema=2, colour="red", agent={"version": 1, "stream": "x"})

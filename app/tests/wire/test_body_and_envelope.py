@@ -57,6 +57,28 @@ def test_what_cannot_be_kept_is_not_json(body: bytes) -> None:
         parse(body)
 
 
+@pytest.mark.parametrize(
+    "shape", [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]"), ('["]}",{"a":', "}]")]
+)
+def test_the_depth_of_a_body_is_bounded(shape: tuple[str, str]) -> None:
+    """At 64, whatever stands in texts: far below what Python reads."""
+    begin, end = shape
+    levels = sum(begin.count(one) for one in "[{")
+    for depth, is_fine in ((64, True), (66, False), (900, False)):
+        count = depth // levels
+        body = (begin * count + "1" + end * count).encode()
+        if is_fine:
+            parse(body)
+        else:
+            with pytest.raises(NotJsonError, match="64 deep"):
+                parse(body)
+
+
+def test_brackets_in_texts_are_no_depth() -> None:
+    """A process may be called anything."""
+    assert parse(b'["' + b"[{" * 500 + b'"]') == ["[{" * 500]
+
+
 def test_escapes_that_are_fine_stay_fine() -> None:
     """A whole surrogate pair is one character."""
     assert parse(b'["\\ud83d\\ude00", "\\u00e9", {"a": "\\\\ud800"}]')[0] == "\U0001f600"

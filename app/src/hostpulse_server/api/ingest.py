@@ -15,6 +15,7 @@ from hostpulse_server.api.auth import identify
 from hostpulse_server.api.services import services
 from hostpulse_server.errors import (
     HostpulseError,
+    IncompleteBodyError,
     PermissionDeniedError,
     TooLargeError,
     UnsupportedMediaError,
@@ -22,6 +23,8 @@ from hostpulse_server.errors import (
 from hostpulse_server.journal.records import SAMPLES, SamplesRecord
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import InputStream
+
     from hostpulse_server.api.services import Services
     from hostpulse_server.registry import Identity
     from hostpulse_server.wire import Envelope
@@ -152,10 +155,21 @@ def _read_body(limit: int) -> tuple[bytes, bool]:
         raise UnsupportedMediaError("Content-Encoding must be gzip or absent.")
     length = environ.get("CONTENT_LENGTH", "")
     if length.isdecimal() and int(length) <= limit:
-        body: bytes = environ["wsgi.input"].read(int(length))
+        body: bytes = _read(environ["wsgi.input"], int(length))
     else:
         # one more than allowed, for a body that comes in chunks and does not give its length
         body = b"" if length else request.stream.read(limit + 1)
         if length or len(body) > limit:
             raise TooLargeError(f"The body has more than {limit} bytes.")
     return body, encoding == "gzip"
+
+
+def _read(stream: InputStream, length: int) -> bytes:
+    """Return a body of that length; a shorter one is the network's fault, to be sent again."""
+    try:
+        body = stream.read(length)
+    except OSError:
+        body = b""
+    if len(body) < length:
+        raise IncompleteBodyError(f"Of {length} bytes {len(body)} came; send the request again.")
+    return body

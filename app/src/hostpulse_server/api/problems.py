@@ -22,6 +22,7 @@ RETRY_STORE_SECONDS = 10.0
 
 _STATUS: dict[type[errors.HostpulseError], int] = {
     errors.NotJsonError: 400,
+    errors.IncompleteBodyError: 408,
     errors.TooLargeError: 413,
     errors.UnsupportedMediaError: 415,
     errors.AuthenticationError: 401,

@@ -175,6 +175,8 @@ class _KnownHeaders:
         try:
             if not document.keys() <= self.ORDINARY or type(document["schema"]) is not int:
                 return None
+            if type(document["server_id"]) is not str:
+                return None
             sent_at = document.get("sent_at", 0)
             if type(sent_at) is not int or not 0 <= sent_at <= LATEST_MS:
                 return None
