@@ -275,6 +275,25 @@ def test_a_key_that_sends_too_often_is_429_and_others_are_not(
     assert api.post(api.envelope(server_id="web-02"), key="web-02").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        [f"2001:db8:1:2::{number:x}" for number in range(40)],
+        ["192.0.2.1", "::ffff:192.0.2.1", "::FFFF:c000:201", "::ffff:c000:0201"] * 10,
+        ["2001:db8::1", "2001:DB8:0:0::1", "2001:0db8::0001"] * 15,
+    ],
+    ids=["a host's network", "IPv4", "spellings"],
+)
+def test_an_address_is_one_however_it_is_spelt(api: Api, addresses: list[str]) -> None:
+    """Failed authentications are counted by IPv4 address and by IPv6 /64."""
+    statuses = [
+        api.post(key="x", environ_overrides={"REMOTE_ADDR": one}).status_code for one in addresses
+    ]
+    assert (statuses[0], statuses[-1]) == (401, 429)
+    other = api.post(key="x", environ_overrides={"REMOTE_ADDR": "2001:db8:9::1"})
+    assert other.status_code == 401
+
+
 def test_failed_authentications_are_limited_per_address_and_never_shut_a_valid_key_out(
     api: Api,
 ) -> None:

@@ -6,6 +6,7 @@ after authentication, and the limit of failures is checked only once a key was r
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -59,6 +60,22 @@ class Limits:
         return self.hit(FAILURES, "failed", address)
 
 
+def origin(address: str) -> str:
+    """Return what counts as one address, however it is spelt: of IPv6 its /64.
+
+    A host has all of its /64 to itself, and so 2^64 addresses to be counted under.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((found, 64), strict=False))
+
+
 def register(app: Flask, config: ApiConfig) -> None:
     """Give ``app`` its limits."""
     app.extensions[EXTENSION] = Limits(app, config)
@@ -79,7 +96,7 @@ def count_request(key_id: str) -> None:
 
 def count_failure(address: str) -> None:
     """Count a refused key; raise ProblemError 429 when its address had too many refused."""
-    wait = _limits().failure(address)
+    wait = _limits().failure(origin(address))
     if wait is not None:
         raise ProblemError(
             429, "Too many failed authentications from this address.", headers=retry_after(wait)
@@ -88,6 +105,6 @@ def count_failure(address: str) -> None:
 
 def count_page(address: str) -> None:
     """Count a page that needs no key; raise ProblemError 429 when its address had too many."""
-    wait = _limits().hit(PAGES, "page", address)
+    wait = _limits().hit(PAGES, "page", origin(address))
     if wait is not None:
         raise ProblemError(429, "Too many pages for this address.", headers=retry_after(wait))
