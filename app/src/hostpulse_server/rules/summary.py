@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hostpulse_server.formatting import figure, single_line
 from hostpulse_server.rules.metric_names import TAGS
+from hostpulse_server.sandbox import Sandbox, TemplateLimitError, TemplateLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hostpulse_server.rules.model import Rule
     from hostpulse_server.values.alert import Severity
@@ -52,8 +52,10 @@ def _finalize(value: Any) -> Any:
     return "" if value is None else value
 
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(finalize=_finalize, undefined=Undefined)
-_STRICT = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+# a line of 300 characters; the engine waits for it
+_LIMITS: Final = TemplateLimits(seconds=0.2, steps=1_000, size=4_096)
+_ENVIRONMENT: Final = Sandbox(_LIMITS, finalize=_finalize, undefined=Undefined)
+_STRICT: Final = Sandbox(_LIMITS, undefined=StrictUndefined)
 
 
 @lru_cache(maxsize=1024)
@@ -75,6 +77,18 @@ def fault_of_summary(rule: Rule) -> str:
         if near:
             return f"names the unknown variable {name}; did you mean {near[0]}?"
         return f"names the unknown variable {name}; known are {', '.join(known)}, a tag as tags.TAG"
+    return _fault_of_filling(rule, known)
+
+
+def _fault_of_filling(rule: Rule, known: Sequence[str]) -> str:
+    """Return whether a summary costs too much; what else goes wrong depends on its values."""
+    example = {name: Figure(1.0) if name in {"value", "threshold"} else name for name in known}
+    try:
+        _ENVIRONMENT.fill(_template(rule.summary), {**example, "tags": example, "labels": example})
+    except TemplateLimitError as error:
+        return f"cannot be filled in: {error}"
+    except Exception:  # noqa: BLE001 - examples are no values
+        return ""
     return ""
 
 
@@ -110,7 +124,7 @@ def render_summary(  # noqa: PLR0913 - all that a sentence may name
         "labels": {**(labels or {}), **rule.labels},
     }
     try:
-        text = single_line(_template(rule.summary).render(variables))
+        text = single_line(_ENVIRONMENT.fill(_template(rule.summary), variables))
     except Exception:  # noqa: BLE001 - an alert is sent whatever its summary is like
         text = ""
     return text or single_line(_plain(rule, shown, limit, server_id, tags or {}))
