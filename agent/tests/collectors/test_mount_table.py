@@ -104,3 +104,45 @@ def test_the_mount_of_a_devices_root_is_the_one_that_counts() -> None:
     )
     assert paths(*lines) == ["/var/lib"]
     assert paths(*reversed(lines)) == ["/var/lib"]
+
+
+def test_a_mount_of_another_kind_over_a_disk_hides_it() -> None:
+    """A tmpfs over /data gave its size under the disk's name: what is seen is judged first."""
+    lines = (
+        "1 0 8:1 / / rw - ext4 /dev/a rw",
+        "2 1 8:2 / /data rw - xfs /dev/b rw",
+        "3 2 0:41 / /data rw - tmpfs tmpfs rw",
+        "4 1 8:3 / /srv rw - xfs /dev/c rw",
+    )
+    assert paths(*lines, kinds=("tmpfs",)) == ["/", "/srv"]
+    assert paths(*lines, kinds=(), excluded=("^/data$",)) == ["/", "/srv"]
+
+
+def test_overlays_count_only_as_the_root() -> None:
+    """Those of containers have no space of their own, wherever an engine keeps them (made up)."""
+    lines = (
+        "1 0 0:30 / / rw - overlay overlay rw,lowerdir=/l",
+        "2 1 8:2 / /data rw - xfs /dev/b rw",
+        "3 2 0:31 / /data/engine/overlay2/abc/merged rw - overlay overlay rw",
+        "4 1 0:32 / /run/containerd/runtime.v2.task/k8s.io/a/rootfs rw - overlay o rw",
+    )
+    assert paths(*lines) == ["/", "/data"]
+
+
+def test_a_file_that_is_mounted_is_no_mount_of_its_device() -> None:
+    """Its path may be the shortest: the device counts at the directory."""
+    lines = (
+        "1 0 0:30 / / rw - overlay overlay rw",
+        "2 1 8:2 /etc/hosts /etc/hosts rw - xfs /dev/b rw",
+        "3 1 8:2 /volumes/data /var/lib/data rw - xfs /dev/b rw",
+    )
+    chosen = choose(parse("\n".join(lines).encode()), (), (), files={"/etc/hosts"})
+    assert [mount.path for mount in chosen] == ["/", "/var/lib/data"]
+
+
+def test_thousands_of_mounts_are_all_found() -> None:
+    """Each with one below it."""
+    lines = ["1 0 8:1 / / rw - ext4 /dev/a rw"]
+    lines += [f"{n} 1 0:{n} / /m/{n} rw - nfs4 filer:/{n} rw" for n in range(2, 2002)]
+    lines += [f"{n + 2000} {n} 1:{n} / /m/{n}/x rw - nfs4 filer:/x{n} rw" for n in range(2, 2002)]
+    assert len(paths(*lines)) == 4001

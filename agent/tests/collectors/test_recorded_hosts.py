@@ -93,6 +93,61 @@ def test_zfs_cache_above_its_minimum_counts_as_available(host: Callable[[str], H
     assert fields["available_bytes"] == 1000000 * KIB + 1208000000 - 134217728
 
 
+def test_the_cache_of_the_host_is_not_memory_of_its_container(host: Callable[[str], Host]) -> None:
+    """A container's meminfo is mounted by lxcfs; arcstats are the host's.
+
+    Figures of https://github.com/moghtech/komodo/pull/1635: 1.5 GiB, a cache of 6.27 GiB beside it.
+    """
+    recorded = host("container")
+    recorded.write(
+        "proc/meminfo",
+        "MemTotal:        1572864 kB\nMemFree:          180000 kB\nMemAvailable:     200000 kB\n",
+    )
+    arcstats = "13 1 0x01\nname type data\nsize 4 6732379402\nc_min 4 262144\n"
+    recorded.write("proc/spl/kstat/zfs/arcstats", arcstats)
+    assert used_percent(recorded) == pytest.approx(87.284, abs=0.001)
+    small = arcstats.replace("6732379402", "104857600")  # could be the container's, by its size
+    recorded.write("proc/spl/kstat/zfs/arcstats", small)
+    assert used_percent(recorded) < 87
+    table = (recorded.root / "proc/self/mountinfo").read_text()
+    lxcfs = "1206 1149 0:61 /proc/meminfo /proc/meminfo rw,nosuid - fuse.lxcfs lxcfs rw,user_id=0\n"
+    recorded.write("proc/self/mountinfo", table + lxcfs)
+    assert used_percent(recorded) == pytest.approx(87.284, abs=0.001)
+
+
+def used_percent(host: Host) -> float:
+    """Return how much memory is used."""
+    return MemoryCollector(host.tree).collect(host.now)[0].fields["used_percent"]
+
+
+def test_a_container_with_a_limit_has_the_memory_of_its_limit(host: Callable[[str], Host]) -> None:
+    """And nothing of its host's; files that were not used lately are available (made up)."""
+    recorded = host("container")
+    recorded.write("sys/fs/cgroup/memory.max", "1073741824\n")
+    recorded.write("sys/fs/cgroup/memory.current", "805306368\n")
+    recorded.write(
+        "sys/fs/cgroup/memory.stat", "file 400000000\ninactive_file 268435456\nshmem 0\n"
+    )
+    recorded.write("proc/meminfo", "MemTotal: 64000000 kB\nMemFree: 1 kB\nMemAvailable: 2 kB\n")
+    fields = MemoryCollector(recorded.tree).collect(recorded.now)[0].fields
+    assert fields == pytest.approx(
+        {
+            "total_bytes": 2**30,
+            "available_bytes": 2**29,
+            "used_bytes": 2**29,
+            "free_bytes": 2**28,
+            "cached_bytes": 400000000,
+            "shared_bytes": 0,
+            "used_percent": 50.0,
+        }
+    )
+    for none in ("max\n", f"{10**15}\n"):
+        recorded.write("sys/fs/cgroup/memory.max", none)
+        assert (
+            MemoryCollector(recorded.tree).collect(0.0)[0].fields["total_bytes"] == 64000000 * KIB
+        )
+
+
 def test_a_kernel_without_an_estimate_is_an_error_that_says_so(host: Callable[[str], Host]) -> None:
     """Without MemAvailable nothing honest can be said."""
     recorded = host("container")
@@ -318,3 +373,57 @@ def test_files_bound_from_a_host_into_a_container_are_no_disks(
     recorded = host("container")
     points = DiskCollector(recorded.tree, statvfs_client, *EXCLUDED).collect(0.0)
     assert [point.tags["mount"] for point in points] == ["/"]
+
+
+# https://github.com/netdata/netdata/issues/5744, a second reading made up
+MULTIPATH = """\
+   0       0 nvme3c33n1 682 0 16148 59 67891 258573 17174264 58210 0 584 36052 0 0 0 0
+ 259      13 nvme3n1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+"""
+
+
+def test_a_namespace_has_the_traffic_of_its_paths_once(host: Callable[[str], Host]) -> None:
+    """Native NVMe multipathing: figures stand at a path, which has no node."""
+    recorded = host("container")
+    for name in ("nvme3c33n1", "nvme3n1"):
+        recorded.write(f"sys/block/{name}/stat", "")
+    recorded.write("sys/block/nvme3n1/dev", "259:13\n")
+    recorded.write("proc/diskstats", MULTIPATH)
+    collector = DiskioCollector(recorded.tree)
+    collector.collect(recorded.now)
+    recorded.now += 10
+    both = MULTIPATH.replace("16148", "18196")
+    recorded.write("proc/diskstats", both)
+    (point,) = collector.collect(recorded.now)
+    assert point.tags == {"device": "nvme3n1"}
+    assert point.fields["read_bytes_per_second"] == 2048 * 512 / 10
+    # a kernel that counts at the namespace, too: its figures count, and the path's no more
+    for sectors in ("90", "180"):
+        recorded.now += 10
+        recorded.write("proc/diskstats", both.replace("nvme3n1 0 0 0", f"nvme3n1 9 0 {sectors}"))
+        points = collector.collect(recorded.now)
+    (point,) = points
+    assert point.fields["read_bytes_per_second"] == 90 * 512 / 10
+
+
+def test_a_whole_device_without_a_node_counts(host: Callable[[str], Host]) -> None:
+    """Only a partition has no directory in /sys/block (made up)."""
+    recorded = host("container")
+    row = "   8       0 {} {} 0 8 1 1 0 8 1 0 1 1 0 0 0 0\n"
+    recorded.write("sys/block/hidden0/stat", "")
+    recorded.write("proc/diskstats", row.format("hidden0", 1) + row.format("hidden0p1", 1))
+    collector = DiskioCollector(recorded.tree)
+    collector.collect(recorded.now)
+    recorded.now += 10
+    recorded.write("proc/diskstats", row.format("hidden0", 11) + row.format("hidden0p1", 11))
+    assert [one.tags["device"] for one in collector.collect(recorded.now)] == ["hidden0"]
+
+
+@pytest.mark.parametrize("speed", ["-1", "0", "65535", "4294967295"])
+def test_a_speed_that_no_driver_knows_is_missing(host: Callable[[str], Host], speed: str) -> None:
+    """65.5 Gbit/s and 4.3 Pbit/s are how two drivers write that they do not know."""
+    recorded = host("container")
+    recorded.write("sys/class/net/eth0/speed", f"{speed}\n")
+    points = NetworkCollector(recorded.tree).collect(recorded.now)
+    assert points
+    assert all("speed_bits_per_second" not in one.fields for one in points)

@@ -51,20 +51,35 @@ class DiskCollector(Collector):
         self._exclude = (tuple(exclude_kinds), tuple(exclude_paths))
         self._data = b""
         self._mounts: list[mounts.Mount] = []
+        self._files: set[str] = set()
 
     def collect(self, now: float) -> list[Point]:
         """Return one point a filesystem, within ``DEADLINE_S`` seconds."""
         data = self._tree.proc("self/mountinfo", now).data
         if data != self._data:
-            self._mounts = mounts.choose(mounts.parse(data), *self._exclude)
-            self._data = data
+            self._files.clear()
+            self._choose(data)
         answers = self._statvfs.statvfs([mount.path for mount in self._mounts], DEADLINE_S)
+        if files := {path for path, answer in answers.items() if is_file(answer)}:
+            self._files |= files
+            self._choose(data)  # from the next sample on, the device under another of its mounts
         points = []
         for mount in self._mounts:
+            if mount.path not in answers:
+                continue
             fields = measure(answers[mount.path], read_only=mount.read_only)
             if fields:
                 points.append(Point("disk", {"mount": mount.tag}, fields))
         return points
+
+    def _choose(self, data: bytes) -> None:
+        self._data = data
+        self._mounts = mounts.choose(mounts.parse(data), *self._exclude, files=self._files)
+
+
+def is_file(answer: object) -> bool:
+    """Return whether a helper's answer is that of a file bound over a file."""
+    return isinstance(answer, StatResult) and not answer.directory
 
 
 def measure(answer: object, *, read_only: bool) -> dict[str, float]:

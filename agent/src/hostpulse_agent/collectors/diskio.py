@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING
 
 from hostpulse_agent.collectors.base import Catalogue, Collector, Field, Point
@@ -9,6 +11,8 @@ from hostpulse_agent.collectors.counters import Change, Counters, put_rates
 from hostpulse_agent.collectors.procfs import read_or_none, tag_value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hostpulse_agent.collectors.procfs import Tree
 
 CATALOGUE = Catalogue(
@@ -27,6 +31,8 @@ CATALOGUE = Catalogue(
     },
 )
 _SECTOR = 512  # the unit of /proc/diskstats, not the device's own
+_NVME_PATH = re.compile(rb"(nvme\d+)c\d+(n\d+)")
+_Row = tuple[bytes, bytes, tuple[int, ...]]
 _SKIP = (b"loop", b"ram", b"sr", b"fd")
 _NAMES = (
     "reads_per_second",
@@ -55,8 +61,7 @@ class DiskioCollector(Collector):
         data, at = self._tree.proc("diskstats", now)
         points: list[Point] = []
         seen: list[tuple[bytes, bytes]] = []
-        for line in data.split(b"\n"):
-            number, name, stats = _row(line)
+        for number, name, stats in _merged(_row(line) for line in data.split(b"\n")):
             if not any(stats):
                 continue
             key = (number, name)
@@ -78,7 +83,7 @@ class DiskioCollector(Collector):
     def _name(self, number: bytes, name: bytes) -> str | None:
         """Return the stable name; None for a partition, which has no directory in /sys/block."""
         paths, kernel = self._tree.paths, name.replace(b"/", b"!").decode("utf-8", "replace")
-        if read_or_none(f"{paths.sys}/block/{kernel}/dev") is None:
+        if not os.path.isdir(f"{paths.sys}/block/{kernel}"):
             return None
         mapped = read_or_none(f"{paths.sys}/block/{kernel}/dm/name")
         if mapped is None and name.startswith(b"md"):
@@ -89,7 +94,29 @@ class DiskioCollector(Collector):
         return tag_value((mapped or name).strip())
 
 
-def _row(line: bytes) -> tuple[bytes, bytes, tuple[int, ...]]:
+def _merged(rows: Iterable[_Row]) -> list[_Row]:
+    """Return the rows with those of NVMe's paths under the name of their namespace, once.
+
+    With native multipathing the kernel counts a namespace's traffic at its paths (nvme3c33n1),
+    which have no node, and nothing at the namespace (nvme3n1); later kernels count there, too.
+    """
+    found: dict[bytes, _Row] = {}
+    paths: dict[bytes, list[_Row]] = {}
+    for row in rows:
+        path = _NVME_PATH.fullmatch(row[1])
+        if path:
+            paths.setdefault(path[1] + path[2], []).append(row)
+        elif row[1]:
+            found[row[1]] = row
+    for name, members in paths.items():
+        own = found.get(name)
+        if own is None or not any(own[2]):
+            sums = tuple(sum(column) for column in zip(*(row[2] for row in members)))
+            found[name] = (own[0] if own else members[0][0], name, sums)
+    return list(found.values())
+
+
+def _row(line: bytes) -> _Row:
     """Return major:minor, name and the counters in use; no counters for what is not a device."""
     words = line.split()
     if len(words) < 14 or words[2].startswith(_SKIP):  # noqa: PLR2004 -- since Linux 2.6

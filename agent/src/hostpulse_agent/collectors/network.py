@@ -53,6 +53,10 @@ _FEWEST = 100
 _SPEED_S = 300.0
 
 
+# SPEED_UNKNOWN of ethtool, as drivers have it that keep it without a sign or in 16 bits
+_UNKNOWN_SPEEDS = frozenset({0xFFFFFFFF, 0xFFFF})
+
+
 class _Link(NamedTuple):
     """Carrier and speed (bits per second) as last seen, and when the speed was asked for."""
 
@@ -116,7 +120,8 @@ class NetworkCollector(Collector):
         link = self._links.get(name)
         if link is None or link.up != up or at - link.asked >= _SPEED_S:
             megabits = read_int(base + "/speed") if up else None
-            speed = megabits * 1_000_000 if megabits is not None and megabits > 0 else None
+            is_known = megabits is not None and megabits > 0 and megabits not in _UNKNOWN_SPEEDS
+            speed = megabits * 1_000_000 if megabits is not None and is_known else None
             link = self._links[name] = _Link(up, speed, at)
         return link
 
