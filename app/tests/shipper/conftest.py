@@ -18,7 +18,15 @@ from hostpulse_server.shipper.last_seen import LastSeenReader
 from hostpulse_server.shipper.loop import Shipper
 from hostpulse_server.shipper.maintenance import Maintenance
 from hostpulse_server.shipper.state import ShipperState
-from hostpulse_server.store.base import Aggregate, OldestTimes, Query, RollupWindow, Series, Store
+from hostpulse_server.store.base import (
+    Aggregate,
+    OldestTimes,
+    Query,
+    RawQuery,
+    RollupWindow,
+    Series,
+    Store,
+)
 from hostpulse_server.store.embedded import EmbeddedStore
 
 if TYPE_CHECKING:
@@ -55,6 +63,10 @@ class FlakyStore:
     def query(self, query: Query) -> list[Series]:
         """Query."""
         return self.inner.query(query)
+
+    def raw(self, query: RawQuery) -> list[Series]:
+        """Read raw values."""
+        return self.inner.raw(query)
 
     def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
         """Roll up unless switched off."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostpulse_server.errors import StoreUnavailableError
+from hostpulse_server.store import sql
 from hostpulse_server.store.base import Query, RollupWindow
 from hostpulse_server.store.embedded import EmbeddedStore
 from hostpulse_server.values.points import StorePoint
@@ -155,6 +156,16 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     store.close()
     store.close()
     assert (tmp_path / "store.db").stat().st_size > 0
+
+
+@pytest.mark.parametrize("statement", [sql.RAW_SPAN, sql.ROLLUP_SPAN])
+def test_how_far_it_reaches_is_found_without_a_scan(store: EmbeddedStore, statement: str) -> None:
+    """Every query asks for it: it must not take longer the more is stored."""
+    store.write([point(1.0)])
+    with closing(sqlite3.connect(store._path)) as connection:
+        plan = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    assert any(line.startswith("SEARCH") for line in plan)
+    assert not [line for line in plan if line.startswith("SCAN") and "CONSTANT" not in line]
 
 
 class TestExpiry:

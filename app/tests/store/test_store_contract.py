@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hostpulse_server.errors import StoreRejectedError
-from hostpulse_server.store.base import Aggregate, Query, RollupWindow
+from hostpulse_server.store.base import Aggregate, Query, RawQuery, RollupWindow
 from hostpulse_server.values.points import StorePoint, Tags
 from hostpulse_server.wire.points import RESERVED, check_point
 
@@ -137,6 +137,45 @@ class TestSelecting:
     def test_series_come_in_a_stable_order(self, store: Store) -> None:
         """By server, then tags, then field."""
         assert list(ask(store)) == sorted(ask(store))
+
+
+class TestRawValues:
+    """Every value at its own time, of some fields of several measurements, in one answer."""
+
+    @pytest.fixture(autouse=True)
+    def _values(self, store: Store) -> None:
+        disk = (("mount", "/"),)
+        store.write([cpu(n, T0 + n * 1001, "web-01", core) for n in (2, 1, 0) for core in "10"])
+        store.write([cpu(9, T0, "web-02")])
+        store.write([StorePoint("", "disk", disk, T0, {"used_percent": 1.0, "hung": 0.0})])
+        store.write([StorePoint("web-01", "disk", disk, T0, {"used_percent": 1.0, "hung": 0.0})])
+        store.write([StorePoint("web-01", "memory", (), T0, {"hung": 1.0, "used_percent": 1.0})])
+
+    def test_what_is_wanted_comes_in_order(self, store: Store) -> None:
+        """By measurement, tags and field; a field of one measurement is not asked of another."""
+        wanted = {"disk": {"hung", "used_percent"}, "cpu": ["usage_percent"], "memory": ("hung",)}
+        found = store.raw(RawQuery("web-01", wanted, T0, T0 + HOUR))
+        points = [(T0, 0.0), (T0 + 1001, 1.0), (T0 + 2002, 2.0)]
+        assert [(one.measurement, one.tags, one.field, list(one.points)) for one in found] == [
+            ("cpu", (("core", "0"),), "usage_percent", points),
+            ("cpu", (("core", "1"),), "usage_percent", points),
+            ("disk", (("mount", "/"),), "hung", [(T0, 0.0)]),
+            ("disk", (("mount", "/"),), "used_percent", [(T0, 1.0)]),
+            ("memory", (), "hung", [(T0, 1.0)]),
+        ]
+        assert {one.server_id for one in found} == {"web-01"}
+
+    def test_a_range_ends_before_its_end(self, store: Store) -> None:
+        """Half open, to the millisecond; also where there is nothing."""
+        found = store.raw(RawQuery("web-02", {"cpu": {"usage_percent"}}, T0, T0 + 1))
+        assert [list(one.points) for one in found] == [[(T0, 9.0)]]
+        assert store.raw(RawQuery("web-02", {"cpu": {"usage_percent"}}, T0 - HOUR, T0)) == []
+        assert store.raw(RawQuery("web-02", {"cpu": {"usage_percent"}}, T0 + 1, T0 + HOUR)) == []
+
+    def test_what_is_of_no_server_can_be_read(self, store: Store) -> None:
+        """The id of hostpulse itself is empty."""
+        (found,) = store.raw(RawQuery("", {"disk": {"hung"}}, T0, T0 + HOUR))
+        assert (found.server_id, list(found.points)) == ("", [(T0, 0.0)])
 
 
 class TestRollups:

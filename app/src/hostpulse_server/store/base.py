@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from hostpulse_server.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from hostpulse_server.values.points import StorePoint, Tags
 
@@ -57,8 +57,21 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class RawQuery:
+    """Which raw values of one server to read: ``fields`` are those of each measurement."""
+
+    server_id: str
+    fields: Mapping[str, Collection[str]]
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
-    """An answer's series: ``points`` are (window start in ms, value), ascending, no empty ones."""
+    """An answer's series: ``points`` are (window start in ms, value), ascending, no empty ones.
+
+    In an answer with raw values, each has its own time.
+    """
 
     server_id: str
     measurement: str
@@ -100,6 +113,10 @@ class Store(Protocol):
 
     def query(self, query: Query) -> list[Series]:
         """Return the series that match, ordered by server, tags and field."""
+        ...
+
+    def raw(self, query: RawQuery) -> list[Series]:
+        """Return the raw values that match, ordered by measurement, tags and field."""
         ...
 
     def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.errors import StoreRejectedError, StoreUnavailableError
 from hostpulse_server.store import sql
-from hostpulse_server.store.base import Budget, OldestTimes, Query, RollupWindow, Series
+from hostpulse_server.store.base import Budget, OldestTimes, Query, RawQuery, RollupWindow, Series
 from hostpulse_server.store.rollup import PartialWindow, ceil_to, floor_to, join
 from hostpulse_server.values.points import StorePoint, Tags
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EXPIRE_ROWS = 5000
 QUERY_SECONDS = 30.0
+_ROWS = 10_000  # fetched at a time
 _PROGRESS_STEPS = 10_000  # virtual machine steps between two looks at a query's deadline
 # what binding a value can raise: none of it goes away by waiting
 _REJECTIONS = (
@@ -82,6 +83,34 @@ class EmbeddedStore:
             Series(server_id, query.measurement, field, tags, _ordered(parts[identity]))
             for identity, (server_id, tags, field) in series.items()
             if parts[identity]
+        ]
+
+    def raw(self, query: RawQuery) -> list[Series]:
+        """Return the raw values that match; one statement reads them all."""
+        budget = Budget()
+        with self._reading() as connection:
+            series = _series_of_server(connection, query)
+            found: dict[int, list[tuple[int, float]]] = {identity: [] for identity in series}
+            oldest, newest = connection.execute(sql.RAW_SPAN).fetchone()
+            if oldest is not None and series:
+                rows = connection.execute(
+                    sql.RAW_VALUES,
+                    {
+                        "series": json.dumps(list(series)),
+                        "first": max(query.start_ms // sql.RAW_BUCKET_MS, oldest),
+                        "final": min((query.end_ms - 1) // sql.RAW_BUCKET_MS, newest),
+                        "low": query.start_ms,
+                        "high": query.end_ms,
+                    },
+                )
+                while some := rows.fetchmany(_ROWS):
+                    budget.spend(len(some))
+                    for identity, time_ms, value in some:
+                        found[identity].append((time_ms, value))
+        return [
+            Series(query.server_id, measurement, field, tags, sorted(found[identity]))
+            for identity, (measurement, tags, field) in series.items()
+            if found[identity]
         ]
 
     def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
@@ -244,6 +273,22 @@ def _matching_series(
             found.append((server_id, tags, field, identity))
     return {
         identity: (server_id, tags, field) for server_id, tags, field, identity in sorted(found)
+    }
+
+
+def _series_of_server(
+    connection: sqlite3.Connection, query: RawQuery
+) -> dict[int, tuple[str, Tags, str]]:
+    """Return id → (measurement, tags, field) of the series wanted, in the order of the answer."""
+    found: list[tuple[str, Tags, str, int]] = [
+        (measurement, tuple((name, value) for name, value in json.loads(text)), field, identity)
+        for identity, measurement, text, field in connection.execute(
+            sql.SERIES_OF_SERVER, (query.server_id,)
+        )
+        if field in query.fields.get(measurement, ())
+    ]
+    return {
+        identity: (measurement, tags, field) for measurement, tags, field, identity in sorted(found)
     }
 
 

@@ -53,8 +53,13 @@ WHERE measurement = :measurement
   AND (:fields IS NULL OR field IN (SELECT value FROM json_each(:fields)))
 """
 
-RAW_SPAN = "SELECT min(bucket), max(bucket) FROM raw"
-ROLLUP_SPAN = "SELECT min(bucket), max(bucket) FROM rollup"
+SERIES_OF_SERVER = "SELECT id, measurement, tags, field FROM series WHERE server_id = ?"
+
+# each a seek: asked for in one SELECT, min() and max() are a scan of the whole table
+# (https://www.sqlite.org/optoverview.html#the_min_max_optimization)
+_SPAN = "SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})"
+RAW_SPAN = _SPAN.format(table="raw")
+ROLLUP_SPAN = _SPAN.format(table="rollup")
 
 # CROSS JOIN keeps the planner from turning the order round: (bucket, series) must be seeks.
 _BUCKETS = """
@@ -72,6 +77,18 @@ CROSS JOIN span
 CROSS JOIN {table} AS v ON v.bucket = span.bucket AND v.series = wanted.value
 WHERE v.at >= :low AND v.at < :high
 GROUP BY v.series, window
+"""
+)
+
+# without GROUP BY nothing is sorted; one series after another, each in the order of time
+RAW_VALUES = (
+    _BUCKETS
+    + """
+SELECT v.series, v.at, v.value
+FROM json_each(:series) AS wanted
+CROSS JOIN span
+CROSS JOIN raw AS v ON v.bucket = span.bucket AND v.series = wanted.value
+WHERE v.at >= :low AND v.at < :high
 """
 )
 

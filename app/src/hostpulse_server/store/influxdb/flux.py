@@ -50,6 +50,11 @@ def values(*, measurement: bool) -> str:
     return template("values").substitute(filters=filters.rstrip())
 
 
+def raw() -> str:
+    """Return the query ``raw.flux``."""
+    return template("raw").template
+
+
 def measurements() -> str:
     """Return the query ``measurements.flux``."""
     return template("measurements").template

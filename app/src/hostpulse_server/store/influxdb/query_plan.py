@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hostpulse_server.store.base import Budget, Query, Series
+from hostpulse_server.store.base import Budget, Query, RawQuery, Series
 from hostpulse_server.store.influxdb import csv_response, flux
 from hostpulse_server.store.rollup import ceil_to, floor_to
 from hostpulse_server.values.points import Tags
@@ -86,6 +86,31 @@ def request(query: Query, source: Source, *, numbers: bool) -> tuple[str, dict[s
 def is_empty(query: Query) -> bool:
     """Return whether no series can match, such as with a tag whose name is none."""
     return query.server_ids == () or not all(flux.NAME.fullmatch(name) for name, _ in query.tags)
+
+
+def raw_params(query: RawQuery) -> dict[str, Any]:
+    """Return the parameters of ``raw.flux``, ``bucket`` not among them."""
+    return {
+        "servers": flux.any_of([query.server_id]),
+        "measurements": flux.any_of(query.fields),
+        "fields": flux.any_of(name for names in query.fields.values() for name in names),
+        **flux.span(query.start_ms, query.end_ms),
+    }
+
+
+def raw_series(query: RawQuery, tables: Iterable[csv_response.CsvTable]) -> list[Series]:
+    """Return what ``raw.flux`` answered as series; a table may be cut in several."""
+    budget = Budget()
+    found: dict[tuple[str, Tags, str], list[tuple[int, float]]] = {}
+    for table in tables:
+        server_id, measurement, tags, name = table.labels
+        if server_id == query.server_id and name in query.fields.get(measurement, ()):
+            budget.spend(len(table.values))
+            found.setdefault((measurement, tags, name), []).extend(table.values)
+    return [
+        Series(query.server_id, measurement, name, tags, sorted(values))
+        for (measurement, tags, name), values in sorted(found.items())
+    ]
 
 
 class Collector:

@@ -21,7 +21,7 @@ from hostpulse_server.store.influxdb.lines import Encoder
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from hostpulse_server.store.base import Query, RollupWindow, Series
+    from hostpulse_server.store.base import Query, RawQuery, RollupWindow, Series
     from hostpulse_server.values.points import StorePoint
 
 ROLLUP_POINTS = 1000  # a request's: these points have six values for each field
@@ -53,6 +53,12 @@ class InfluxdbStore:
         except StoreFailedError:
             # The engine aggregates no text: if another program wrote some, read without it.
             return self._read(query, numbers=True)
+
+    def raw(self, query: RawQuery) -> list[Series]:
+        """Return the raw values that match, of one request; texts are none of ours."""
+        bucket, params = self._settings.bucket_raw, query_plan.raw_params(query)
+        with closing(self._client.rows(bucket, flux.raw(), {**params, "bucket": bucket})) as rows:
+            return query_plan.raw_series(query, csv_response.tables(rows))
 
     def rollup(self, windows: Sequence[RollupWindow], window_ms: int) -> None:
         """Make the rollups of ``windows`` anew; one without raw values keeps what it has.
