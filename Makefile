@@ -97,8 +97,9 @@ bench-store: engines ## the shipper into InfluxDB beside its bare client, query 
 	python -m bench.store
 
 .PHONY: bench-alerts
-bench-alerts: setup ## from a sample to its alert beside vmalert and Alertmanager; what rules cost a sample
+bench-alerts: setup ## from a sample to its alert beside vmalert and Alertmanager; what rules cost a sample; backtests
 	python -m bench.rules
+	python -m bench.backtest
 	python -m bench.alerts
 
 .PHONY: bench-dashboards

@@ -38,14 +38,7 @@ def test_a_backtest_over_the_stored_samples_says_the_same() -> None:
         if one.has_steps:
             continue  # the store knows no clock but the samples' own
         backtest = Backtest(one.rules, {SERVER: BacktestHost()})
-        for sample in one.stored:
-            points = {
-                (point["measurement"], tuple(sorted(point.get("tags", {}).items()))): dict(
-                    point["fields"]
-                )
-                for point in sample.points
-            }
-            backtest.sample(SERVER, sample.time_ms, points)
+        backtest.samples(SERVER, ((sample.time_ms, sample.points) for sample in one.stored))
         found = {
             (it.identity.rule, it.identity.tags, it.from_ms, it.until_ms) for it in backtest.spells
         }

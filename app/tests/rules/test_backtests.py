@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.installation import Installation
 
-from hostpulse_server.rule_testing.backtest import PAGE_MS
+from hostpulse_server.rule_testing.sample_history import PAGE_MS
 from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.store.embedded import EmbeddedStore
 from hostpulse_server.values.points import StorePoint
@@ -157,7 +157,7 @@ def test_two_files_are_compared(site: BacktestSite) -> None:
     pack, milder = f"{site.folder}/pack.yml", f"{site.folder}/site.yml"
     sides = site.json("--against", pack, "--against", milder)["sides"]
     assert [[one["severity"] for one in side["only_here"]] for side in sides] == [["warning"], []]
-    text = site("--against", pack, "--against", milder).stdout
+    text = " ".join(site("--against", pack, "--against", milder).stdout.split())
     assert f"only with {pack}: 1" in text
     assert f"only with {pack} + {milder}: 0" in text
 

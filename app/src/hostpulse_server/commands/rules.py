@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ from hostpulse_server.commands.options import (
     load_config,
     open_registry,
     print_json,
-    print_table,
 )
+from hostpulse_server.commands.progress import follow
 from hostpulse_server.errors import RulesError
 from hostpulse_server.runtime.clock import SYSTEM
 
@@ -146,26 +145,24 @@ def _replayed(
 ) -> Report:
     from hostpulse_server.rule_testing import backtest as work  # noqa: PLC0415 - as above
     from hostpulse_server.rule_testing.report import Report, Side  # noqa: PLC0415 - as above
+    from hostpulse_server.rule_testing.sample_history import (  # noqa: PLC0415 - as above
+        SampleHistory,
+    )
     from hostpulse_server.store.factory import open_store  # noqa: PLC0415 - as above
 
     hosts = _hosts(config)
     chosen = [work.of_thresholds(bundle.rules, names) for bundle in bundles]
-    runs = [work.Backtest(one, hosts) for one in chosen]
     for server_id in servers:
         if server_id not in hosts:
             raise click.BadParameter(f"there is no server {server_id!r} in the registry")
     server_ids = servers or ("", *hosts)
-    with (
-        closing(open_store(config, read_only=True)) as store,
-        click.progressbar(
-            server_ids, label="servers", file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as each,
-    ):
-        wanted = [rule for one in chosen for rule in one.rules.values()]
-        work.run(work.SampleHistory(store, wanted, *span), runs, each)
+    joint = work.JointBacktest(chosen, hosts)
+    with closing(open_store(config, read_only=True)) as store:
+        history = SampleHistory(store, joint.rules.values(), *span)
+        follow(joint.run(history, server_ids), history.pages * len(server_ids), "backtest")
     sides = (
-        Side(bundle.files, tuple(one.rules), tuple(done.spells))
-        for bundle, one, done in zip(bundles, chosen, runs, strict=True)
+        Side(bundle.files, tuple(one.rules), spells)
+        for bundle, one, spells in zip(bundles, chosen, joint.spells(), strict=True)
     )
     return Report(*span, len(server_ids), tuple(sides))
 
@@ -243,14 +240,8 @@ def _outcome_json(outcome: CaseOutcome) -> dict[str, Any]:
 
 
 def _print_report(report: Report) -> None:
-    from hostpulse_server.rule_testing.report import HEAD  # noqa: PLC0415 - as above
-
-    for sentence, rows in report.sections():
-        click.echo(sentence)
-        if rows:
-            head = HEAD if len(rows[0]) == len(HEAD) else ("RULE", *HEAD)
-            print_table(head, rows)
-            click.echo()
+    for section in report.sections():
+        click.echo("\n".join(section.lines()))
 
 
 def _many(count: int, what: str) -> str:

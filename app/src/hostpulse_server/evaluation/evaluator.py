@@ -98,6 +98,14 @@ class Evaluator:
             default=None,
         )
 
+    def layout(self, server_id: str, points: Sequence[Mapping[str, Any]]) -> CompiledLayout:
+        """Return the rules as they hold for samples with the series of these points."""
+        return self._compiled(server_id)(points)
+
+    def is_at_rest(self, server_id: str, origin: str) -> bool:
+        """Return whether nothing but windows is remembered of the samples so far."""
+        return self._host(server_id, origin).is_at_rest
+
     def dump(self, server_id: str, origin: str) -> tuple[int, dict[str, Any]]:
         """Return the time of the newest sample, and as JSON what ``restore`` needs to go on.
 

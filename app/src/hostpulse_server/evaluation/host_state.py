@@ -269,6 +269,12 @@ class EvaluatedHost:
                 active.part(compiled_rule, time_ms, is_forgotten=is_forgotten)
         self.time_ms = time_ms
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing but windows and trends is remembered: all series come in each sample."""
+        is_settled = not self.presence.is_watchful and not any(self.presence.extraordinary())
+        return is_settled and not self.active.machines and self.active.seen_from_ms is None
+
     def trend(self, compiled_rule: CompiledRule) -> tuple[float, ...]:
         """Return the newest values of a series, oldest first."""
         return trend(self._buffers, compiled_rule)

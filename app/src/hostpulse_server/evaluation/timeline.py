@@ -125,6 +125,11 @@ class HostTimeline:
             return True
         return bool(self.confirmed.active.changed or self.confirmed.active.transitions)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing but windows and trends is remembered, and nothing left to report."""
+        return not (self.has_changes or self.reported) and self.confirmed.is_at_rest
+
     def add(self, sample: Sample, compiled: Compiled) -> bool:
         """Take a sample; return False for one that is known or that comes too late."""
         if not sample.stream:

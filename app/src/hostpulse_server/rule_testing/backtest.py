@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hostpulse_server.errors import QueryError
+from hostpulse_server.rule_testing.calm import CalmStretches
 from hostpulse_server.rule_testing.replay import Replay
-from hostpulse_server.store.base import Query
+from hostpulse_server.rules.model import RuleSet
 from hostpulse_server.values.alert import SEVERITIES, AlertIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hostpulse_server.rule_testing.sample_history import SampleHistory, Stretch
     from hostpulse_server.rule_testing.transitions import Reported
-    from hostpulse_server.rules.model import Rule, RuleSet
-    from hostpulse_server.store.base import Store
+    from hostpulse_server.rules.model import Rule
     from hostpulse_server.values.alert import Severity
-    from hostpulse_server.values.points import Tags
 
-PAGE_MS: Final = 12 * 3_600_000
-_SHORTEST_MS: Final = 60_000
 DEFAULT_INTERVAL_MS: Final = 10_000
-# in every sample, so that a missing series is distinguished from a silent host
-_PRESENCE: Final = ("system", "uptime_seconds")
-
-Points = dict[tuple[str, "Tags"], dict[str, float]]
 
 
 @dataclass(slots=True)
@@ -67,42 +59,118 @@ class Backtest:
         self._rules = rules.rules
         self._hosts = hosts
         self._replay = Replay(rules, lambda server_id: hosts.get(server_id, BacktestHost()).labels)
-        self._open: dict[AlertIdentity, Episode] = {}
+        # what fires, by server, each with its tags as points have them
+        self._open: dict[str, dict[AlertIdentity, tuple[Episode, dict[str, str]]]] = {}
+        self._longest_over_ms = _longest_over_ms(self._rules)
+        # the others judge how long a series is there or away
+        self._may_pass = all(rule.kind == "threshold" for rule in self._rules.values())
+        self._calm: dict[str, CalmStretches] = {}
+        self.evaluated = 0  # samples
         self.spells: list[Episode] = []
 
-    def sample(self, server_id: str, time_ms: int, points: Points) -> None:
-        """Take one sample; a server's come in the order of their times."""
-        listed = [
-            {"measurement": measurement, "tags": dict(tags), "fields": fields}
-            for (measurement, tags), fields in points.items()
-        ]
-        interval_ms = self._hosts.get(server_id, BacktestHost()).interval_ms
-        for reported in self._replay.sample(server_id, time_ms, interval_ms, listed):
-            self._note(reported)
-        for identity, spell in self._open.items():
-            if identity.server_id == server_id:
-                self._measure(spell, points)
+    def stretch(self, server_id: str, stretch: Stretch) -> None:
+        """Take a stretch of samples; one that is calm is passed over."""
+        calm = self._calm.get(server_id)
+        if calm is None:
+            calm = self._calm[server_id] = CalmStretches(self._longest_over_ms)
+        layout = self._replay.layout(server_id, stretch.first_points())
+        is_calm = calm.may_pass(stretch, layout) and self._may_pass
+        if is_calm and self._replay.is_at_rest(server_id):
+            calm.passed(stretch)
+            return
+        passed, from_ms = calm.refill(stretch.start_ms)
+        for one in passed:
+            self.samples(server_id, (item for item in one.samples() if item[0] >= from_ms))
+        self.samples(server_id, stretch.samples())
 
-    def _note(self, reported: Reported) -> None:
+    def samples(
+        self, server_id: str, samples: Iterable[tuple[int, Sequence[Mapping[str, Any]]]]
+    ) -> None:
+        """Take samples, (time, points); a server's come in the order of their times."""
+        interval_ms = self._hosts.get(server_id, BacktestHost()).interval_ms
+        firing = self._open.setdefault(server_id, {})
+        for time_ms, points in samples:
+            self.evaluated += 1
+            for reported in self._replay.sample(server_id, time_ms, interval_ms, points):
+                self._note(firing, reported)
+            for spell, tags in firing.values():
+                self._measure(spell, tags, points)
+
+    def _note(
+        self, firing: dict[AlertIdentity, tuple[Episode, dict[str, str]]], reported: Reported
+    ) -> None:
         identity = reported.condition.identity
-        spell = self._open.get(identity)
+        spell, _ = firing.get(identity, (None, {}))
         if reported.state == "resolved":
             if spell is not None:
                 spell.until_ms = reported.at_ms
-                del self._open[identity]
+                del firing[identity]
         elif spell is None:
-            self._open[identity] = Episode(identity, reported.severity, reported.at_ms)
-            self.spells.append(self._open[identity])
+            spell = Episode(identity, reported.severity, reported.at_ms)
+            firing[identity] = spell, dict(identity.tags)
+            self.spells.append(spell)
         else:
             spell.severity = max(spell.severity, reported.severity, key=SEVERITIES.index)
 
-    def _measure(self, spell: Episode, points: Points) -> None:
+    def _measure(
+        self, spell: Episode, tags: dict[str, str], points: Sequence[Mapping[str, Any]]
+    ) -> None:
         rule = self._rules[spell.identity.rule]
-        fields = points.get((rule.measurement, spell.identity.tags), {})
-        if rule.field in fields:
-            value = abs(fields[rule.field]) if rule.abs else fields[rule.field]
-            pick = max if rule.levels[-1].direction == "above" else min
-            spell.worst = value if spell.worst is None else pick(value, spell.worst)
+        for point in points:
+            if point["measurement"] != rule.measurement or (point.get("tags") or {}) != tags:
+                continue
+            value = point["fields"].get(rule.field)
+            if value is not None:
+                value = abs(value) if rule.abs else value
+                pick = max if rule.levels[-1].direction == "above" else min
+                spell.worst = value if spell.worst is None else pick(value, spell.worst)
+
+
+class JointBacktest:
+    """A backtest of several sets of rules at once: a rule that they share is evaluated once."""
+
+    def __init__(self, sides: Sequence[RuleSet], hosts: Mapping[str, BacktestHost]) -> None:
+        self.rules: dict[str, Rule] = {}
+        self._names: list[dict[str, str]] = []  # a side's: evaluated as → its own
+        for number, side in enumerate(sides):
+            names = {}
+            for name, rule in side.rules.items():
+                known = self.rules.get(name)
+                key = name if known is None or known == rule else f"{name} {number}"
+                self.rules.setdefault(key, rule if key == name else _renamed(rule, key))
+                names[key] = name
+            self._names.append(names)
+        self._backtest = Backtest(RuleSet(self.rules), hosts)
+
+    def run(self, history: SampleHistory, server_ids: Iterable[str]) -> Iterator[str]:
+        """Take the samples of these servers through; yield a server's id a page."""
+        for server_id in server_ids:
+            for page in history.read(server_id):
+                for stretch in page:
+                    self._backtest.stretch(server_id, stretch)
+                yield server_id
+
+    def spells(self) -> list[tuple[Episode, ...]]:
+        """Return the episodes of each side."""
+        return [
+            tuple(
+                replace(spell, identity=spell.identity._replace(rule=names[spell.identity.rule]))
+                for spell in self._backtest.spells
+                if spell.identity.rule in names
+            )
+            for names in self._names
+        ]
+
+
+def _longest_over_ms(rules: Mapping[str, Rule]) -> int:
+    """Return how far back windows reach that hold every value; those of increases hold changes."""
+    variants = [one for rule in rules.values() for one in (rule, *(o.rule for o in rule.overrides))]
+    return max((one.over_ms for one in variants if one.aggregate != "increase"), default=0)
+
+
+def _renamed(rule: Rule, name: str) -> Rule:
+    overrides = (replace(one, rule=replace(one.rule, name=name)) for one in rule.overrides)
+    return replace(rule, name=name, overrides=tuple(overrides))
 
 
 def of_thresholds(rules: RuleSet, names: Sequence[str] = ()) -> RuleSet:
@@ -113,74 +181,3 @@ def of_thresholds(rules: RuleSet, names: Sequence[str] = ()) -> RuleSet:
         if rule.kind == "threshold" and (not names or name in names)
     }
     return replace(rules, rules=kept)
-
-
-class SampleHistory:
-    """The stored samples of some time, as far as some rules look at them."""
-
-    def __init__(self, store: Store, rules: Iterable[Rule], start_ms: int, end_ms: int) -> None:
-        self._store = store
-        self._start_ms = start_ms
-        self._end_ms = end_ms
-        self._fields: dict[str, set[str]] = defaultdict(set)
-        self._fields[_PRESENCE[0]].add(_PRESENCE[1])
-        for rule in rules:
-            self._fields[rule.measurement] |= {rule.field, *(one.field for one in rule.only_if)}
-
-    def samples(self, server_id: str) -> Iterator[tuple[int, Points]]:
-        """Yield one server's samples in the order of their times."""
-        for low in range(self._start_ms, self._end_ms, PAGE_MS):
-            yield from self._page(server_id, low, min(low + PAGE_MS, self._end_ms))
-
-    def _page(self, server_id: str, low: int, high: int) -> list[tuple[int, Points]]:
-        try:
-            return self._read(server_id, low, high)
-        except QueryError:  # more values than one answer holds
-            middle = (low + high) // 2
-            if middle - low < _SHORTEST_MS:
-                raise
-            return self._page(server_id, low, middle) + self._page(server_id, middle, high)
-
-    def _read(self, server_id: str, low: int, high: int) -> list[tuple[int, Points]]:
-        samples: dict[int, Points] = {}
-        for measurement, fields in self._fields.items():
-            query = Query(
-                server_ids=(server_id,),
-                measurement=measurement,
-                fields=tuple(sorted(fields)),
-                tags=(),
-                start_ms=low,
-                end_ms=high,
-                step_ms=1,  # every value at its own time
-                aggregate="last",
-            )
-            for series in self._store.query(query):
-                key = (series.measurement, series.tags)
-                for time_ms, value in series.points:
-                    points = samples.setdefault(time_ms, {})
-                    points.setdefault(key, {})[series.field] = value
-        return sorted(samples.items(), key=lambda item: item[0])
-
-
-def only_in(first: Iterable[Episode], second: Sequence[Episode]) -> list[Episode]:
-    """Return the episodes of ``first`` during which ``second`` has none."""
-    by_identity: dict[AlertIdentity, list[Episode]] = defaultdict(list)
-    for spell in second:
-        by_identity[spell.identity].append(spell)
-    return [
-        spell
-        for spell in first
-        if not any(spell.overlaps(other) for other in by_identity[spell.identity])
-    ]
-
-
-def run(
-    history: SampleHistory,
-    backtests: Sequence[Backtest],
-    server_ids: Iterable[str],
-) -> None:
-    """Take the samples of these servers through every backtest."""
-    for server_id in server_ids:
-        for time_ms, points in history.samples(server_id):
-            for backtest in backtests:
-                backtest.sample(server_id, time_ms, points)

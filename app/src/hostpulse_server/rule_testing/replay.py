@@ -11,6 +11,7 @@ from hostpulse_server.rule_testing.transitions import TransitionFilter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from hostpulse_server.evaluation.compiled import CompiledLayout
     from hostpulse_server.rule_testing.transitions import Reported
     from hostpulse_server.rules.model import RuleSet
 
@@ -35,3 +36,11 @@ class Replay:
         self._evaluator.add(server_id, _ORIGIN, Sample(time_ms, interval_ms, points))
         conditions = self._evaluator.collect_changes(server_id, time_ms, is_fresh=True)
         return list(self._transitions.of(time_ms, conditions))
+
+    def layout(self, server_id: str, points: Sequence[Mapping[str, Any]]) -> CompiledLayout:
+        """Return the rules as they hold for samples with the series of these points."""
+        return self._evaluator.layout(server_id, points)
+
+    def is_at_rest(self, server_id: str) -> bool:
+        """Return whether nothing but windows is remembered of a server's samples so far."""
+        return self._evaluator.is_at_rest(server_id, _ORIGIN)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.formatting import figure, rule_duration
-from hostpulse_server.rule_testing.backtest import only_in
+from hostpulse_server.rule_testing.comparison import BacktestComparison, compare, difference
 from hostpulse_server.values.alert import NO_SERVER
 
 if TYPE_CHECKING:
@@ -17,9 +18,40 @@ if TYPE_CHECKING:
     from hostpulse_server.rule_testing.backtest import Episode
 
 HEAD: Final = ("SERVER", "TAGS", "SEVERITY", "FROM", "LASTED", "WORST")
+_FACTS: Final = 4  # columns of HEAD that say no names
 _MOST_NAMED: Final = 5
 
+WIDTH: Final = 80  # columns of a terminal
+
 Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A sentence, and the rows (as ``HEAD``) that belong below it.
+
+    Rows that begin with something else than ``HEAD`` have one more name for it.
+    """
+
+    sentence: str
+    rows: Sequence[Row] = ()
+
+    def lines(self) -> list[str]:
+        """Return it as text: a table, or two lines a row where that is wider than a terminal."""
+        lines = wrapped(self.sentence)
+        if not self.rows:
+            return lines
+        head = HEAD if len(self.rows[0]) == len(HEAD) else ("RULE", *HEAD)
+        table = _table((head, *self.rows))
+        if max(map(len, table)) > WIDTH:
+            names = len(head) - _FACTS
+            facts = _table([row[names:] for row in (head, *self.rows)])
+            table = [
+                line
+                for row, fact in zip((head, *self.rows), facts, strict=True)
+                for line in ("  ".join(row[:names]), f"    {fact}")
+            ]
+        return [*lines, *table, ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +84,43 @@ class Report:
     servers: int
     sides: tuple[Side, ...]
 
-    def sections(self) -> Iterator[tuple[str, list[Row]]]:
-        """Yield sentences, each with the rows (as ``HEAD``) that belong below it.
+    def sections(self) -> Iterator[Section]:
+        """Yield what people read.
 
         Of the second side, which is there to be compared, only what differs has rows; these begin
         with the rule's name.
         """
         for number, side in enumerate(self.sides):
             fired = side.fired()
-            yield f"{side.name}, {when(self.start_ms)} to {when(self.end_ms)}:", []
+            yield Section(f"{side.name}, {when(self.start_ms)} to {when(self.end_ms)}:")
             for name, spells in fired.items():
                 rows = [] if number else [_row(one) for one in spells]
-                yield f"{name}: would have fired {_times(spells)}", rows
+                yield Section(f"{name}: would have fired {_times(spells)}", rows)
             quiet = [name for name in side.rules if name not in fired]
             if quiet:
-                yield f"would not have fired: {', '.join(quiet)}", []
-        for side, spells in self._differences():
-            yield (
-                f"only with {side.name}: {len(spells)}",
-                [(spell.identity.rule, *_row(spell)) for spell in spells],
-            )
+                yield Section(f"would not have fired: {', '.join(quiet)}")
+        comparison = self._compared()
+        if comparison is None:
+            return
+        for side, only in zip(self.sides, comparison.only, strict=True):
+            rows = [(spell.identity.rule, *_row(spell)) for spell in only]
+            yield Section(f"only with {side.name}: {len(only)}", rows)
+        yield Section(f"with both, but otherwise: {len(comparison.changed)}")
+        for before, after in comparison.changed:
+            rule, (server, tags, *_) = before[0].identity.rule, _row(before[0])
+            place = server if tags == "-" else f"{server}, {tags}"
+            yield Section(f"{rule} on {place}: {difference(before, after, self.end_ms)}")
+            moments = [
+                (name, *_row(spell)[-_FACTS:])
+                for name, spells in (("first", before), ("second", after))
+                for spell in spells
+            ]
+            yield from (Section(f"    {line}") for line in _table(moments))
+        yield Section(f"alike with both: {comparison.same}")
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON types; ``sides`` in the order of the command line."""
-        only = [[_spell_json(spell) for spell in spells] for _, spells in self._differences()]
+        comparison = self._compared()
         sides: list[dict[str, Any]] = [
             {
                 "files": list(side.files),
@@ -86,19 +131,38 @@ class Report:
             }
             for side in self.sides
         ]
-        for side, spells in zip(sides, only, strict=False):
-            side["only_here"] = spells
-        return {
+        document: dict[str, Any] = {
             "start": self.start_ms,
             "end": self.end_ms,
             "servers": self.servers,
             "sides": sides,
         }
+        if comparison is not None:
+            for side, only in zip(sides, comparison.only, strict=True):
+                side["only_here"] = [_spell_json(spell) for spell in only]
+            document["same"] = comparison.same
+            document["changed"] = [
+                {
+                    "difference": difference(before, after, self.end_ms),
+                    "first": [_spell_json(spell) for spell in before],
+                    "second": [_spell_json(spell) for spell in after],
+                }
+                for before, after in comparison.changed
+            ]
+        return document
 
-    def _differences(self) -> Iterator[tuple[Side, list[Episode]]]:
-        if len(self.sides) > 1:
-            for side, other in (self.sides, self.sides[::-1]):
-                yield side, only_in(side.spells, other.spells)
+    def _compared(self) -> BacktestComparison | None:
+        if len(self.sides) == 1:
+            return None
+        first, second = self.sides
+        return compare(first.spells, second.spells)
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a text in lines that fit a terminal; what follows the first is indented."""
+    return textwrap.wrap(
+        text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def when(time_ms: int) -> str:
@@ -114,6 +178,15 @@ def _times(spells: Sequence[Episode]) -> str:
     times = "once" if len(spells) == 1 else f"{len(spells)} times"
     places = "1 server" if len(servers) == 1 else f"{len(servers)} servers"
     return f"{times} on {places}: {', '.join(named)}"
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    """Return rows as left-aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _host(server_id: str) -> str:
