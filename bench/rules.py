@@ -3,6 +3,7 @@
 ``python -m bench.rules [--rounds 30] [--json FILE]``: samples of 4-core hosts that are well, each
 host in turn, so that with 2,000 of them nothing of one is left in the caches when its next sample
 comes. Beside it in the same run: parsing the same sample's JSON, and a loop over rules and points.
+Then 500 rules over 50,000 series: the first samples, and those after an edit (``rules_many``).
 Exit status 1 when a bar is missed.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
+from bench import rules_many
 from bench.ingest_sample import sample
 from bench.report import Row, save, table
 
@@ -92,6 +94,7 @@ def measure(rounds: int) -> list[Row]:
         Row("a loop over rules and points", naive, "µs"),
         Row("that loop's cost by ours", naive / ours, "x"),
         Row("memory of a host", _weigh(rules, calm), "KiB"),
+        *rules_many.measure(),
     ]
 
 

@@ -13,11 +13,13 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
+from hostpulse_server.evaluation.rule_index import RuleIndex
 from hostpulse_server.values.alert import AlertIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from hostpulse_server.evaluation.rule_index import Overrides, RuleVariant
     from hostpulse_server.rules.model import Rule, RuleSet
     from hostpulse_server.values.points import Tags
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 ANY_TAGS: Final[Mapping[str, str]] = {"*": "*"}  # no rule looks at this measurement
 _EVERYTHING: Final = (-inf, inf)
+_MOST_KEPT: Final = 10_000  # series with the same overrides
 
 
 class CompiledRule:
@@ -38,28 +41,28 @@ class CompiledRule:
 
     __slots__ = (
         "__weakref__",
+        "_mark",
         "certain_above",
         "gathers",
         "high",
         "is_computed",
         "low",
-        "mark",
         "rule",
         "tags",
     )
 
-    def __init__(self, rule: Rule, tags: Tags) -> None:
-        self.rule = rule
+    def __init__(self, variant: RuleVariant, tags: Tags) -> None:
+        self.rule = variant.rule
         self.tags = tags
-        above = [level.threshold for level in rule.levels if level.direction == "above"]
-        below = [level.threshold for level in rule.levels if level.direction == "below"]
-        self.low = max(below, default=-inf)
-        self.high = min(above, default=inf)
-        self.gathers = _gathers(rule)
-        self.is_computed = bool(rule.over_ms) or rule.abs
-        is_certain = rule.aggregate == "increase" and not below
-        self.certain_above = max(above, default=inf) if is_certain else inf
-        self.mark = zlib.crc32(repr((rule.name, tags)).encode())
+        self._mark: int | None = None
+        self.low, self.high, self.gathers, self.is_computed, self.certain_above = variant.limits
+
+    @property
+    def mark(self) -> int:
+        """Computed when it is wanted first: at a start there are many at once."""
+        if self._mark is None:
+            self._mark = zlib.crc32(repr((self.rule.name, self.tags)).encode())
+        return self._mark
 
     def identity(self, server_id: str) -> AlertIdentity:
         """Return what makes its alert on this server the same one."""
@@ -89,6 +92,7 @@ class CompiledLayout:
         "compiled_rules",
         "computed",
         "index",
+        "measurements",
         "pack",
         "point_of",
         "rows",
@@ -97,6 +101,7 @@ class CompiledLayout:
 
     def __init__(self, series: Sequence[tuple[str, Tags | None, tuple[CompiledRule, ...]]]) -> None:
         self.size = len(series)
+        self.measurements = frozenset(measurement for measurement, *_ in series)
         self.rows = tuple(
             (measurement, _compared(tags), tuple(map(_check, compiled_rules)))
             for measurement, tags, compiled_rules in series
@@ -140,23 +145,45 @@ class CompiledLayout:
         return True
 
 
-class Compiler:
-    """Compiles a set of rules for the layouts of samples."""
+class CompiledCache:
+    """What is compiled and in use, by the id of a rule and tags, and by series."""
 
-    def __init__(self, rules: RuleSet) -> None:
-        self._rules = rules
-        self._by_measurement: dict[str, list[str]] = {}
-        for name, rule in rules.rules.items():
-            if rule.kind == "threshold":
-                self._by_measurement.setdefault(rule.measurement, []).append(name)
-        self._compiled_rules: WeakValueDictionary[tuple[int, Tags], CompiledRule] = (
-            WeakValueDictionary()
-        )
-        self._plans: WeakValueDictionary[tuple[Any, ...], CompiledLayout] = WeakValueDictionary()
+    def __init__(self) -> None:
+        self.rules: WeakValueDictionary[tuple[int, Tags], CompiledRule] = WeakValueDictionary()
+        self.layouts: WeakValueDictionary[tuple[Any, ...], CompiledLayout] = WeakValueDictionary()
+
+
+class Compiler:
+    """Compiles a set of rules for the layouts of samples.
+
+    What is the same ``before``, in the set that was in force, stays compiled. ``changed`` are the
+    names of the other rules, and ``touched`` the measurements that these look or looked at.
+    """
+
+    def __init__(self, rules: RuleSet, before: Compiler | None = None) -> None:
+        known: Mapping[str, Rule] = {} if before is None else before.rules
+        # rules are compared, and the older of two that are equal is kept: what was compiled is its
+        self.rules: dict[str, Rule] = {
+            name: known[name] if known.get(name) == rule else rule
+            for name, rule in rules.rules.items()
+        }
+        self._index = RuleIndex(rule for rule in self.rules.values() if rule.kind == "threshold")
+        self.changed = {
+            name for name in {**known, **self.rules} if known.get(name) is not self.rules.get(name)
+        }
+        self.touched = {
+            some[name].measurement
+            for some in (known, self.rules)
+            for name in self.changed
+            if name in some
+        }
+        self._servers: dict[str, tuple[Mapping[str, str], _Series]] = {}
+        self._series: dict[frozenset[tuple[str, tuple[int, ...]]], _Series] = {}
+        self.cache: CompiledCache = CompiledCache() if before is None else before.cache
 
     def knows(self, name: str) -> bool:
         """Return whether there is such a rule, enabled or not."""
-        return name in self._rules.rules and self._rules.rules[name].kind == "threshold"
+        return name in self._index.by_name
 
     def compiled_rule(
         self, name: str, server_id: str, tags: Tags, labels: Mapping[str, str]
@@ -164,40 +191,70 @@ class Compiler:
         """Return what the rule is for a series, ``None`` if it does not hold there."""
         if not self.knows(name):
             return None
-        rule = self._rules.effective(name, server_id, dict(tags), labels)
-        if rule is None:
-            return None
-        key = (id(rule), tags)  # the compiled_rule keeps its rule, so the id stands for it
-        found = self._compiled_rules.get(key)
-        if found is None:
-            found = self._compiled_rules[key] = CompiledRule(rule, tags)
-        return found
+        overrides = self._series_of(server_id, labels).overrides
+        variant = self._index.variant(name, dict(tags), overrides)
+        return None if variant is None else self._compiled(variant, tags)
 
     def plan(
         self, server_id: str, points: Iterable[Point], labels: Mapping[str, str]
     ) -> CompiledLayout:
         """Return the plan for samples with the series of ``points``, each of which occurs once."""
+        known = self._series_of(server_id, labels)
         series: list[tuple[str, Tags | None, tuple[CompiledRule, ...]]] = []
         for point in points:
             measurement = point["measurement"]
-            names = self._by_measurement.get(measurement)
-            if names is None:
+            if not self._index.looks_at(measurement):
                 series.append((measurement, None, ()))
                 continue
             tags = tuple(sorted((point.get("tags") or {}).items()))
-            found = (self.compiled_rule(name, server_id, tags, labels) for name in names)
-            series.append(
-                (
-                    measurement,
-                    tags,
-                    tuple(compiled_rule for compiled_rule in found if compiled_rule),
-                )
-            )
+            found = known.compiled.get((measurement, tags))
+            if found is None:
+                variants = self._index.variants(measurement, dict(tags), known.overrides)
+                found = tuple([self._compiled(variant, tags) for variant in variants])
+                known.keep((measurement, tags), found)
+            series.append((measurement, tags, found))
         key = tuple(series)
-        plan = self._plans.get(key)
+        plan = self.cache.layouts.get(key)
         if plan is None:
-            plan = self._plans[key] = CompiledLayout(series)
+            plan = self.cache.layouts[key] = CompiledLayout(series)
         return plan
+
+    def _compiled(self, variant: RuleVariant, tags: Tags) -> CompiledRule:
+        # the compiled_rule keeps its rule, so the id stands for it
+        key = (id(variant.rule), tags)
+        found = self.cache.rules.get(key)
+        if found is None:
+            found = self.cache.rules[key] = CompiledRule(variant, tags)
+        return found
+
+    def _series_of(self, server_id: str, labels: Mapping[str, str]) -> _Series:
+        """Return what is known of series on this server, and on others with the same overrides."""
+        known = self._servers.get(server_id)
+        if known is not None and known[0] == labels:
+            return known[1]
+        overrides = self._index.overrides(server_id, labels)
+        key = frozenset(
+            (name, tuple(id(variant) for _, variant in some)) for name, some in overrides.items()
+        )
+        found = self._series.setdefault(key, _Series(overrides))
+        self._servers[server_id] = (dict(labels), found)
+        return found
+
+
+class _Series:
+    """What rules are for series on servers with the same overrides."""
+
+    __slots__ = ("compiled", "overrides")
+
+    def __init__(self, overrides: Overrides) -> None:
+        self.overrides = overrides
+        self.compiled: dict[tuple[str, Tags], tuple[CompiledRule, ...]] = {}
+
+    def keep(self, key: tuple[str, Tags], found: tuple[CompiledRule, ...]) -> None:
+        """Keep what a series has; now and then all is forgotten, as series come and go."""
+        if len(self.compiled) >= _MOST_KEPT:
+            self.compiled.clear()
+        self.compiled[key] = found
 
 
 def merged(points: Sequence[Point]) -> Sequence[Point]:
@@ -223,10 +280,3 @@ def _check(compiled_rule: CompiledRule) -> tuple[str, float, float]:
         _EVERYTHING if compiled_rule.is_computed else (compiled_rule.low, compiled_rule.high)
     )
     return compiled_rule.rule.field, low, high
-
-
-def _gathers(rule: Rule) -> tuple[object, ...] | None:
-    if not rule.over_ms:
-        return None
-    found = (rule.measurement, rule.field, rule.abs)
-    return (*found, "increase") if rule.aggregate == "increase" else found

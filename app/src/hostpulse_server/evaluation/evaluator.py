@@ -10,7 +10,7 @@ from hostpulse_server.evaluation.compiled import Compiler
 from hostpulse_server.evaluation.timeline import HostTimeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule
     from hostpulse_server.evaluation.timeline import Sample
@@ -138,11 +138,13 @@ class Evaluator:
         """Evaluate by these rules from now on; return the ends of what no longer has a rule.
 
         Clocks go on where their threshold is the same. What fires under another one is judged by
-        the next sample, without its ``for``. Trends begin anew.
+        the next sample, without its ``for``. Trends begin anew where a rule has changed; what no
+        change concerns is left as it is.
         """
-        self._compiler = Compiler(rules)
+        self._compiler = Compiler(rules, self._compiler)
         servers = dict.fromkeys(one for hosts in self._hosts.values() for one in hosts)
-        return [one for server_id in servers for one in self._adopt(server_id)]
+        changed = self._compiler.changed
+        return [one for server_id in servers for one in self._adopt(server_id, changed)]
 
     def relabel(self, server_id: str) -> None:
         """Resolve the overrides of a server anew, whose labels have changed."""
@@ -172,11 +174,14 @@ class Evaluator:
             host = hosts[server_id] = HostTimeline()
         return host
 
-    def _adopt(self, server_id: str) -> list[Condition]:
+    def _adopt(self, server_id: str, changed: Collection[str] | None = None) -> list[Condition]:
+        """Go on under the rules in force; ``changed`` are those that may be others, if known."""
         labels = self._labels(server_id)
 
         def successor(compiled_rule: CompiledRule) -> CompiledRule | Reason:
             name = compiled_rule.rule.name
+            if changed is not None and name not in changed:
+                return compiled_rule
             found = self._compiler.compiled_rule(name, server_id, compiled_rule.tags, labels)
             return found or ("disabled" if self._compiler.knows(name) else "rule_removed")
 
@@ -184,6 +189,7 @@ class Evaluator:
             condition
             for hosts in self._hosts.values()
             if server_id in hosts
+            and (changed is None or hosts[server_id].is_concerned(changed, self._compiler.touched))
             for condition in hosts[server_id].adopt(server_id, successor)
         ]
 

@@ -13,7 +13,7 @@ from hostpulse_server.evaluation.window import AggregationWindow
 from hostpulse_server.values.alert import worse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule, Point
     from hostpulse_server.evaluation.state_machine import Transition
@@ -311,6 +311,10 @@ class EvaluatedHost:
             *self.active.transitions,
             *(compiled_rule for compiled_rule, _ in self.presence.extraordinary()),
         }
+
+    def has_any(self, measurements: Collection[str]) -> bool:
+        """Return whether any layout known has one of these measurements."""
+        return any(not one.plan.measurements.isdisjoint(measurements) for one in self._buffers)
 
     def replace(self, others: dict[CompiledRule, CompiledRule]) -> None:
         """Go on under other rules; forget what is not named. Trends begin anew."""

@@ -18,7 +18,7 @@ from hostpulse_server.evaluation.host_state import EvaluatedHost
 from hostpulse_server.values.alert import CurrentValue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from hostpulse_server.evaluation.compiled import CompiledLayout, CompiledRule, Point
     from hostpulse_server.evaluation.state_machine import LastReported, Transition
@@ -214,19 +214,29 @@ class HostTimeline:
                 return CurrentValue(value, worst, host.trend(compiled_rule))
         return None
 
+    def is_concerned(self, names: Collection[str], measurements: Collection[str]) -> bool:
+        """Return whether other rules of these names, on these measurements, change anything."""
+        return self.confirmed.has_any(measurements) or any(
+            compiled_rule.rule.name in names for compiled_rule in self._known()
+        )
+
+    def _known(self) -> set[CompiledRule]:
+        return {*self.confirmed.compiled_rules(), *self.reported, *self._emitted, *self._base}
+
     def adopt(
         self, server_id: str, successor: Callable[[CompiledRule], CompiledRule | Reason]
     ) -> list[Condition]:
         """Go on under other rules; return the ends of conditions whose rule is gone."""
-        known = {*self.confirmed.compiled_rules(), *self.reported, *self._emitted, *self._base}
-        found: list[Condition] = []
         others: dict[CompiledRule, CompiledRule] = {}
-        for compiled_rule in sorted(known, key=lambda one: (one.rule.name, one.tags)):
+        gone: list[tuple[CompiledRule, Reason]] = []
+        for compiled_rule in self._known():
             other = successor(compiled_rule)
             if isinstance(other, str):
-                found += self.ends(server_id, [compiled_rule], other)
+                gone.append((compiled_rule, other))
             else:
                 others[compiled_rule] = other
+        gone.sort(key=lambda one: (one[0].rule.name, one[0].tags))
+        found = [end for one, reason in gone for end in self.ends(server_id, [one], reason)]
         self._provisional = None
         self.confirmed.replace(others)
         self.reported = {others[one]: it for one, it in self.reported.items() if one in others}
