@@ -46,12 +46,20 @@ data_dir = "{folder}"
 [journal]
 min_free_bytes = "0B"
 [alerts]
-rules = ["{pack}"]
+rules = ["{pack}", "{folder}/site.yml"]
 [channels.mail]
 kind = "email"
 host = "127.0.0.1"
 from = "hostpulse@example.org"
 to = ["ops@example.org"]
+"""
+
+
+# what was there for an hour is missed, since a day is all there is
+_SITE_RULES = """\
+rules:
+  - {name: disk_absent, present_for: 1h}
+  - {name: interface_absent, present_for: 1h}
 """
 
 
@@ -186,6 +194,7 @@ def _site(fleet: Fleet, clock: ManualClock) -> Iterator[tuple[Path, Database]]:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory, prefix="hostpulse-") as name:
         folder = Path(name)
+        (folder / "site.yml").write_text(_SITE_RULES)
         (folder / "server.toml").write_text(_CONFIG.format(folder=folder, pack=PACK))
         database = state.open_engine(f"sqlite:///{folder / 'state.db'}")
         state.upgrade(database)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class Incident:
     """What goes wrong on a host between two times of the day, in seconds.
 
     ``fields`` maps (measurement, tag's value or "") to values laid over the ordinary ones; an
-    incident without any makes the host silent. ``answers``: whether its address still does.
+    incident without any makes the host silent, unless there are series that it is ``without``.
+    ``answers``: whether its address still does.
     """
 
     rule: str
@@ -37,11 +38,12 @@ class Incident:
     end_s: int
     fields: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     answers: bool = True
+    without: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def silences(self) -> bool:
         """Whether nothing is heard of the host meanwhile."""
-        return not self.fields
+        return not (self.fields or self.without)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _points() -> Points:
             )
             for mount in MOUNTS
         ),
-        point("network", {"interface": "eth0"}, packet_loss_percent=0.0),
+        point("network", {"interface": "eth0"}, packet_loss_percent=0.0, link_up=1.0),
         point("connections", tcp_listen_overflows_total=7.0),
         point("pressure", {"resource": "memory"}, full_avg60_percent=0.0),
         point("pressure", {"resource": "io"}, full_avg60_percent=0.0),
@@ -188,6 +190,8 @@ class Fleet:
                 continue
             if incident and said.points:
                 host.lay(incident.fields)
+                points = [one for one in said.points if _key(one) not in incident.without]
+                said = replace(said, points=points)
             yield said
             if incident and said.points:
                 # what only an incident sets is at rest again afterwards
@@ -199,6 +203,10 @@ class Fleet:
             one.answers or one.host != host or not one.start_s <= time_s < one.end_s
             for one in self._incidents
         )
+
+
+def _key(point: dict[str, Any]) -> tuple[str, str]:
+    return point["measurement"], next(iter(point.get("tags", {}).values()), "")
 
 
 def _at_rest(

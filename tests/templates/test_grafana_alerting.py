@@ -13,7 +13,8 @@ from tests.templates.render import loader
 
 PACK = (ROOT / "roles/hostpulse_server/files/rules/hostpulse.yml").read_text(encoding="utf-8")
 WATCHDOG = (ROOT / "grafana/alerting/watchdog.yml").read_text(encoding="utf-8")
-NAMES = {rule["name"] for rule in yaml.safe_load(PACK)["rules"]}
+# no query knows what a host had for a day
+NAMES = {rule["name"] for rule in yaml.safe_load(PACK)["rules"] if rule.get("kind") != "absent"}
 WATCHED = {"ingest_silent", "journal_lag", "alert_engine_stalled"}
 SECRETS = "/run/credentials/hostpulse-grafana.service"
 LABELS = {"web-01": {"env": "production"}, "web-02": {"env": "staging"}}

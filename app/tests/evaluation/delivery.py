@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hostpulse_server.evaluation.window import Aggregate
     from hostpulse_server.rules.model import Direction
-    from hostpulse_server.values.alert import Condition
+    from hostpulse_server.values.alert import Condition, Severity
 
 SERVER = "web-01"
 ORIGIN = "samples"
@@ -112,7 +112,12 @@ class Rows:
 def history(seed: int) -> History:
     """Draw one."""
     draw = random.Random(seed)  # noqa: S311 - histories, no secrets
-    rules = RuleSet({name: _rule(draw, name) for name in ("first", "second")})
+    rules = RuleSet(
+        {
+            **{name: _rule(draw, name) for name in ("first", "second")},
+            "third": _absent(random.Random(~seed)),  # noqa: S311 - as above
+        }
+    )
     found = History(seed, rules)
     taken = _samples(draw, found)
     chance = draw.choice((0, 0, 0.03, 0.1, 0.3))
@@ -207,6 +212,26 @@ def _rule(draw: random.Random, name: str) -> Rule:
         max_gap_ms=draw.choice((None, None, None, 10_000, 60_000)),
         keep_firing_ms=draw.choice((0, 0, 0, 20_000, 60_000)),
         levels=levels,
+    )
+
+
+def _absent(draw: random.Random) -> Rule:
+    """Return a rule that fires while a series is away that was there for some time."""
+    away = sorted(draw.choice((0, 10, 20, 40, 120)) * 1000 for _ in range(draw.randint(1, 2)))
+    severities: tuple[Severity, ...] = ("warning", "critical")
+    return Rule(
+        name="third",
+        kind="absent",
+        summary="",
+        runbook="",
+        measurement="disk",
+        field="used",
+        present_for_ms=draw.choice((0, 30, 60, 120)) * 1000,
+        forget_after_ms=draw.choice((150, 200, 300)) * 1000,
+        levels=tuple(
+            Level(severity, "above", 0.5, 0.5, for_ms)
+            for severity, for_ms in zip(severities, away, strict=False)
+        ),
     )
 
 

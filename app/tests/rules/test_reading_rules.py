@@ -90,7 +90,7 @@ FAULTY = {
     'summary: "{{ value"': ("summary: is no template:",),
     'summary: "{{ value | shout }}"': ("summary: is no template: No filter named 'shout';",),
     'runbook: "a\\nb"': ("runbook: must be one line",),
-    "kind: heartbeat": ('kind: must be one of "threshold", "liveness"',),
+    "kind: heartbeat": ('kind: must be one of "threshold", "liveness", "absent"',),
     "enabled: maybe": ("enabled: must be true or false, not the text 'maybe'",),
     "overrides: [{levels: {}}]": ("overrides[1].match: is missing",),
     "overrides: [{match: {server_id: a}}]": ("overrides[1]: changes nothing",),
@@ -210,6 +210,32 @@ def test_a_liveness_rule_compares_no_field() -> None:
     assert [one.split(": ")[2] for one in found] == [
         *("field", "over"),
         *("levels.critical.above", "levels.critical.verdicts"),
+    ]
+
+
+def test_an_absent_rule_says_of_what_and_for_how_long() -> None:
+    """With its defaults: what a host had for a day, after five minutes, for a week."""
+    text = "rules: [{name: a, kind: absent, measurement: disk, field: hung}]"
+    rule = load_texts({"a": text}).rules["a"]
+    assert rule.levels == (Level("warning", "above", 0.5, 0.5, 300_000),)
+    assert (rule.present_for_ms, rule.forget_after_ms) == (86_400_000, 7 * 86_400_000)
+
+
+def test_an_absent_rule_compares_no_value() -> None:
+    """What has no meaning there, or is over before it fires, is said."""
+    known = (
+        *("name", "kind", "summary", "runbook", "for", "levels", "labels", "enabled"),
+        *("measurement", "field", "where", "present_for", "forget_after"),
+    )
+    found = faults(
+        "rules:\n- {name: a, kind: absent, field: f, max_gap: 1m, forget_after: 10m,\n"
+        "   levels: {critical: {above: 1, for: 10m}}}"
+    )
+    assert sorted(one.split(": ", 2)[2] for one in found) == [
+        "forget_after: must be longer than for, or the alert is over before it fires",
+        "levels.critical.above: unknown key; a level of kind: absent has only for",
+        f"max_gap: unknown key; of kind: absent only {', '.join(known)} and overrides",
+        "measurement: is missing; name what to look at, such as cpu",
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from hostpulse_server.engine import continuation
 from hostpulse_server.rules.summary import render_summary
 from hostpulse_server.state.alert_models import AlertEventRow, AlertRow
 from hostpulse_server.values.alert import AlertIdentity, Condition, worse
@@ -186,6 +187,7 @@ class _Writing:
         self._changes: list[AlertChange] = []
         self._events: list[tuple[AlertRow, AlertEventRow]] = []
         self._closed: set[str] = set()
+        self._begun_absent: list[AlertRow] = []
         prints = {condition.identity.fingerprint for condition in conditions}
         self._active = {row.fingerprint: row for row in _active(session, prints)}
 
@@ -204,6 +206,8 @@ class _Writing:
             elif row is not None:
                 self._end(condition, row)
         self._session.flush()  # now all rows have their ids, many by one statement
+        for row in self._begun_absent:
+            continuation.note(self._session, row)
         for row, event in self._events:
             event.alert_id = row.id
             self._session.add(event)
@@ -234,6 +238,9 @@ class _Writing:
     def _begin(self, condition: Condition, row: AlertRow) -> None:
         row.state = "firing"
         row.fired_ms = condition.at_ms
+        rule = self._context.rules.rules.get(row.rule)
+        if rule is not None and rule.is_absent:
+            self._begun_absent.append(row)
         self._note("firing", row, condition, _figures(condition))
 
     def _end(self, condition: Condition, row: AlertRow) -> None:
@@ -373,6 +380,7 @@ class _Writing:
             if condition.phase == "firing"
             else [],
             "facts": dict(condition.facts or {}),
+            **continuation.kept(row),
         }
         if condition.value is not None:
             known = condition.value if worst is None else worst

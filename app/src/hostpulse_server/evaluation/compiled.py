@@ -45,6 +45,7 @@ class CompiledRule:
         "certain_above",
         "gathers",
         "high",
+        "is_absent",
         "is_computed",
         "low",
         "rule",
@@ -54,6 +55,7 @@ class CompiledRule:
     def __init__(self, variant: RuleVariant, tags: Tags) -> None:
         self.rule = variant.rule
         self.tags = tags
+        self.is_absent = variant.rule.is_absent
         self._mark: int | None = None
         self.low, self.high, self.gathers, self.is_computed, self.certain_above = variant.limits
 
@@ -167,7 +169,7 @@ class Compiler:
             name: known[name] if known.get(name) == rule else rule
             for name, rule in rules.rules.items()
         }
-        self._index = RuleIndex(rule for rule in self.rules.values() if rule.kind == "threshold")
+        self._index = RuleIndex(rule for rule in self.rules.values() if rule.kind != "liveness")
         self.changed = {
             name for name in {**known, **self.rules} if known.get(name) is not self.rules.get(name)
         }

@@ -141,7 +141,7 @@ class Reporter:
             identity=self._identity,
             phase=one.phase,
             severity=one.severity,
-            value=None if one.reason in NOTHING_COMPARED else one.value,
+            value=None if one.reason in NOTHING_COMPARED or self._rule.is_absent else one.value,
             threshold=threshold_of(self._rule, one.severity),
             started_ms=started_ms,
             at_ms=one.at_ms,

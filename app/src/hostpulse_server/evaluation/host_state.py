@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,14 @@ class EvaluatedSample:
     spacing: Callable[[CompiledRule], int]
 
 
+@dataclass(slots=True)
+class SeriesSpan:
+    """Since when a series has been known, and when it was seen last before it went away."""
+
+    since_ms: int
+    last_ms: int
+
+
 class ActiveAlerts:
     """Machines exist only while there is something to remember, windows while their series do.
 
@@ -41,10 +50,20 @@ class ActiveAlerts:
     that has always been so: windows that reach further back are not judged, but for an increase
     that is beyond all thresholds already. ``order`` is the number of the sample that is evaluated.
     ``worst`` is each machine's worst value since it was made; that of one that is idle again stays
-    until its end is collected.
+    until its end is collected. ``spans`` are of the series that absent rules watch; such a rule has
+    a machine while its series is away.
     """
 
-    __slots__ = ("changed", "machines", "order", "seen_from_ms", "transitions", "windows", "worst")
+    __slots__ = (
+        "changed",
+        "machines",
+        "order",
+        "seen_from_ms",
+        "spans",
+        "transitions",
+        "windows",
+        "worst",
+    )
 
     def __init__(self) -> None:
         self.machines: dict[CompiledRule, AlertStateMachine] = {}
@@ -52,6 +71,7 @@ class ActiveAlerts:
         self.changed: set[CompiledRule] = set()
         self.transitions: dict[CompiledRule, list[Transition]] = {}
         self.worst: dict[CompiledRule, float] = {}
+        self.spans: dict[CompiledRule, SeriesSpan] = {}
         self.seen_from_ms: int | None = None
         self.order = 0
 
@@ -73,11 +93,33 @@ class ActiveAlerts:
                 self._step(sample, number, values[number])
         for compiled_rule in list(machines):
             number = sample.plan.index.get(compiled_rule, -1)
-            if number >= 0 and machines[compiled_rule].time_ms != sample.time_ms:
+            if compiled_rule.is_absent:
+                is_there = number >= 0 and values[number] == values[number]
+                self._step_absent(compiled_rule, sample, is_there=is_there)
+            elif number >= 0 and machines[compiled_rule].time_ms != sample.time_ms:
                 self._step(sample, number, values[number])
 
-    def part(self, compiled_rule: CompiledRule, time_ms: int, *, is_forgotten: bool) -> None:
-        """End what belongs to a series that has stayed away; only what fires if it may return."""
+    def track(self, came: set[CompiledRule], went: set[CompiledRule], now: tuple[int, int]) -> None:
+        """Note which series came with the sample of ``now``, and went with it: (last, this)."""
+        last_ms, time_ms = now
+        for compiled_rule in came:
+            if compiled_rule.is_absent and compiled_rule not in self.spans:
+                self.spans[compiled_rule] = SeriesSpan(time_ms, time_ms)
+        for compiled_rule in went:
+            if compiled_rule in self.spans:
+                self.spans[compiled_rule].last_ms = last_ms
+
+    def part(
+        self, compiled_rule: CompiledRule, sample: EvaluatedSample, *, is_forgotten: bool
+    ) -> None:
+        """End what belongs to a series that has stayed away; only what fires if it may return.
+
+        That is when a rule that watches for its absence begins to count.
+        """
+        time_ms = sample.time_ms
+        if compiled_rule.is_absent:
+            self._begin_absent(compiled_rule, sample)
+            return
         if is_forgotten:
             self.windows.pop(compiled_rule, None)
         machine = self.machines.get(compiled_rule)
@@ -97,6 +139,9 @@ class ActiveAlerts:
             machine.shift(delta_ms)
         for window in self.windows.values():
             window.shift(delta_ms)
+        for span in self.spans.values():
+            span.since_ms += delta_ms
+            span.last_ms += delta_ms
         if self.seen_from_ms is not None:
             self.seen_from_ms += delta_ms
 
@@ -111,6 +156,7 @@ class ActiveAlerts:
         }
         other.seen_from_ms = self.seen_from_ms
         other.worst = dict(self.worst)
+        other.spans = {one: dataclasses.replace(span) for one, span in self.spans.items()}
         return other
 
     def forget_worst(self, compiled_rule: CompiledRule) -> None:
@@ -125,6 +171,7 @@ class ActiveAlerts:
             others[one]: found for one, found in self.transitions.items() if one in others
         }
         self.worst = {others[one]: value for one, value in self.worst.items() if one in others}
+        self.spans = {others[one]: span for one, span in self.spans.items() if one in others}
         machines, self.machines = self.machines, {}
         for compiled_rule, machine in machines.items():
             if compiled_rule in others:
@@ -185,6 +232,38 @@ class ActiveAlerts:
                 anew_ms=GONE_AFTER * interval_ms,
             ),
         )
+        self._discard(compiled_rule, machine)
+
+    def _begin_absent(self, compiled_rule: CompiledRule, sample: EvaluatedSample) -> None:
+        """Begin to count how long a series is away, or forget one that was not there for long."""
+        span = self.spans.get(compiled_rule)
+        if span is None or compiled_rule in self.machines:
+            return
+        if span.last_ms - span.since_ms < compiled_rule.rule.present_for_ms:
+            del self.spans[compiled_rule]
+            return
+        self.machines[compiled_rule] = AlertStateMachine(compiled_rule.rule, sample.time_ms)
+        self._step_absent(compiled_rule, sample, is_there=False)
+
+    def _step_absent(
+        self, compiled_rule: CompiledRule, sample: EvaluatedSample, *, is_there: bool
+    ) -> None:
+        machine, span = self.machines[compiled_rule], self.spans.get(compiled_rule)
+        if not is_there and self.seen_from_ms is not None:
+            return  # it may have been back in the gap
+        forget_ms = compiled_rule.rule.forget_after_ms
+        if not is_there and (span is None or sample.time_ms - span.last_ms >= forget_ms):
+            self.spans.pop(compiled_rule, None)
+            found = machine.end(sample.time_ms, "gone")
+        else:
+            found = machine.step(
+                sample.time_ms,
+                0.0 if is_there else 1.0,
+                is_looked_at=True,
+                max_gap_ms=compiled_rule.max_gap_ms(sample.interval_ms),
+                anew_ms=GONE_AFTER * sample.interval_ms,
+            )
+        self._note(compiled_rule, found)
         self._discard(compiled_rule, machine)
 
     def _note(self, compiled_rule: CompiledRule, found: list[Transition] | None) -> None:
@@ -257,16 +336,18 @@ class EvaluatedHost:
         if buffer is not self._buffer or missing != self._missing or presence.is_watchful:
             before = self.series()
             self._buffer, self._missing = buffer, missing
-            spacing = presence.update(before, self.series())
-        if odd or active.machines or buffer.plan.computed:
-            active.evaluate(
-                EvaluatedSample(time_ms, interval_ms, points, buffer.plan, spacing), values, odd
-            )
+            now = self.series()
+            active.track(now - before, before - now, (self.time_ms, time_ms))
+            spacing = presence.update(before, now)
+        is_due = presence.is_due and active.seen_from_ms is None
+        if is_due or odd or active.machines or buffer.plan.computed:
+            sample = EvaluatedSample(time_ms, interval_ms, points, buffer.plan, spacing)
+            active.evaluate(sample, values, odd)
         buffer.write(time_ms, values)
         buffer.used = presence.count
-        if presence.is_due and active.seen_from_ms is None:
+        if is_due:
             for compiled_rule, is_forgotten in presence.parted():
-                active.part(compiled_rule, time_ms, is_forgotten=is_forgotten)
+                active.part(compiled_rule, sample, is_forgotten=is_forgotten)
         self.time_ms = time_ms
 
     @property
@@ -309,6 +390,7 @@ class EvaluatedHost:
             *self.active.machines,
             *self.active.windows,
             *self.active.transitions,
+            *self.active.spans,
             *(compiled_rule for compiled_rule, _ in self.presence.extraordinary()),
         }
 

@@ -159,8 +159,9 @@ def _match(glob: str) -> Match:
 
 
 def _limits(rule: Rule) -> RuleLimits:
-    above = [level.threshold for level in rule.levels if level.direction == "above"]
-    below = [level.threshold for level in rule.levels if level.direction == "below"]
+    levels = () if rule.is_absent else rule.levels  # no value is beyond any threshold
+    above = [level.threshold for level in levels if level.direction == "above"]
+    below = [level.threshold for level in levels if level.direction == "below"]
     high = min(above, default=inf)
     is_certain = rule.aggregate == "increase" and not below
     return RuleLimits(

@@ -6,6 +6,7 @@ what differs from an ordinary series without conditions has a row::
     {"watches": [{"rule": "disk_usage", "tags": {"mount": "/"},
                   "away": 2, "spacing": 6,           # as SeriesPresence, where not 0 and 1
                   "unseen": true,                    # the samples evaluated do not have the series
+                  "span": [since, last],            # as SeriesSpan, of an absent rule
                   "window": {"mark": "…", "values": [[time, value], …]},
                   "machine": {"time": …, "value": …, "phase": "firing", "severity": "warning",
                               "started": …, "at": …, "ended": …, "reason": "cleared",
@@ -32,6 +33,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from hostpulse_server.evaluation.host_state import SeriesSpan
 from hostpulse_server.evaluation.levels import LevelState, fit, marks
 from hostpulse_server.evaluation.presence import SeriesPresence
 from hostpulse_server.evaluation.state_machine import (
@@ -65,6 +67,7 @@ def dump(timeline: HostTimeline) -> dict[str, Any]:
         *host.active.machines,
         *host.active.windows,
         *host.active.transitions,
+        *host.active.spans,
         *timeline.reported,
         *emitted,
         *base,
@@ -135,6 +138,9 @@ def _row(timeline: HostTimeline, compiled_rule: CompiledRule) -> dict[str, Any]:
         row["machine"] = _machine(machine or idle, reported)
         if active.worst.get(compiled_rule, row["machine"]["value"]) != row["machine"]["value"]:
             row["machine"]["worst"] = active.worst[compiled_rule]
+    if compiled_rule in active.spans:
+        span = active.spans[compiled_rule]
+        row["span"] = [span.since_ms, span.last_ms]
     if active.transitions.get(compiled_rule):
         row["uncollected"] = active.transitions[compiled_rule]
     return row
@@ -149,12 +155,15 @@ def _restore_row(
         active.windows[compiled_rule] = AggregationWindow(
             compiled_rule.rule.over_ms, compiled_rule.rule.aggregate, window["values"]
         )
+    if "span" in row and compiled_rule.is_absent:
+        active.spans[compiled_rule] = SeriesSpan(*row["span"])
     if machine_row is not None:
         active.changed.add(compiled_rule)
         machine = _restored(compiled_rule.rule, machine_row)
         if not machine.is_idle:
             active.machines[compiled_rule] = machine
-        active.worst[compiled_rule] = machine_row.get("worst", machine_row["value"])
+        if not compiled_rule.is_absent:
+            active.worst[compiled_rule] = machine_row.get("worst", machine_row["value"])
         if machine_row["told"]:
             timeline.reported[compiled_rule] = _reported(machine_row)
         if "fired" not in machine_row:

@@ -188,4 +188,6 @@ class AlertStateMachine:
 
 def threshold_of(rule: Rule, severity: Severity) -> float | None:
     """Return the threshold of a rule's level, ``None`` where it has none of that severity."""
+    if rule.is_absent:
+        return None
     return next((level.threshold for level in rule.levels if level.severity == severity), None)

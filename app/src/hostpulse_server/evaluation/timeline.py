@@ -208,7 +208,7 @@ class HostTimeline:
         for compiled_rule in self.reported:
             machine = host.active.machines.get(compiled_rule)
             is_it = (compiled_rule.rule.name, compiled_rule.tags) == (rule, tags)
-            if is_it and machine is not None:
+            if is_it and machine is not None and not compiled_rule.is_absent:
                 value = float(machine.value)
                 worst = host.active.worst.get(compiled_rule, value)
                 return CurrentValue(value, worst, host.trend(compiled_rule))
@@ -465,6 +465,8 @@ class HostTimeline:
         self, condition: Condition, compiled_rule: CompiledRule, visible: EvaluatedHost
     ) -> Condition:
         """Return the newest condition with the value of now, and the worst."""
+        if compiled_rule.is_absent:
+            return condition
         machine = visible.active.machines.get(compiled_rule)
         if machine is not None and condition.phase == "firing":
             condition = replace(condition, value=float(machine.value))

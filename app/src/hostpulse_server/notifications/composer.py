@@ -172,6 +172,7 @@ class AlertViews:
             acknowledged_by=self._acknowledged_by(row),
             worst=evidence.get("worst"),
             clear=evidence.get("clears_at"),
+            dedup_key=evidence.get("dedup_key", ""),
             previous_severity=before if before != row.severity else "",
         )
 

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from hostpulse_server.notifications import grouping, outbox
 from hostpulse_server.notifications.composer import count
 from hostpulse_server.notifications.planner.state import STORM
-from hostpulse_server.notifications.repository import portions
-from hostpulse_server.state.alert_models import AlertGroupRow, NotificationLogRow
+from hostpulse_server.notifications.repository import PORTION, portions
+from hostpulse_server.state.alert_models import AlertGroupRow, AlertRow, NotificationLogRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +97,8 @@ class PlanWriter:
         """Queue a message and enter its alerts in the notification log."""
         counts = count(self._session, message)
         row = self._row(message.group)
+        if not row.messages and message.news:
+            self._go_on(row, message.news)
         row.messages += 1
         row.notified_ms, row.wanted_ms = self._now_ms, None
         if message.closes:
@@ -122,6 +124,33 @@ class PlanWriter:
         row = self._open(group)
         self._session.add(row)
         return row
+
+    def _go_on(self, row: AlertGroupRow, news: Iterable[PlannedAlert]) -> None:
+        """Let a group that begins take over the incident that one of its alerts goes on with.
+
+        If that is over: the groups exchange their incidents, of which there is one each.
+        """
+        continued = AlertRow.evidence["continues"].as_integer()
+        ids = sa.select(continued).where(
+            AlertRow.id.in_([alert.id for alert in news][:PORTION]), continued.is_not(None)
+        )
+        before = self._session.scalar(
+            sa.select(AlertGroupRow)
+            .join(NotificationLogRow, NotificationLogRow.group_id == AlertGroupRow.id)
+            .where(
+                NotificationLogRow.alert_id.in_(ids),
+                NotificationLogRow.channel == row.channel,
+                AlertGroupRow.closed_ms.is_not(None),
+            )
+            .order_by(AlertGroupRow.id)
+            .limit(1)
+            .execution_options(populate_existing=True)
+        )
+        if before is None:
+            return
+        incident, before.incident = before.incident, uuid.uuid4().hex
+        self._session.flush()
+        row.incident, row.messages = incident, before.messages
 
     def _note(self, message: PlannedMessage, group_id: int) -> None:
         """Keep what the channel knows now."""

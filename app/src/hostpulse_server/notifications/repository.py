@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 T = TypeVar("T")
-_PORTION: Final = 500  # bound parameters of one statement
+PORTION: Final = 500  # bound parameters of one statement
 _COLUMNS: Final = (
     AlertRow.id,
     AlertRow.fingerprint,
@@ -127,8 +127,8 @@ def _by_id(session: Session, ids: Iterable[int]) -> Iterator[Any]:
 
 def portions(ids: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield ids in as many as one statement takes."""
-    for first in range(0, len(ids), _PORTION):
-        yield ids[first : first + _PORTION]
+    for first in range(0, len(ids), PORTION):
+        yield ids[first : first + PORTION]
 
 
 def _groups(session: Session) -> list[NotificationGroup]:

@@ -116,6 +116,8 @@ class Backtest:
         self, spell: Episode, tags: dict[str, str], points: Sequence[Mapping[str, Any]]
     ) -> None:
         rule = self._rules[spell.identity.rule]
+        if rule.is_absent:
+            return
         for point in points:
             if point["measurement"] != rule.measurement or (point.get("tags") or {}) != tags:
                 continue
@@ -178,6 +180,6 @@ def of_thresholds(rules: RuleSet, names: Sequence[str] = ()) -> RuleSet:
     kept = {
         name: rule
         for name, rule in rules.rules.items()
-        if rule.kind == "threshold" and (not names or name in names)
+        if rule.kind != "liveness" and (not names or name in names)
     }
     return replace(rules, rules=kept)

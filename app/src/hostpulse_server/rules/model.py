@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hostpulse_server.values.alert import Severity
 
 Direction = Literal["above", "below"]
+Kind = Literal["threshold", "liveness", "absent"]
 Verdict = Literal["host_down", "agent_stopped", "path_broken", "silent"]
 
 
@@ -74,10 +75,13 @@ class Rule:
     and ``liveness`` is not. ``max_gap_ms`` is ``None`` where the file gives none: then it is
     25 s, or two and a half intervals of the series where that is more. ``where`` maps tag names to
     globs. Of an ``edge``, what was over before it was known is notified once.
+
+    Of an absent rule, ``levels`` compare whether a series is away, 1 or 0. It has to have been
+    there for ``present_for_ms``, and is forgotten when it has been away for ``forget_after_ms``.
     """
 
     name: str
-    kind: Literal["threshold", "liveness"]
+    kind: Kind
     summary: str
     runbook: str
     measurement: str = ""
@@ -90,11 +94,18 @@ class Rule:
     max_gap_ms: int | None = None
     keep_firing_ms: int = 0
     edge: bool = False
+    present_for_ms: int = 0
+    forget_after_ms: int = 0
     levels: tuple[Level, ...] = ()
     liveness: tuple[LivenessLevel, ...] = ()
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     enabled: bool = True
     overrides: tuple[Override, ...] = ()
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it fires while a series is away: then no value is compared."""
+        return self.kind == "absent"
 
     def covers(self, tags: Mapping[str, str]) -> bool:
         """Return whether a series with these tags is this rule's."""

@@ -212,7 +212,8 @@ def names(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _dedup_key(one: AlertDetails) -> str:
-    return AlertIdentity(one.rule, one.server_id, tuple(sorted(one.tags.items()))).fingerprint
+    own = AlertIdentity(one.rule, one.server_id, tuple(sorted(one.tags.items()))).fingerprint
+    return one_line(one.dedup_key, NAME) or own
 
 
 def _word(color: str, severity: str, reason: str) -> str:

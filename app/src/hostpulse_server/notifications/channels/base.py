@@ -42,6 +42,7 @@ class AlertDetails:
     ``comparison`` is ``above`` or ``below``, and ``clear`` is where it resolves. All are empty for
     liveness. ``others`` is what else is wrong on the host, a line each.
     ``processes``: ``{"name", "pid", "cpu_percent", "rss_bytes"}`` at the moment it fired.
+    ``dedup_key``, if not empty, is that of the alert whose incident this one goes on with.
     ``previous_severity`` is what the channel was notified of before, where it was another one.
     """
 
@@ -73,6 +74,7 @@ class AlertDetails:
     previous_severity: str = ""
     worst: float | None = None
     clear: float | None = None
+    dedup_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,21 @@ def read_liveness(rule: TableReader, for_ms: int | None) -> tuple[LivenessLevel,
     )
 
 
+def read_absent(rule: TableReader, for_ms: int) -> tuple[Level, ...]:
+    """Read the ``levels`` of ``kind: absent``, which have a ``for`` alone; without any, warning.
+
+    They compare whether the series is away, 1 or 0.
+    """
+    given: list[tuple[Severity, int]] = [("warning", for_ms)]
+    if "levels" in rule:
+        given = []
+        for severity, table in _each(rule.table("levels")):
+            table.only(("for",), hint="a level of kind: absent has only for")
+            own_ms = table.duration_ms("for")
+            given.append((severity, for_ms if own_ms is None else own_ms))
+    return tuple(Level(severity, "above", 0.5, 0.5, away_ms) for severity, away_ms in given)
+
+
 def read_comparison(table: TableReader) -> Comparison | None:
     """Read one item of ``only_if``."""
     table.only(("field", *_DIRECTIONS))

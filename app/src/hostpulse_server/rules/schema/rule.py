@@ -8,25 +8,34 @@ from typing import TYPE_CHECKING, Final
 from hostpulse_server.config import values
 from hostpulse_server.rules.merge import merge
 from hostpulse_server.rules.model import Override, Rule
-from hostpulse_server.rules.schema.levels import read_comparison, read_levels, read_liveness
+from hostpulse_server.rules.schema.levels import (
+    read_absent,
+    read_comparison,
+    read_levels,
+    read_liveness,
+)
 from hostpulse_server.rules.schema.tables import TableReader
 from hostpulse_server.rules.summary import fault_of_summary
 from hostpulse_server.rules.yaml_nodes import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Container, ItemsView
+    from collections.abc import Container, ItemsView, Iterable
 
+    from hostpulse_server.rules.model import Kind
     from hostpulse_server.rules.schema.tables import FaultSink
     from hostpulse_server.rules.yaml_nodes import Position
 
 _DAY_MS: Final = 86_400_000
-_KIND: Final = values.choice("threshold", "liveness")
+_KIND: Final = values.choice("threshold", "liveness", "absent")
 _AGGREGATE: Final = values.choice("mean", "min", "max", "increase")
 _EVERY: Final = ("name", "kind", "summary", "runbook", "for", "levels", "labels", "enabled")
 _THRESHOLD: Final = (
     *("measurement", "field", "where", "over", "aggregate", "only_if", "abs"),
     *("max_gap", "keep_firing_for", "edge"),
 )
+_ABSENT: Final = ("measurement", "field", "where", "present_for", "forget_after")
+_AWAY_FOR_MS: Final = 300_000
+_FORGET_AFTER_MS: Final = 7 * _DAY_MS
 _REQUIRED: Final = {
     "name": "every rule has one, such as cpu_usage",
     "measurement": "name what to look at, such as cpu",
@@ -80,28 +89,59 @@ def _items(node: Node) -> ItemsView[str, Node]:
 
 def _read_plain(node: Node, report: FaultSink) -> Rule:
     table = TableReader(node, "", report)
-    is_liveness = table.read("kind", _KIND, "threshold") == "liveness"
+    kind: Kind = table.read("kind", _KIND, "threshold")
     for_ms = table.duration_ms("for")
     common = Rule(
         name=table.name("name"),
-        kind="liveness" if is_liveness else "threshold",
+        kind=kind,
         summary=table.text("summary"),
         runbook=_runbook(table),
         labels=table.texts("labels"),
         enabled=table.flag("enabled", default=True),
     )
-    if is_liveness:
+    if kind == "liveness":
         table.only(_EVERY, hint=f"of kind: liveness only {', '.join(_EVERY)} and overrides")
         rule = dataclasses.replace(common, liveness=read_liveness(table, for_ms))
+    elif kind == "absent":
+        known = (*_EVERY, *_ABSENT)
+        table.only(
+            (*known, "overrides"), hint=f"of kind: absent only {', '.join(known)} and overrides"
+        )
+        _require(table, ("name", "measurement", "field"))
+        rule = _absent(table, common, _AWAY_FOR_MS if for_ms is None else for_ms)
     else:
         table.only((*_EVERY, *_THRESHOLD, "overrides"))
-        for key, advice in _REQUIRED.items():
-            if key not in table:
-                table.fault(key, f"is missing; {advice}")
+        _require(table, _REQUIRED)
         rule = _threshold(table, common, for_ms or 0)
     if text := fault_of_summary(rule):
         table.fault("summary", text)
     return rule
+
+
+def _require(table: TableReader, keys: Iterable[str]) -> None:
+    for key in keys:
+        if key not in table:
+            table.fault(key, f"is missing; {_REQUIRED[key]}")
+
+
+def _absent(table: TableReader, rule: Rule, for_ms: int) -> Rule:
+    present_ms = table.duration_ms("present_for")
+    levels = read_absent(table, for_ms)
+    forget_ms = table.duration_ms("forget_after")
+    forget_ms = _FORGET_AFTER_MS if forget_ms is None else forget_ms
+    longest_ms = max((level.for_ms for level in levels), default=for_ms)
+    if forget_ms <= longest_ms:
+        text = "must be longer than for, or the alert is over before it fires"
+        table.fault("forget_after" if "forget_after" in table else "for", text)
+    return dataclasses.replace(
+        rule,
+        measurement=table.name("measurement"),
+        field=table.name("field"),
+        where=table.texts("where"),
+        present_for_ms=_DAY_MS if present_ms is None else present_ms,
+        forget_after_ms=forget_ms,
+        levels=levels,
+    )
 
 
 def _threshold(table: TableReader, rule: Rule, for_ms: int) -> Rule:

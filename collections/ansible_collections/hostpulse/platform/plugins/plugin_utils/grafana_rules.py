@@ -55,7 +55,12 @@ def uid_of(*parts: str) -> str:
 def rules_of(
     rule: dict[str, Any], bucket: str, labels: Mapping[str, Mapping[str, str]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield what one rule becomes: one of Grafana's for each level, and for each override."""
+    """Yield what one rule becomes: one of Grafana's for each level, and for each override.
+
+    None of an absent rule: a query of some minutes does not know what a host had before.
+    """
+    if rule.get("kind") == "absent":
+        return
     for number, (variant, where) in enumerate(_variants(rule, labels)):
         if not variant.get("enabled", True):
             continue

@@ -75,11 +75,12 @@ def _level(rule: Document, severity: str, level: Any) -> Any:
 
 
 def _short(rule: Document, severity: str, level: Any) -> Document:
-    """Return a level for the short form: a number, or for liveness how long a silence may last."""
+    """Return a level for the short form: a number, or how long a silence or an absence may last."""
     where = f"{rule['name']}.{severity}"
-    if rule.get("kind") == "liveness":
+    if rule.get("kind") in ("liveness", "absent"):
+        what = "a silence may last" if rule["kind"] == "liveness" else "a series may be away"
         if isinstance(level, bool) or not isinstance(level, (int, float, str)):
-            raise ThresholdError(f"{where} must be how long a silence may last, such as 5m.")
+            raise ThresholdError(f"{where} must be how long {what}, such as 5m.")
         return {"for": f"{level}s" if IS_NUMBER.fullmatch(str(level)) else level}
     number = _number(level)
     if number is None:
