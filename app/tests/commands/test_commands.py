@@ -19,6 +19,9 @@ from tests.support.installation import Installation
 from hostpulse_server import state
 from hostpulse_server.cli import COMMANDS, root
 from hostpulse_server.errors import HostpulseError
+from hostpulse_server.evaluation.accounting import StreamAccount
+from hostpulse_server.state import writing
+from hostpulse_server.state.alert_models import AlertProgressRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,6 +216,25 @@ def test_doctor_ends_with_a_red_line_if_nobody_would_be_notified(run: Installati
         file.write('[alerts]\nheartbeat_url = "https://watch.example.org/ping/secret"\n')
     last = CliRunner().invoke(root, command, color=True).stdout.splitlines()[-2:]
     assert last == ["ok    channels       mail", "ok    heartbeat      pings watch.example.org"]
+
+
+def test_completeness_shows_what_was_stored_and_what_evaluated(
+    run: Installation, registry: Registry
+) -> None:
+    """A line a stream; what did not reach the store yet may be evaluated already."""
+    registry.add({"id": "web-01"})
+    account = StreamAccount("s1", 40, 1, 41, [(7, 7)], [(7, 7)], {"late": 1})
+    document = {"order": {"position": ["s1", 41, None, 0], "accounts": [account.as_json()]}}
+    with writing(registry.engine) as session:
+        session.add(
+            AlertProgressRow(server_id="web-01", origin="samples", time_ms=0, document=document)
+        )
+    head, line = run("servers", "completeness", "web-01").stdout.splitlines()
+    assert head.split()[:4] == ["STREAM", "TAKEN", "STORED", "REFUSED"]
+    assert line.split() == ["s1", "0", "0", "0", "0", "0", "40", "late=1"]
+    (stream,) = run.json("servers", "completeness", "web-01")["streams"]
+    assert stream["evaluated"]["ranges"] == [[1, 6], [8, 41]]
+    assert run("servers", "completeness", "nobody").exit_code == 1
 
 
 def test_doctor_stops_at_a_configuration_it_cannot_read(run: Installation) -> None:

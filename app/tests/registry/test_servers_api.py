@@ -11,8 +11,11 @@ import pytest
 from hostpulse_server import config
 from hostpulse_server.api.app import create_app
 from hostpulse_server.api.services import EXTENSION
+from hostpulse_server.evaluation.accounting import StreamAccount
 from hostpulse_server.shipper.last_seen import LastSeen, LastSeenReader, StreamReport
 from hostpulse_server.shipper.ranges import Range
+from hostpulse_server.state import writing
+from hostpulse_server.state.alert_models import AlertProgressRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -154,6 +157,45 @@ def test_one_server_shows_keys_and_ledger(
     ]
     missing = client.get(f"{ROOT}/nobody", headers=reader)
     assert (missing.status_code, missing.mimetype) == (404, "application/problem+json")
+
+
+def test_completeness_says_what_became_of_each_sample(
+    client: FlaskClient, reader: dict[str, str], registry: Registry
+) -> None:
+    """Taken is stored, refused, dropped and missing; and what the alert engine made of it."""
+    registry.add({"id": "web-01"})
+    account = StreamAccount("s1", 3, 1, 4, [(3, 3)], [(3, 3)], {"late": 1})
+    order = {
+        "position": ["s1", 4, None, 0],
+        "accounts": [account.as_json()],
+        "gap": {"arrived": [[6, 0], [7, 0]]},
+    }
+    with writing(registry.engine) as session:
+        session.add(
+            AlertProgressRow(
+                server_id="web-01", origin="samples", time_ms=0, document={"order": order}
+            )
+        )
+    body = client.get(f"{ROOT}/web-01/completeness", headers=reader).json
+    assert body is not None
+    (stream,) = body["streams"]
+    assert stream == {
+        "stream": "s1",
+        "taken": 7,
+        "stored": {"count": 6, "ranges": [[1, 4, 10, 40], [6, 7, 60, 70]]},
+        "refused": {"count": 0},
+        "dropped": {"count": 1, "reasons": {"spool_full": 1}},
+        "missing": {"count": 0, "ranges": [[5, 5]]},
+        "evaluated": {
+            "count": 3,
+            "ranges": [[1, 2], [4, 4]],
+            "left_out": {"late": 1, "waiting": 2},
+            "passed_over": [[3, 3]],
+        },
+    }
+    assert body["quarantined"] == {"points": 0, "reasons": {}}
+    assert client.get(f"{ROOT}/nobody/completeness", headers=reader).status_code == 404
+    assert client.get(f"{ROOT}/web-01/completeness").status_code == 401
 
 
 def test_a_server_is_changed_and_removed(

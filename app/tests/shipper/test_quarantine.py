@@ -63,6 +63,8 @@ class TestRows:
         assert (row.at_ms, row.received_ms) == (T0 + 5000, T0)
         assert (row.kind, row.server_id, row.measurement) == ("point", "web-01", "cpu")
         assert (row.reason, row.detail) == ("refused by the store", "forty is not liked")
+        assert bench.seen.quarantined("web-01") == {"refused by the store": 1}
+        assert bench.seen.quarantined("web-02") == {}
         assert row.point == {
             "server_id": "web-01",
             "measurement": "cpu",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import Schema, fields, validate
 
 from hostpulse_server.registry.identity import ROLES
@@ -78,6 +80,83 @@ class ServerDetail(ServerSchema):
 
     keys = fields.List(fields.Nested(KeySchema))
     ledger = fields.List(fields.Nested(LedgerStream))
+
+
+def _counts(text: str) -> fields.Dict:
+    return fields.Dict(
+        keys=fields.String(), values=fields.Integer(), metadata={"description": text}
+    )
+
+
+def _ranges(text: str) -> fields.List[Any]:
+    return fields.List(fields.List(fields.Integer()), metadata={"description": text})
+
+
+class QuarantinedPoints(Schema):
+    """The points that the store refused, by reason."""
+
+    points = fields.Integer()
+    reasons = _counts("points a reason")
+
+
+class StoredSamples(Schema):
+    """The samples in the store."""
+
+    count = fields.Integer()
+    ranges = _ranges("[lowest seq, highest seq, time of lowest, time of highest]")
+
+
+class RefusedSamples(Schema):
+    """The samples that the server refused, and the agent gave up."""
+
+    count = fields.Integer()
+
+
+class DroppedSamples(Schema):
+    """The samples that the agent gave up; reasons count since the stream began."""
+
+    count = fields.Integer()
+    reasons = _counts("samples a reason")
+
+
+class MissingSamples(Schema):
+    """The samples that nobody has accounted for."""
+
+    count = fields.Integer()
+    ranges = _ranges("[lowest, highest] of all that is not stored, whatever the reason")
+
+
+class EvaluatedSamples(Schema):
+    """The samples that the alert engine has judged, and those that it has not."""
+
+    count = fields.Integer()
+    ranges = _ranges("[lowest, highest]")
+    left_out = _counts(
+        "samples that came and are not judged: waiting (behind a gap), late (its gap was passed "
+        "over), stream_left, conflict, renumbered"
+    )
+    passed_over = _ranges("[lowest, highest] of gaps that did not close in time")
+
+
+class StreamCompleteness(Schema):
+    """One stream of sequence numbers: taken = stored + refused + dropped + missing."""
+
+    stream = fields.String()
+    taken = fields.Integer()
+    stored = fields.Nested(StoredSamples)
+    refused = fields.Nested(RefusedSamples)
+    dropped = fields.Nested(DroppedSamples)
+    missing = fields.Nested(MissingSamples)
+    evaluated = fields.Nested(EvaluatedSamples)
+
+
+class ServerCompleteness(Schema):
+    """What became of a server's samples within raw retention, the newest stream last."""
+
+    server_id = fields.String()
+    completeness = fields.Float(allow_none=True, metadata={"description": "stored, 0-100"})
+    quarantined = fields.Nested(QuarantinedPoints)
+    streams = fields.List(fields.Nested(StreamCompleteness))
 
 
 class NewServerView(ServerSchema):

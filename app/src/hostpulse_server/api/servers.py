@@ -15,14 +15,17 @@ from hostpulse_server.api.server_schemas import (
     ListQuery,
     NewKeyView,
     NewServerView,
+    ServerCompleteness,
     ServerDetail,
     ServerPage,
     ServerSchema,
 )
 from hostpulse_server.api.services import services
 from hostpulse_server.errors import InvalidItemError, UnsupportedMediaError
+from hostpulse_server.operator.completeness import completeness
 from hostpulse_server.operator.server_views import server_json
 from hostpulse_server.registry.schemas import ServerItem, ServerPatch
+from hostpulse_server.state import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -118,6 +121,17 @@ def get_server(server_id: str) -> dict[str, Any]:
     shown["keys"] = [key.as_json() for key in service.registry.list_keys(server_id=server_id)]
     shown["ledger"] = [dataclasses.asdict(stream) for stream in service.seen.ledger(server_id)]
     return shown
+
+
+@blueprint.route(f"{ROOT}/<server_id>/completeness", methods=["GET"])
+@require("reader")
+@blueprint.response(200, ServerCompleteness)
+def get_completeness(server_id: str) -> dict[str, Any]:
+    """Show which samples of a server are stored, missing, dropped, refused and evaluated."""
+    service = services()
+    service.registry.server(server_id)
+    with reading(service.registry.engine) as session:
+        return completeness(session, service.seen, server_id)
 
 
 @blueprint.route(f"{ROOT}/<server_id>", methods=["PATCH"])

@@ -153,6 +153,41 @@ def list_servers(ctx: click.Context, *, as_json: bool) -> None:
     print_table(("ID", "STATUS", "SEEN AGO", "COMPLETE", "AGENT", "ADDRESS", "LABELS"), rows)
 
 
+@servers.command("completeness")
+@click.argument("server_id", metavar="ID")
+@config_option
+@json_option
+@click.pass_context
+def show_completeness(ctx: click.Context, *, server_id: str, as_json: bool) -> None:
+    """Show what became of a server's samples: stored, missing, evaluated, and why not."""
+    from hostpulse_server.operator.completeness import completeness  # noqa: PLC0415 - fast ``--help``
+    from hostpulse_server.shipper.last_seen import LastSeenReader  # noqa: PLC0415 - as above
+    from hostpulse_server.state import reading  # noqa: PLC0415 - as above
+
+    config = load_config(ctx)
+    with open_registry(config) as registry:
+        registry.server(server_id)
+        with reading(registry.engine) as session:
+            found = completeness(session, LastSeenReader(config.paths.shipper), server_id)
+    if as_json:
+        print_json(found)
+        return
+    parts = ("stored", "refused", "dropped", "missing", "evaluated")
+    rows = [
+        (
+            one["stream"],
+            str(one["taken"]),
+            *(str(one[part]["count"]) for part in parts),
+            " ".join(f"{why}={count}" for why, count in one["evaluated"]["left_out"].items())
+            or "-",
+        )
+        for one in found["streams"]
+    ]
+    print_table(("STREAM", "TAKEN", *(part.upper() for part in parts), "NOT EVALUATED"), rows)
+    if found["quarantined"]["points"]:
+        click.echo(f"{found['quarantined']['points']} points are in the quarantine")
+
+
 @servers.command()
 @click.argument("server_id", metavar="ID")
 @config_option

@@ -20,6 +20,7 @@ what differs from an ordinary series without conditions has a row::
      "lost": {"mark": away},                         # and of those that a restart before left
      "order": {"position": [stream, seq, mono_ms, base], "left": [stream, …],
                "gap": {"clock": …, "received": …, "filled": …, "arrived": [[seq, clock], …]},
+               "accounts": [{…}, …],                # as StreamAccount, the streams of late
                "ahead": [[seq, time], …],           # later than the last, by a clock set back
                "waiting": [entry, …]}}
 
@@ -33,6 +34,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from hostpulse_server.evaluation.accounting import Accounts, accounts_of
 from hostpulse_server.evaluation.host_state import SeriesSpan
 from hostpulse_server.evaluation.levels import LevelState, fit, marks
 from hostpulse_server.evaluation.presence import SeriesPresence
@@ -120,6 +122,7 @@ def restore(
     position = SamplePosition(*order["position"])
     timeline.resume(position, order["left"], emitted, base, order.get("gap", {}))
     timeline.recall(order.get("ahead", ()))
+    timeline.accounts = Accounts(accounts_of(document))
     return [int(one) for one in order.get("waiting", ())]
 
 
@@ -193,6 +196,9 @@ def _order(timeline: HostTimeline) -> dict[str, Any]:
     if timeline.position.stream is None:
         return {}
     order: dict[str, Any] = {"position": timeline.position, "left": timeline.left}
+    accounts = timeline.accounts.as_json()
+    if accounts:
+        order["accounts"] = accounts
     if timeline.ahead:
         order["ahead"] = timeline.ahead
     if timeline.pending:

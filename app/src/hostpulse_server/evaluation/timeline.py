@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hostpulse_server.evaluation.accounting import Accounts
 from hostpulse_server.evaluation.history import Reporter, after
 from hostpulse_server.evaluation.host_state import EvaluatedHost
 from hostpulse_server.values.alert import CurrentValue
@@ -85,6 +86,7 @@ class HostTimeline:
         "_received_ms",
         "_returns",
         "_strange",
+        "accounts",
         "confirmed",
         "left",
         "pending",
@@ -94,6 +96,7 @@ class HostTimeline:
 
     def __init__(self) -> None:
         self.confirmed = EvaluatedHost()
+        self.accounts = Accounts()
         self.position = SamplePosition()
         self.pending: dict[int, Sample] = {}
         self.left: list[str] = []
@@ -139,8 +142,10 @@ class HostTimeline:
         if self._returns >= CONFLICT_RETURNS:
             return self._add_in_conflict(sample, compiled)
         if self._is_strange(sample) and not self._is_renumbered(sample, compiled):
+            self.accounts.of(sample.stream).leave_out("renumbered")
             return False
         if sample.seq <= self.position.seq or sample.seq in self.pending:
+            self.accounts.of(sample.stream).come_late(sample.seq)
             return False
         if sample.seq == self.position.seq + 1 and not self.pending:
             self._confirm(sample, compiled)
@@ -330,6 +335,7 @@ class HostTimeline:
             return False
         self._strange = (0, 0)
         self._pass_over(compiled)
+        self.accounts.of(sample.stream).renumber()
         before, seq = self.position, sample.seq - 1
         self.position = SamplePosition(before.stream, seq, None, before.base + before.seq - seq)
         return True
@@ -344,10 +350,13 @@ class HostTimeline:
 
     def _add_in_conflict(self, sample: Sample, compiled: Compiled) -> bool:
         """Take a sample of either stream that is newer than all: no number says which are."""
+        account = self.accounts.of(sample.stream)
         if sample.time_ms <= self.confirmed.time_ms:
+            account.leave_out("conflict")
             return False
+        account.evaluated += 1
         position = self.position
-        self._confirm(
+        self._take(
             sample._replace(stream=position.stream or "", seq=position.seq + 1, mono_ms=None),
             compiled,
         )
@@ -361,7 +370,9 @@ class HostTimeline:
                 self._returns += 1
             if self._returns >= CONFLICT_RETURNS:
                 self._pass_over(compiled)
-            return self._returns >= CONFLICT_RETURNS
+                return True
+            self.accounts.of(sample.stream).leave_out("stream_left")
+            return False
         if before.stream is None and self.confirmed.time_ms >= 0:
             # remembered by a release that knew no numbers: this is the next one
             if sample.time_ms <= self.confirmed.time_ms:
@@ -384,6 +395,10 @@ class HostTimeline:
             self._advance(min(self.pending), compiled)
 
     def _confirm(self, sample: Sample, compiled: Compiled) -> None:
+        self.accounts.of(sample.stream).judge(sample.seq)
+        self._take(sample, compiled)
+
+    def _take(self, sample: Sample, compiled: Compiled) -> None:
         _add_to(self.confirmed, self.position, sample, compiled)
         self.position = self.position._replace(
             stream=sample.stream, seq=sample.seq, mono_ms=sample.mono_ms

@@ -97,6 +97,10 @@ class LastSeenReader:
         """Return the ledger of one server, a report a stream, the newest stream last."""
         return self._read(lambda connection: _ledger(connection, server_id), [])
 
+    def quarantined(self, server_id: str) -> dict[str, int]:
+        """Return how many points of one server are in the quarantine, by reason."""
+        return self._read(lambda one: dict(one.execute(sql.OF_SERVER, (server_id,))), {})
+
     def completeness(self, from_ms: int, until_ms: int) -> dict[str, float]:
         """Return the stored share of what servers sampled within a time, as 0-100.
 

@@ -148,6 +148,7 @@ ROWS = """
 SELECT id, at_ms, kind, received_ms, server_id, measurement, reason, detail, body FROM quarantine
 WHERE ?1 IS NULL OR id IN (SELECT value FROM json_each(?1)) ORDER BY id DESC LIMIT ?2
 """
+OF_SERVER = "SELECT reason, count(*) FROM quarantine WHERE server_id = ? GROUP BY reason"
 RELEASE = "DELETE FROM quarantine WHERE id IN (SELECT value FROM json_each(?))"
 
 # what the first release called the quarantine
