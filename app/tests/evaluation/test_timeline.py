@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from app.tests.evaluation.watching import (
 
 from hostpulse_server.evaluation.evaluator import Evaluator
 from hostpulse_server.evaluation.host_state import EvaluatedHost
-from hostpulse_server.evaluation.timeline import MOST_PENDING, Sample
+from hostpulse_server.evaluation.timeline import CONFLICT_OVER_MS, MOST_PENDING, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +78,12 @@ class Link:
         self.found += [one for one in found if one.phase in ("firing", "resolved")]
         if self.found and self._fired_at is None:
             self._fired_at = (self.now_ms - START_MS) // STEP_MS
+
+    def restart(self) -> None:
+        """Go on with what is remembered."""
+        time_ms, document = self.evaluator.dump(SERVER, ORIGIN)
+        self.evaluator = Evaluator(rules(self.rule), lambda _: {})
+        self.evaluator.restore(SERVER, ORIGIN, time_ms, json.loads(json.dumps(document)))
 
     def at(self, seq: int) -> None:
         """Let it become the time at which this one is taken."""
@@ -211,6 +218,50 @@ def test_two_streams_that_alternate_are_evaluated_as_they_come() -> None:
             taken += link.send(seq, value=10.0, time_ms=time_ms)
     assert taken[:2] == [True, True]
     assert all(taken[-10:])
+
+
+def alternate(link: Link, first: int, last: int) -> None:
+    """Send samples of two streams in turn, a millisecond apart."""
+    for seq in range(first, last):
+        link.at(seq)
+        for stream, offset_ms in (("a", 0), ("b", 1)):
+            link.stream = stream
+            time_ms = START_MS + seq * STEP_MS + offset_ms
+            link.send(seq, value=10.0, time_ms=time_ms)
+
+
+def test_a_conflict_is_over_once_one_stream_alone_is_heard() -> None:
+    """Of that one samples are judged by their numbers again; the other is one that was left."""
+    link = Link(AT_ONCE)
+    alternate(link, 1, 11)
+    assert link.evaluator.is_in_conflict(SERVER, ORIGIN)
+    quiet = CONFLICT_OVER_MS // STEP_MS
+    for seq in range(11, 11 + quiet):
+        assert link.evaluator.is_in_conflict(SERVER, ORIGIN)
+        link.at(seq)
+        link.send(seq, value=10.0)
+        link.restart()  # which forgets nothing of it
+    assert not link.evaluator.is_in_conflict(SERVER, ORIGIN)
+    link.at(13 + quiet)
+    link.send(12 + quiet, 13 + quiet, value=10.0)
+    link.send(11 + quiet)  # late, and in its place
+    assert link.reported == [("firing", 11 + quiet), ("resolved", 12 + quiet)]
+    link.stream = "a"
+    assert link.send(14 + quiet) == [False]
+
+
+def test_a_conflict_lasts_while_both_streams_are_heard() -> None:
+    """However seldom one of them is; and while nothing is heard at all."""
+    link = Link(AT_ONCE)
+    alternate(link, 1, 11)
+    for seq in range(11, 300):
+        link.at(seq)
+        link.stream = "a" if seq % 60 == 0 else "b"
+        link.send(seq, value=10.0)
+    link.at(3000)
+    link.stream = "b"
+    link.send(3000, value=10.0)
+    assert link.evaluator.is_in_conflict(SERVER, ORIGIN)
 
 
 def test_memory_of_an_open_gap_is_bounded() -> None:

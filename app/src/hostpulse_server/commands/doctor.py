@@ -93,6 +93,7 @@ def examine(ctx: click.Context) -> list[CheckResult]:
         ("api", _api),
         ("rules", _rules),
         ("alerts", _alerts),
+        ("servers", _servers),
         ("notifications", _notifications),
         ("channels", _channels),
         ("heartbeat", _heartbeat),
@@ -240,6 +241,21 @@ def _alerts(config: ServerConfig) -> str:
         raise _Fault(f"{lag:.0f} s behind the journal; see its log for what holds it up")
     counts = ", ".join(f"{count} {severity}" for severity, count in status.firing.items() if count)
     return f"{lag:.1f} s behind, firing: {counts or 'none'}"
+
+
+def _servers(config: ServerConfig) -> str:
+    from hostpulse_server.commands.options import open_registry  # noqa: PLC0415 - as above
+    from hostpulse_server.operator.server_views import server_status  # noqa: PLC0415 - as above
+
+    with open_registry(config, create=False) as registry:
+        servers = registry.servers()
+    now_ms = SYSTEM.now_ms()
+    shared = [one.id for one in servers if server_status(one, None, now_ms) == "conflict"]
+    if shared:
+        raise _Warning(
+            f"two machines report as {', '.join(shared)}; see docs/runbooks.md#server_conflict"
+        )
+    return f"{len(servers)} registered"
 
 
 def _notifications(config: ServerConfig) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from hostpulse_server.engine import alert_store, checkpoint, retention, transitions
 from hostpulse_server.notifications import outbox
+from hostpulse_server.registry.machines import mark_conflicts
 from hostpulse_server.state import writing
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ log = logging.getLogger(__name__)
 class TurnBatch:
     """What a transaction writes.
 
-    ``ended`` are servers that no longer count. ``are_orphans_possible`` asks to resolve alerts
-    whose rule or server is gone, ``is_tending`` to purge a portion of the rows past retention,
+    ``ended`` are servers that no longer count; as ``conflicts`` two machines report.
+    ``are_orphans_possible`` asks to resolve alerts whose rule or server is gone,
+    ``is_tending`` to purge a portion of the rows past retention,
     ``is_clock_set`` to let nothing wait for a time that a clock gave which was wrong,
     ``is_refreshing`` to give firing alerts their current values.
     """
@@ -45,6 +47,7 @@ class TurnBatch:
     conditions: Sequence[Condition] = ()
     progress: Sequence[OriginProgress] = ()
     ended: Collection[str] = ()
+    conflicts: Collection[str] = ()
     notices: Sequence[str] = ()
     are_orphans_possible: bool = False
     is_tending: bool = False
@@ -84,6 +87,7 @@ class TurnCommitter:
             checkpoint.forget(session, batch.ended)
             checkpoint.save_progress(session, batch.progress)
             checkpoint.save_cursor(session, batch.cursor)
+            mark_conflicts(session, batch.conflicts, now_ms)
             if batch.is_tending:
                 retention.purge(session, self._expiry)
             if batch.is_refreshing:

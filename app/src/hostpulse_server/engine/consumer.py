@@ -52,6 +52,8 @@ class EntryConsumer:
         self._dirty: set[tuple[str, str]] = set()
         self._said: set[tuple[str, str]] = set()
         self.faults: Counter[str] = Counter()
+        # servers as which two machines reported since the last commit
+        self.conflicts: set[str] = set()
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Dispatch entries to what evaluates them; a faulty entry is no error to the caller."""
@@ -116,6 +118,7 @@ class EntryConsumer:
             for time_ms in sorted(known)[:-1]:
                 del known[time_ms]
         self._dirty.clear()
+        self.conflicts.clear()
 
     def restore(self, remembered: OriginProgress) -> Sequence[int]:
         """Take over what was dumped; one that cannot be read costs that server its memory.
@@ -220,6 +223,8 @@ class EntryConsumer:
         except Exception as error:  # noqa: BLE001 - a server must not stop the others
             self.fault("evaluation", server_id, error)
             return False
+        if self._evaluator.is_in_conflict(server_id, origin):
+            self.conflicts.add(server_id)
         if is_new:
             newest = self._newest.get((server_id, origin))
             is_newer = (

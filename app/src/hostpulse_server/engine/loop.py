@@ -264,6 +264,7 @@ class Engine:
                 conditions=self._conditions,
                 progress=self._intake.dump(),
                 ended=self._ended,
+                conflicts=self._intake.conflicts,
                 notices=self._notices,
                 are_orphans_possible=self._are_orphans_possible,
                 is_tending=is_tending,

@@ -77,6 +77,11 @@ class Evaluator:
                 return found
         return None
 
+    def is_in_conflict(self, server_id: str, origin: str) -> bool:
+        """Return whether two streams of a server alternate: two machines report as one."""
+        host = self._hosts[origin].get(server_id)
+        return host is not None and host.conflict.is_on
+
     def waiting(self) -> list[tuple[str, str]]:
         """Return (server, origin) of those with a gap that is open."""
         return [

@@ -21,6 +21,7 @@ what differs from an ordinary series without conditions has a row::
      "order": {"position": [stream, seq, mono_ms, base], "left": [stream, …],
                "gap": {"clock": …, "received": …, "filled": …, "arrived": [[seq, clock], …]},
                "accounts": [{…}, …],                # as StreamAccount, the streams of late
+               "conflict": {"returns": …, "stream": …, "alone_ms": …, "seen_ms": …},
                "ahead": [[seq, time], …],           # later than the last, by a clock set back
                "waiting": [entry, …]}}
 
@@ -32,6 +33,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.evaluation.accounting import Accounts, accounts_of
@@ -44,7 +46,7 @@ from hostpulse_server.evaluation.state_machine import (
     LastReported,
     Transition,
 )
-from hostpulse_server.evaluation.timeline import SamplePosition
+from hostpulse_server.evaluation.timeline import SamplePosition, StreamConflict
 from hostpulse_server.evaluation.window import AggregationWindow
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ def restore(
     position = SamplePosition(*order["position"])
     timeline.resume(position, order["left"], emitted, base, order.get("gap", {}))
     timeline.recall(order.get("ahead", ()))
+    timeline.conflict = StreamConflict(**order.get("conflict", {}))
     timeline.accounts = Accounts(accounts_of(document))
     return [int(one) for one in order.get("waiting", ())]
 
@@ -199,6 +202,8 @@ def _order(timeline: HostTimeline) -> dict[str, Any]:
     accounts = timeline.accounts.as_json()
     if accounts:
         order["accounts"] = accounts
+    if timeline.conflict.returns:
+        order["conflict"] = asdict(timeline.conflict)
     if timeline.ahead:
         order["ahead"] = timeline.ahead
     if timeline.pending:

@@ -10,7 +10,7 @@ does not close in time is passed over, as the rules say of gaps.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hostpulse_server.evaluation.accounting import Accounts
@@ -35,6 +35,8 @@ OPEN_MS: Final = 1_800_000  # whatever comes, and well within what the journal k
 MOST_PENDING: Final = 1000  # samples of a host, as many as a spool holds
 MOST_LEFT: Final = 8  # streams that are remembered as left
 CONFLICT_RETURNS: Final = 3
+# while only one of two streams is seen, before the other is taken for left and this one evaluated
+CONFLICT_OVER_MS: Final = 900_000
 # numbers further apart are no gap: more than a spool holds, whatever the interval
 MOST_JUMP: Final = 100_000
 LATELY: Final = 16
@@ -70,6 +72,34 @@ class SamplePosition(NamedTuple):
     base: int = 0
 
 
+@dataclass(slots=True)
+class StreamConflict:
+    """How often streams that were left have returned; in a conflict, ``stream`` was seen last.
+
+    ``alone_ms`` is since when no other was, on a clock that goes while samples come; ``seen_ms``
+    is the server's time of the last sample.
+    """
+
+    returns: int = 0
+    stream: str = ""
+    alone_ms: int = 0
+    seen_ms: int = 0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether two streams alternate."""
+        return self.returns >= CONFLICT_RETURNS
+
+    def see(self, sample: Sample) -> bool:
+        """Take a sample in a conflict; return whether only its stream has been seen for long."""
+        passed_ms = max(0, sample.received_ms - (self.seen_ms or sample.received_ms))
+        self.seen_ms = sample.received_ms
+        if sample.stream != self.stream:
+            self.stream, self.alone_ms = sample.stream, 0
+        self.alone_ms += min(passed_ms, 2 * sample.interval_ms)
+        return self.alone_ms >= CONFLICT_OVER_MS
+
+
 class HostTimeline:
     """One host's samples of one origin; ``confirmed`` has seen all up to ``position``."""
 
@@ -84,10 +114,10 @@ class HostTimeline:
         "_provisional",
         "_provisional_position",
         "_received_ms",
-        "_returns",
         "_strange",
         "accounts",
         "confirmed",
+        "conflict",
         "left",
         "pending",
         "position",
@@ -106,7 +136,7 @@ class HostTimeline:
         # what was reported of the copy, and what fired before that
         self._emitted: dict[CompiledRule, list[Transition]] = {}
         self._base: dict[CompiledRule, LastReported] = {}
-        self._returns = 0
+        self.conflict = StreamConflict()
         self._copied_ms = 0
         # a clock that goes while samples come: a host that is silent is no reason to give up what
         # it may still have; when each pending one came, and the last that others had overtaken
@@ -139,7 +169,7 @@ class HostTimeline:
             return self._add_next(sample, compiled)
         if sample.stream != self.position.stream and not self._turn_to(sample, compiled):
             return False
-        if self._returns >= CONFLICT_RETURNS:
+        if self.conflict.is_on and not self._is_over(sample):
             return self._add_in_conflict(sample, compiled)
         if self._is_strange(sample) and not self._is_renumbered(sample, compiled):
             self.accounts.of(sample.stream).leave_out("renumbered")
@@ -362,13 +392,26 @@ class HostTimeline:
         )
         return True
 
+    def _is_over(self, sample: Sample) -> bool:
+        """Return whether a conflict is over with a sample, and go on with its stream alone."""
+        is_newer = sample.time_ms > self.confirmed.time_ms
+        if not (self.conflict.see(sample) and is_newer):
+            return False
+        before, seq = self.position, sample.seq - 1
+        others = {*self.left, before.stream or ""} - {sample.stream}
+        self.left = [one for one in (*self.left, before.stream or "") if one in others][-MOST_LEFT:]
+        self.position = SamplePosition(sample.stream, seq, None, before.base + before.seq - seq)
+        self.accounts.of(sample.stream).renumber()
+        self.conflict = StreamConflict()
+        return True
+
     def _turn_to(self, sample: Sample, compiled: Compiled) -> bool:
         """Turn to another stream; return False for a sample of one that was left."""
         before = self.position
         if sample.stream in self.left:
             if sample.time_ms > self.confirmed.time_ms:
-                self._returns += 1
-            if self._returns >= CONFLICT_RETURNS:
+                self.conflict.returns += 1
+            if self.conflict.is_on:
                 self._pass_over(compiled)
                 return True
             self.accounts.of(sample.stream).leave_out("stream_left")
@@ -386,7 +429,7 @@ class HostTimeline:
         # agents count from 1
         seq = min(sample.seq - 1, 0)
         self.position = SamplePosition(sample.stream, seq, None, before.base + before.seq + 1)
-        self._returns, self._strange = 0, (0, 0)
+        self.conflict, self._strange = StreamConflict(), (0, 0)
         return True
 
     def _pass_over(self, compiled: Compiled) -> None:

@@ -17,9 +17,10 @@ from hostpulse_server.state import reading, writing
 from hostpulse_server.state.models import FactsRow, KeyRow, ServerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
     from hostpulse_server.registry.snapshot import Snapshot
     from hostpulse_server.runtime.clock import Clock
@@ -66,6 +67,23 @@ def bind(
             f"server id {server_id} is bound to another machine; if this host replaces that one, "
             f"make it a new key (run site.yml, or: hostpulse-server keys rotate {server_id}), "
             "else give it an id of its own"
+        )
+
+
+def mark_conflicts(session: Session, server_ids: Collection[str], now_ms: int) -> None:
+    """Mark servers as which two machines report that no machine id tells apart: clones."""
+    if server_ids:
+        session.execute(
+            sa.update(ServerRow)
+            .where(
+                ServerRow.id.in_(sorted(server_ids)),
+                sa.or_(
+                    ServerRow.conflict_ms.is_(None),
+                    sa.func.abs(now_ms - ServerRow.conflict_ms) >= _MARK_EVERY_MS,
+                ),
+            )
+            .values(conflict_ms=now_ms)
+            .execution_options(synchronize_session=False)
         )
 
 
