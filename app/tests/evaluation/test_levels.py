@@ -316,3 +316,18 @@ def test_integers_and_a_level_of_every_severity_are_fine() -> None:
         (10, "firing", "info"),
         (20, "resolved", "info"),
     ]
+
+
+def test_what_waits_on_after_an_end_is_reported_again() -> None:
+    """It fired and was over between two looks: the alert that waited is over with that."""
+    levels = (above("info", 1, for_ms=5 * MINUTE_MS), above("warning", 4))
+    watched = Watched.under(rule(*levels))
+    watched.add(disk(3))
+    watched.add(disk(9), collect_changes=False)
+    watched.add(disk(3))
+    assert [one[1:] for one in watched.reported] == [
+        ("pending", "info"),
+        ("firing", "warning"),
+        ("resolved", "warning"),
+        ("pending", "info"),
+    ]

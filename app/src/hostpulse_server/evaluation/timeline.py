@@ -506,7 +506,7 @@ class HostTimeline:
             found[-1] = self._with_figures(found[-1], compiled_rule, visible)
         if machine is not None and machine.phase == "pending":
             now = machine.standing()
-            if now != reported:
+            if now != reported or found:
                 found.append(reporter.pending(machine))
         elif reported is not None and reported.phase == "pending" and not found:
             if drops:
