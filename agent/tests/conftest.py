@@ -152,18 +152,20 @@ def receiver() -> Iterator[Receiver]:
 
 
 class Authority:
-    """A private CA that issues server certificates for loopback names."""
+    """A private CA, or one below another, that issues server certificates for loopback names."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, root: Authority | None = None) -> None:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._now = dt.datetime.now(dt.timezone.utc)
+        length = 1 if root is None else 0
         certificate = (
-            self._builder(self._name, self._key.public_key(), 1)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            (root or self)
+            ._builder(self._name, self._key.public_key(), 1)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=length), critical=True)
             .add_extension(_usage(sign=True), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .sign((root or self)._key, hashes.SHA256())
         )
         self.ca_file = directory / f"{name}.pem"
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -335,6 +336,20 @@ def test_a_receipt_without_a_time_is_a_receipt(harness: SenderHarness) -> None:
     harness.sample(1)
     harness.settle()
     assert len(harness.spool) == 0
+
+
+@pytest.mark.parametrize(
+    "server_time", [math.nan, math.inf, 1e300, 10**400, -1, True, "1", None, []], ids=str
+)
+def test_a_time_that_is_none_does_no_harm(harness: SenderHarness, server_time: object) -> None:
+    """The receipt counts, the clock stays as it was, and the next sample goes, too."""
+    receipt = {"accepted": 1, "server_time": server_time}
+    harness.receiver.answers = lambda _request: (200, {}, receipt)
+    for _ in range(2):
+        harness.sample(1)
+        harness.settle()
+        assert len(harness.spool) == 0
+    assert harness.server_clock.offset_ms() is None
 
 
 def test_the_second_url_takes_over_and_the_first_is_returned_to(harness: SenderHarness) -> None:

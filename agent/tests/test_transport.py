@@ -66,6 +66,45 @@ def scripted() -> Iterator[Callable[[bytes], str]]:
         listener.close()
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_surplus_answer_is_never_that_of_the_next_request(
+    post: Callable[..., Response], *, is_late: bool
+) -> None:
+    """It would acknowledge samples that the server never saw; the next has a new connection."""
+    receipt = b'{"accepted": 1}'
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n" + receipt
+    listener = socket.create_server(("127.0.0.1", 0))
+    requests: list[int] = []
+    sent = threading.Event()
+
+    def serve() -> None:
+        for number, answers in enumerate((2, 1)):
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(5)
+                connection.recv(65536)
+                requests.append(number)
+                connection.sendall(answer)
+                if is_late:
+                    time.sleep(0.05)
+                connection.sendall(answer * (answers - 1))
+                sent.set()
+                with contextlib.suppress(ConnectionError):
+                    while connection.recv(65536):
+                        requests.append(number)
+                        connection.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    assert post(url).status == 200
+    assert sent.wait(5)
+    time.sleep(0.02)  # what was sent has arrived
+    assert post(url).status == 200
+    assert requests == [0, 1]
+    listener.close()
+
+
 def test_the_request_is_what_the_contract_says(
     receiver: Receiver, post: Callable[..., Response]
 ) -> None:
@@ -114,6 +153,27 @@ def test_a_wrong_ca_is_named(
     with pytest.raises(TransportError, match=r"not signed by .*other-ca.pem.*copy the server's CA"):
         post(server.url, ca_file=str(other.ca_file))
     assert server.received == []
+    server.close()
+
+
+def test_the_issuing_authority_alone_is_enough(
+    tmp_path: Path, authority: Authority, post: Callable[..., Response]
+) -> None:
+    """Many sites hand out the intermediate, and keep the root to themselves."""
+    intermediate = Authority(tmp_path, "intermediate", authority)
+    server = Receiver(intermediate.server_context())
+    assert post(server.url, ca_file=str(intermediate.ca_file)).status == 200
+    server.close()
+
+
+def test_a_server_that_sends_only_its_leaf_is_explained(
+    tmp_path: Path, authority: Authority, post: Callable[..., Response]
+) -> None:
+    """The CA file is right; what is missing is the server's to send."""
+    intermediate = Authority(tmp_path, "intermediate", authority)
+    server = Receiver(intermediate.server_context())
+    with pytest.raises(TransportError, match="let the server send that one's certificate, too"):
+        post(server.url, ca_file=str(authority.ca_file))
     server.close()
 
 

@@ -7,7 +7,18 @@ import time
 from hostpulse_agent.kernel_clock import KernelClock
 
 CORRECT_ABOVE_MS = 60_000.0
+LATEST_MS = 2.0**53
 SLOW_ANSWER_MS = 10_000.0
+
+
+def server_time_ms(answer: object) -> float:
+    """Return the time that an answer of the server gives; raise ``ValueError`` if it gives none."""
+    value = answer.get("server_time") if isinstance(answer, dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("no server_time")  # noqa: TRY004 -- as text that is no JSON
+    if not 0 <= value <= LATEST_MS:  # nor what JSON has no form for, and Python reads
+        raise ValueError("server_time is no time")
+    return float(value)
 
 
 class Clock:

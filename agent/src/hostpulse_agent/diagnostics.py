@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hostpulse_agent import config as configuration
 from hostpulse_agent import keys, machine, retry_policy, wire
-from hostpulse_agent.clock import CORRECT_ABOVE_MS, Clock, ServerClock
+from hostpulse_agent.clock import CORRECT_ABOVE_MS, Clock, ServerClock, server_time_ms
 from hostpulse_agent.errors import ConfigError, SecretError, TransportError
 from hostpulse_agent.stream import new_uuid
 from hostpulse_agent.transport import Transport
@@ -118,8 +118,8 @@ def _clock(
     server_clock: ServerClock, response: Response, sent_ms: float, received_ms: float
 ) -> list[Finding]:
     try:
-        server_ms = float(json.loads(response.body)["server_time"])
-    except (ValueError, KeyError, TypeError):
+        server_ms = server_time_ms(json.loads(response.body))
+    except ValueError:
         return [Finding("clock", ok=False, text="the answer has no server_time: check server.urls")]
     server_clock.observe(server_ms, sent_ms, received_ms)
     offset_s = (server_clock.offset_ms() or 0.0) / 1000

@@ -6,6 +6,7 @@ host. Here also a deadline holds for a whole exchange, not for each read.
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,6 +48,7 @@ class Connection:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Answer:
         """Send a request and return its answer, all within ``timeout`` seconds."""
+        self._refuse_surplus()
         self._deadline = time.monotonic() + timeout
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
         if method != "CONNECT":
@@ -62,6 +64,20 @@ class Connection:
         content, ended = self._content(status, found)
         closing = "close" in found.get("connection", "").lower()
         return Answer(status, found, content, keep=ended and version == "HTTP/1.1" and not closing)
+
+    def _refuse_surplus(self) -> None:
+        """Raise ``ConnectionResetError`` where something came that nobody asked for.
+
+        It would be taken for the answer to the next request, and samples for acknowledged that the
+        server never saw.
+        """
+        self.socket.settimeout(0.0)
+        try:
+            # of TLS, what was read may hold no data yet: tickets of a session
+            surplus = self._buffer or self.socket.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        raise ConnectionResetError("more than an answer" if surplus else "closed while idle")
 
     def _more(self) -> bool:
         left = self._deadline - time.monotonic()

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostpulse_agent import log, retry_policy, wire
-from hostpulse_agent.clock import CORRECT_ABOVE_MS
+from hostpulse_agent.clock import CORRECT_ABOVE_MS, server_time_ms
 from hostpulse_agent.errors import SecretError, TransportError
 from hostpulse_agent.retry_policy import Backoff, BatchSize, Endpoints, Outcome
 
@@ -209,9 +209,9 @@ class Sender:
         rejected: list[dict[str, Any]] = []
         try:
             answer = json.loads(response.body)
-            server_ms = float(answer["server_time"])
             rejected = [entry for entry in answer.get("rejected", []) if isinstance(entry, dict)]
-        except (ValueError, KeyError, TypeError, AttributeError):
+            server_ms = server_time_ms(answer)
+        except (ValueError, TypeError, AttributeError):
             pass  # "accepted" made it a receipt, even if the rest is missing
         else:
             deps.server_clock.observe(server_ms, sent_ms, deps.clock.boot_ms())

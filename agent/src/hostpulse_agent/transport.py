@@ -13,6 +13,8 @@ from hostpulse_agent.http1 import Connection, ProtocolError
 PATH = "/api/v1/metrics"
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _NOT_YET_VALID, _EXPIRED, _WRONG_HOST, _WRONG_ADDRESS = 9, 10, 62, 64
+_NO_ISSUER, _NO_ISSUER_OF_LEAF = 20, 21
+_PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN; Python has a name for it from 3.10 on
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (
         socket.gaierror,
@@ -108,6 +110,8 @@ class Transport:
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             if self._ca_file:
                 context.load_verify_locations(self._ca_file)
+                # what the file holds is trusted, be it the authority that issued and not its root
+                context.verify_flags |= _PARTIAL_CHAIN
             else:
                 context.load_default_certs()
             self._context = context
@@ -160,9 +164,19 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, ca_file: str) -> s
     if ca_file:
         return (
             f"the server's certificate is not signed by {ca_file} ({error.verify_message}): copy "
-            "the server's CA certificate there"
+            f"the server's CA certificate there{_intermediate(error)}"
         )
     return (
         f"the server's certificate is not trusted ({error.verify_message}): name its CA "
         "certificate in server.ca_file"
+    )
+
+
+def _intermediate(error: ssl.SSLCertVerificationError) -> str:
+    """Return the other cure where the chain that the server sends may be cut short."""
+    if error.verify_code not in (_NO_ISSUER, _NO_ISSUER_OF_LEAF):
+        return ""
+    return (
+        "; or, if an intermediate authority issued it, let the server send that one's certificate, "
+        "too, after its own"
     )
