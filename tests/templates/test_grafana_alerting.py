@@ -185,6 +185,8 @@ def test_routes_keep_their_order_and_where_none_matches_nobody_is_told() -> None
         ["server_id", "=~", "^(web\\-01)$$"],
     ]
     assert first["receiver"] == "hostpulse ops + mail"
+    policy = made(channels=CHANNELS, routes=routes, alerts={"group_by": "auto"})
+    assert policy["provisioning"]["policies"][0]["routes"][0]["group_by"] == ["rule", "severity"]
     assert second["object_matchers"] == [["rule", "=~", "^disk_.*$$"]]
     assert last["mute_time_intervals"] == [policy["provisioning"]["muteTimes"][0]["name"]]
 

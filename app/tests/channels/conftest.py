@@ -131,6 +131,19 @@ MANY_WAS = dataclasses.replace(
 )
 
 
+def ailing() -> Notification:
+    """Return the first message of a host with several alerts: each is in it once."""
+    rules = {"cpu_usage": "CPU 97 %", "memory_usage": "Memory 93 % used"}
+    alerts = tuple(
+        dataclasses.replace(
+            ALERT, id=20 + i, rule=rule, severity="warning", summary=f"{text} on web-01", tags={}
+        )
+        for i, (rule, text) in enumerate(rules.items())
+    )
+    values: dict[str, Any] = {"alerts": (ALERT, *alerts), "group": {"server_id": "web-01"}}
+    return dataclasses.replace(FIRING, firing=3, **values)
+
+
 def storm(shown: int = 20, firing: int = 1000, servers: int = 970) -> Notification:
     """Return a message of a group that is too large for it."""
     alerts = tuple(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from app.tests.notifications.delivery import DeliveryHarness
 from app.tests.notifications.planning import MAIL, PlanningHarness
+from tests.support.clock import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., PlanningHarness]]:
-    """Give a maker of desks: keys of ``[alerts]``, and what else the configuration has."""
+    """Give a maker of desks: keys of ``[alerts]``, and what else the configuration has.
+
+    One ``like`` another goes on where that is, as after an upgrade.
+    """
     made: list[PlanningHarness] = []
 
-    def maker(alerts: str = 'group_wait = "10s"', more: str = "") -> PlanningHarness:
-        made.append(PlanningHarness(tmp_path / str(len(made)), alerts, more))
+    def maker(
+        alerts: str = 'group_wait = "10s"', more: str = "", like: PlanningHarness | None = None
+    ) -> PlanningHarness:
+        folder, clock = (like.folder, like.clock) if like else (tmp_path / str(len(made)), None)
+        made.append(PlanningHarness(folder, alerts, more, clock=clock or ManualClock()))
         return made[-1]
 
     yield maker

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from app.tests.notifications.planning import PlanningHarness, ReceivedMessage
 
 HOUR = 3600.0
+BY_RULE = 'group_wait = "10s"\ngroup_by = ["rule"]'
+
+
+@pytest.fixture
+def planning(make: Callable[..., PlanningHarness]) -> PlanningHarness:
+    """Give a harness with one channel, grouped by a list as before there was "auto"."""
+    return make(BY_RULE)
 
 
 def kinds(received: list[ReceivedMessage]) -> list[str]:
@@ -401,7 +408,9 @@ def test_groups_are_made_by_what_the_configuration_names(
     assert len(planning.run(11)) == messages
 
 
-@pytest.mark.parametrize("group_by", ['["rule"]', '["server_id"]', '["server_id", "rule"]'])
+@pytest.mark.parametrize(
+    "group_by", ['"auto"', '["rule"]', '["server_id"]', '["server_id", "rule"]']
+)
 def test_a_storm_is_told_in_few_messages_and_counts_every_host(
     make: Callable[..., PlanningHarness], group_by: str
 ) -> None:

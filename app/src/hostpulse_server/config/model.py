@@ -6,7 +6,7 @@ Durations are seconds (float), sizes are bytes (int). Defaults are here and nowh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hostpulse_server.config import secrets, values
 
@@ -147,7 +147,7 @@ class AlertsConfig:
     """
 
     rules: tuple[str, ...] = key(values.TEXTS, ("/etc/hostpulse/rules/*.yml",))
-    group_by: tuple[str, ...] = key(values.TEXTS, ("rule",))
+    group_by: tuple[str, ...] | Literal["auto"] = key(values.GROUP_BY, "auto")
     group_wait: float = key(values.DURATION, 10.0)
     group_interval: float = key(values.DURATION, 300.0)
     repeat_interval: float = key(values.LONG, 4 * 3600.0)

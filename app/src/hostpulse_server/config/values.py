@@ -49,6 +49,14 @@ def _strings(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _group_by(value: Any) -> tuple[str, ...] | str:
+    if value == "auto":
+        return "auto"
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueFault('must be "auto" or a list of texts, as ["rule", "env"]')
+    return tuple(value)
+
+
 def _files(value: Any) -> tuple[str, ...]:
     # what cannot be a tag's value is refused here rather than by the store
     names = _strings(value)
@@ -149,6 +157,7 @@ def positive(inner: Callable[[Any], float]) -> Converter:
 TEXT = Converter(_string)
 BOOLEAN = Converter(_boolean, _boolean_text)
 TEXTS = Converter(_strings, _strings_text)
+GROUP_BY = Converter(_group_by, lambda text: text if text == "auto" else _strings_text(text))
 FILES = Converter(_files, _strings_text)
 DURATION = Converter(seconds)
 SIZE = Converter(size)

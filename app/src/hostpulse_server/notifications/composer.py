@@ -115,16 +115,16 @@ class AlertViews:
         found = self._session.scalars(sa.select(AlertRow).where(AlertRow.id.in_(ids)))
         rows = {row.id: row for row in found}
         self._refresh(rows.values())
-        others = self._others({row.server_id for row in rows.values()})
+        others = self._others({row.server_id for row in rows.values()}, but=rows.keys())
         return tuple(
             self._view(rows[one], others.get(rows[one].server_id, ()), before.get(one, ""))
             for one in ids
             if one in rows
         )
 
-    def _others(self, server_ids: Iterable[str]) -> Mapping[str, list[tuple[int, str]]]:
-        """Return what fires on servers, a line each, the most serious first."""
-        found: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    def _others(self, server_ids: Iterable[str], but: Collection[int]) -> Mapping[str, list[str]]:
+        """Return what else fires on servers, a line each, the most serious first."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
         for portion in portions(sorted(set(server_ids) - {NO_SERVER})):
             rows = self._session.execute(
                 sa.select(
@@ -136,14 +136,14 @@ class AlertViews:
                 ).where(AlertRow.server_id.in_(portion), AlertRow.state == "firing")
             )
             for row in sorted(rows, key=lambda row: (-RANKS.get(row.severity, 0), row.id)):
-                line = f"{row.severity} {row.rule}: {row.summary}"
-                found[row.server_id].append((row.id, line))
+                if row.id not in but:
+                    line = f"{row.severity} {row.rule}: {row.summary}"
+                    found[row.server_id].append(line)
         return found
 
-    def _view(self, row: AlertRow, on_host: Sequence[tuple[int, str]], before: str) -> AlertDetails:
+    def _view(self, row: AlertRow, others: Sequence[str], before: str) -> AlertDetails:
         server = self._servers(row.server_id)
         evidence = row.evidence or {}
-        others = [line for alert_id, line in on_host if alert_id != row.id]
         return AlertDetails(
             id=row.id,
             rule=row.rule,

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from hostpulse_server.notifications import grouping, outbox
 from hostpulse_server.notifications.composer import count
-from hostpulse_server.notifications.planner.state import STORM
 from hostpulse_server.notifications.repository import PORTION, portions
 from hostpulse_server.state.alert_models import AlertGroupRow, AlertRow, NotificationLogRow
 
@@ -106,7 +105,7 @@ class PlanWriter:
         self._session.flush()
         self._note(message, row.id)
         notified = [*message.news, *message.ends]
-        group = {} if row.key == STORM else grouping.values(self._config, notified[0])
+        group = grouping.values(self._config, row.key, notified[0])
         notification = dataclasses.replace(
             self._views.notification(message, counts, group),
             incident=row.incident,

@@ -45,6 +45,7 @@ _COLUMNS: Final = (
     AlertRow.state,
     AlertRow.acknowledged_until_ms,
     AlertRow.reason,
+    AlertRow.fired_ms,
 )
 
 
@@ -89,6 +90,7 @@ def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: in
         log=log,
         groups=_groups(session),
         returns=_returns(session, now_ms - interval_ms) if alerts else {},
+        kept=_kept(session) if alerts else {},
         silences=_silences(session, min(since_ms, now_ms)),
         spent={name: outbox.spent(session, name, now_ms) for name in channels},
     )
@@ -117,6 +119,7 @@ def _alert(row: Any, verdict: str | None) -> PlannedAlert:
         is_over=row.state == "resolved",
         is_revised=row.reason == "revised",
         acknowledged_until_ms=row.acknowledged_until_ms or 0,
+        fired_ms=row.fired_ms or 0,
     )
 
 
@@ -162,6 +165,28 @@ def _returns(session: Session, since_ms: int) -> dict[tuple[str, str], Recurrenc
     )
     return {
         (row.channel, row.fingerprint): Recurrence(row.severity, row.notified_ms)
+        for row in session.execute(statement)
+    }
+
+
+def _kept(session: Session) -> dict[tuple[str, str], NotificationLogEntry]:
+    """Return the newest entry of open groups by channel and fingerprint."""
+    statement = (
+        sa.select(
+            AlertRow.fingerprint,
+            NotificationLogRow.alert_id,
+            NotificationLogRow.channel,
+            NotificationLogRow.group_id,
+            NotificationLogRow.severity,
+            NotificationLogRow.notified_ms,
+        )
+        .join(AlertGroupRow, AlertGroupRow.id == NotificationLogRow.group_id)
+        .join(AlertRow, AlertRow.id == NotificationLogRow.alert_id)
+        .where(AlertGroupRow.closed_ms.is_(None), AlertGroupRow.notified_ms.is_not(None))
+        .order_by(NotificationLogRow.alert_id)
+    )
+    return {
+        (row.channel, row.fingerprint): NotificationLogEntry(*row[1:])
         for row in session.execute(statement)
     }
 

@@ -127,7 +127,8 @@ class AlertEventRow(Base):
 class AlertGroupRow(Base):
     """Alerts that a channel is notified of together: an incident, from first alert to last end.
 
-    ``key`` is the JSON of the values of ``alerts.group_by``. ``wanted_ms`` is since when there is
+    ``key`` is JSON, an array of the values of ``alerts.group_by`` or, where that is "auto", an
+    object of what its alerts have in common. ``wanted_ms`` is since when there is
     something to send, ``notified_ms`` when it was sent last, ``messages`` how many there were.
     """
 

@@ -11,7 +11,7 @@ from hostpulse_server import formatting
 from hostpulse_server.notifications.channels import alert_context
 from hostpulse_server.notifications.channels.alert_context import ICONS, NAME, names, tone
 from hostpulse_server.notifications.channels.sanitize import link, one_line
-from hostpulse_server.values.alert import SEVERITIES
+from hostpulse_server.values.alert import NO_SERVER, SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,6 +65,7 @@ def build_context(notification: Notification, message_id: str) -> dict[str, Any]
         "alerts": alerts,
         "servers": _by_server(alerts),
         "runbook": _common(alerts, "runbook"),
+        "dashboard": alerts[0]["dashboard"] if _common(alerts, "server_id") else "",
         "act_url": link(one.act_url),
         "how": _how(one),
         "incident": one_line(one.incident, NAME),
@@ -144,13 +145,13 @@ def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) ->
         return one_line(one.note.strip().partition("\n")[0].rstrip(":"), _SHORT)
     if not alerts:
         return f"a test message from hostpulse of {site}" if one.kind == "test" else "hostpulse"
-    servers = _count(max(one.servers, len({a["server_id"] for a in alerts})), "server")
     rules = list(dict.fromkeys(alert["rule"] for alert in alerts))
     shown = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")  # noqa: PLR2004 - what fits
     if one.is_partial:
         fire = "still fires" if one.firing == 1 else "still fire"
         over = f"{one.resolved} of {one.resolved + one.firing} over, {one.firing} {fire}"
-        return f"{over}: {shown} on {_count(one.servers, 'server')}"
+        firing = [alert for alert in alerts if alert["state"] == "firing"]
+        return f"{over}: {shown} on {_on(one.servers, firing)}"
     first = alerts[0]
     others = max(one.resolved if one.kind in _ENDED else one.firing, len(alerts)) - 1
     if len(alerts) == 1:
@@ -159,7 +160,16 @@ def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) ->
             fire = f"{others} more fire{'s' if others == 1 else ''}"
             more = f" ({first['severity']}, was {first['previous_severity']}; {fire})"
         return f"{first['sentence']}{more}"
-    return f"{shown}: {_count(others + 1, 'alert')} on {servers}"
+    return f"{shown}: {_count(others + 1, 'alert')} on {_on(one.servers, alerts)}"
+
+
+def _on(servers: int, alerts: Iterable[Mapping[str, Any]]) -> str:
+    """Return the name of the only server, else how many there are."""
+    found = {alert["server_id"]: str(alert["server"]) for alert in alerts}
+    number = max(servers, len(found))
+    if number == 1 and NO_SERVER not in found:
+        return next(iter(found.values()))
+    return _count(number, "server")
 
 
 def _more(one: Notification) -> str:

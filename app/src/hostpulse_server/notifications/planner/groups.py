@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from hostpulse_server.notifications.planner import conversations
 from hostpulse_server.notifications.planner.state import (
     RANKS,
     STORM,
@@ -19,6 +20,8 @@ from hostpulse_server.notifications.planner.state import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_CRITICAL: Final = RANKS["critical"]
 
 
 @dataclass(slots=True)
@@ -79,6 +82,8 @@ def due_ms(members: GroupState, settings: PlannerSettings, now_ms: int) -> int |
     if members.more_severe or members.reminders or members.is_over or _rises(members):
         return now_ms
     moments = []
+    if _is_grave(members):
+        moments.append(group.notified_ms + settings.wait_ms)
     if members.new or members.ended or members.less_severe:
         moments.append(group.notified_ms + settings.interval_ms)
     if any(one.acknowledged_until_ms <= now_ms for one, _ in members.speaking):
@@ -92,9 +97,21 @@ def _rises(members: GroupState) -> bool:
     A host that is down must not wait because an agent elsewhere was stopped a minute ago.
     """
     notified = max((RANKS.get(entry.severity, 0) for _, entry in members.notified), default=None)
+    return notified is not None and any(one.rank > notified for one in _unknown(members))
+
+
+def _is_grave(members: GroupState) -> bool:
+    """Return whether a host has another critical alert: one that is known does not hide it."""
+    return conversations.is_of_host(members.group.key) and any(
+        one.rank == _CRITICAL for one in _unknown(members)
+    )
+
+
+def _unknown(members: GroupState) -> Iterable[PlannedAlert]:
+    """Yield new alerts that are not old ones which have come back."""
     known = {one.fingerprint for one, _ in (*members.ended, *members.muted_ends)}
-    return notified is not None and any(
-        one.rank > notified and one.fingerprint not in known for one in members.new
+    return (
+        one for one in members.new if one.fingerprint not in known and one.id not in members.hold
     )
 
 

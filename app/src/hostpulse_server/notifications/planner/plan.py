@@ -9,9 +9,11 @@ the storm, and stay together from then on.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from hostpulse_server.notifications.planner import conversations
 from hostpulse_server.notifications.planner.groups import GroupState, due_ms, fold, message
 from hostpulse_server.notifications.planner.muting import Muter
 from hostpulse_server.notifications.planner.state import (
@@ -20,9 +22,10 @@ from hostpulse_server.notifications.planner.state import (
     NotificationGroup,
     NotificationPlan,
 )
+from hostpulse_server.values.alert import NO_SERVER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hostpulse_server.notifications.planner.state import (
         NotificationLogEntry,
@@ -104,10 +107,43 @@ class _Channel:
             known.add(alert.id)
             self._place(alert, entry, members, is_speaking=alert.id in speaking)
         by_key = {members.group.key: members for members in by_id.values()}
-        for alert in routed:
-            if alert.id not in known:
-                self._add(alert, by_key)
+        new = [alert for alert in routed if alert.id not in known]
+        for alert, key in self._grouped(new, by_id):
+            self._add(alert, key, by_key)
         self._members = list(by_key.values())
+
+    def _grouped(
+        self, new: Sequence[PlannedAlert], by_id: Mapping[int, GroupState]
+    ) -> Iterable[tuple[PlannedAlert, str]]:
+        """Yield alerts that were not notified, each with the key of its group."""
+        if not self._settings.is_auto:
+            yield from ((alert, self._settings.key(alert)) for alert in new)
+            return
+        notified = {
+            number: members.group.key
+            for number, members in by_id.items()
+            if members.group.notified_ms is not None
+        }
+        lately, others = self._lately(by_id.values()), []
+        for alert in new:
+            entry = self._input.kept.get((self._name, alert.fingerprint))
+            if entry is not None and entry.group_id in notified:
+                lately[alert.rule].add(alert.server_id)
+                yield alert, notified[entry.group_id]
+            else:
+                others.append(alert)
+        keys = conversations.choose(others, frozenset(notified.values()), lately)
+        yield from ((alert, keys[alert.id]) for alert in others)
+
+    def _lately(self, groups: Iterable[GroupState]) -> defaultdict[str, set[str]]:
+        """Return the servers of notified alerts that began to fire not long ago, by rule."""
+        since_ms = self._input.now_ms - self._settings.wait_ms - self._settings.interval_ms
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for members in groups:
+            for alert, _ in members.notified:
+                if alert.fired_ms > since_ms and alert.server_id != NO_SERVER:
+                    found[alert.rule].add(alert.server_id)
+        return found
 
     def _place(
         self,
@@ -137,13 +173,14 @@ class _Channel:
         if self._mutes.silenced_until(alert, entry.notified_ms, least_ms) is not None:
             members.reminders.append(alert)
 
-    def _add(self, alert: PlannedAlert, by_key: dict[str, GroupState]) -> None:
+    def _add(self, alert: PlannedAlert, key: str, by_key: dict[str, GroupState]) -> None:
         """Put an alert that was not notified into its group, a new one if there is none."""
-        key = self._settings.key(alert)
         members = by_key.get(key)
         if members is None:
             group = NotificationGroup(self._name, key, wanted_ms=self._input.now_ms)
             members = by_key[key] = GroupState(group)
+        if self._settings.is_auto and members.group.notified_ms is None:
+            members.group = _waiting(members.group, alert, by_key)
         members.new.append(alert)
         back = self._input.returns.get((self._name, alert.fingerprint))
         if back and alert.rank <= RANKS.get(back.severity, 0):
@@ -212,3 +249,15 @@ class _Channel:
         since_ms = members.group.notified_ms or members.group.wanted_ms
         order = _ORDER["resolved" if one.still else one.kind]
         return order, -one.rank, since_ms
+
+
+def _waiting(
+    group: NotificationGroup, alert: PlannedAlert, by_key: Mapping[str, GroupState]
+) -> NotificationGroup:
+    """Return a group that waits as long as what its alert was in before: it may have changed."""
+    keys = conversations.of_host(alert.server_id), conversations.of_rule(alert.rule)
+    others = [by_key[key].group for key in keys if key in by_key]
+    wanted_ms = min(
+        [group.wanted_ms, *(one.wanted_ms for one in others if one.notified_ms is None)]
+    )
+    return dataclasses.replace(group, wanted_ms=wanted_ms)

@@ -24,7 +24,8 @@ class PlannedAlert:
     """An alert that fires, or one that is over and whose end a channel was not notified of.
 
     ``series`` is what a rule looks at: server, measurement, field and tags. ``verdict`` is that of
-    a liveness rule, ``""`` of any other. ``is_revised`` is one that never was.
+    a liveness rule, ``""`` of any other. ``is_revised`` is one that never was. ``fired_ms`` is in
+    the times of samples.
     """
 
     id: int
@@ -39,6 +40,7 @@ class PlannedAlert:
     is_over: bool = False
     is_revised: bool = False
     acknowledged_until_ms: int = 0
+    fired_ms: int = 0
 
     @property
     def rank(self) -> int:
@@ -94,8 +96,10 @@ class Silence:
 class PlannerInput:
     """All that a decision rests on.
 
-    ``returns`` are by channel and fingerprint. ``spent`` is how many messages of a channel wait or
-    were sent within the last minute. ``silences`` are those in force, to come, and lately over.
+    ``returns`` are by channel and fingerprint, and so is what open groups ``kept``: the newest of
+    all that they were notified of, also where it is over. ``spent`` is how many messages of a
+    channel wait or were sent within the last minute. ``silences`` are those in force, to come, and
+    lately over.
     """
 
     now_ms: int
@@ -103,13 +107,17 @@ class PlannerInput:
     log: Sequence[NotificationLogEntry] = ()
     groups: Sequence[NotificationGroup] = ()
     returns: Mapping[tuple[str, str], Recurrence] = field(default_factory=dict)
+    kept: Mapping[tuple[str, str], NotificationLogEntry] = field(default_factory=dict)
     silences: Sequence[Silence] = ()
     spent: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannerSettings:
-    """The configuration as the planner needs it; ``route`` names an alert's channels."""
+    """The configuration as the planner needs it; ``route`` names an alert's channels.
+
+    ``is_auto`` is whether the planner chooses the groups by itself; else ``key`` says which.
+    """
 
     channels: tuple[str, ...]
     route: Callable[[PlannedAlert], Sequence[str]]
@@ -118,6 +126,7 @@ class PlannerSettings:
     interval_ms: int
     repeat_ms: int
     rate: int
+    is_auto: bool = False
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ansible_collections.hostpulse.platform.plugins.plugin_utils.flux_matching import (
     IS_GLOB,
@@ -125,7 +125,7 @@ def policy(
                 "receiver": ours[0]["receiver"],
                 "object_matchers": [["source", "=", "hostpulse"]],
                 # A higher severity is notified at once, not with the group's next notification.
-                "group_by": [*map(str, alerts.get("group_by") or ["rule"]), "severity"],
+                "group_by": [*map(str, _labels(alerts.get("group_by"))), "severity"],
                 "group_wait": str(alerts.get("group_wait", "10s")),
                 "group_interval": str(alerts.get("group_interval", "5m")),
                 "repeat_interval": str(alerts.get("repeat_interval", "4h")),
@@ -134,6 +134,11 @@ def policy(
             *others,
         ],
     }
+
+
+def _labels(group_by: Any) -> Sequence[Any]:
+    """Return the labels that group: Grafana cannot choose them by itself as "auto" does."""
+    return ["rule"] if group_by in (None, "auto", []) else cast("Sequence[Any]", group_by)
 
 
 def _matcher(name: str, glob: str, labels: Mapping[str, Mapping[str, str]]) -> list[str]:
