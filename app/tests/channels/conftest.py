@@ -131,6 +131,70 @@ MANY_WAS = dataclasses.replace(
 )
 
 
+LINK = dataclasses.replace(
+    ALERT,
+    rule="link_down",
+    severity="warning",
+    summary="eth0 is down on web-01",
+    value=0.0,
+    threshold=0.5,
+    comparison="below",
+    measurement="network",
+    field="link_up",
+    tags={"interface": "eth0"},
+    trend=(),
+    processes=(),
+    others=(),
+    runbook="docs/runbooks.md#link_down",
+    started_ms=T0 - 70_000,
+    fired_ms=T0 - 70_000,
+)
+FLAPPING = dataclasses.replace(
+    FIRING,
+    kind="flapping",
+    severity="warning",
+    number=2,
+    alerts=(
+        dataclasses.replace(
+            LINK,
+            flap="flapping",
+            changes=7,
+            changed_within_ms=2_520_000,
+            is_quiet=True,
+            value=1.0,
+            worst=0.0,
+        ),
+    ),
+    group={"server_id": "web-01"},
+)
+STEADY = dataclasses.replace(
+    FLAPPING,
+    kind="steady",
+    number=3,
+    created_ms=T0 + 1_130_000,
+    alerts=(dataclasses.replace(LINK, flap="steady", changed_within_ms=1_200_000),),
+)
+STEADY_OVER = dataclasses.replace(
+    RESOLVED,
+    severity="warning",
+    number=3,
+    created_ms=T0 + 1_230_000,
+    alerts=(
+        dataclasses.replace(
+            LINK,
+            state="resolved",
+            resolved_ms=T0 + 30_000,
+            reason="cleared",
+            flap="steady",
+            changed_within_ms=1_200_000,
+            value=1.0,
+            worst=0.0,
+        ),
+    ),
+    group={"server_id": "web-01"},
+)
+
+
 def ailing() -> Notification:
     """Return the first message of a host with several alerts: each is in it once."""
     rules = {"cpu_usage": "CPU 97 %", "memory_usage": "Memory 93 % used"}

@@ -175,6 +175,33 @@ def test_the_rates_that_pass_are_rates(tmp_path: Path, rate: str) -> None:
     assert limits.parse(loaded.api.rate_limit).get_expiry() >= 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'group_by = "rule"',
+        "group_by = [1]",
+        "flap = 20",
+        "flap = {widow = 20}",
+        "flap = {window = -1}",
+        "flap = {high = 30}",
+        "flap = {high = 0.2}",
+    ],
+)
+def test_groups_and_flapping_that_cannot_be_are_refused(tmp_path: Path, text: str) -> None:
+    """A share is no percentage, and what begins at 20 % cannot go on to 25 %."""
+    key = text.partition(" ")[0]
+    assert any(f" alerts.{key}: " in line for line in faults(write(tmp_path, f"[alerts]\n{text}")))
+
+
+def test_groups_and_flapping_can_be_set_by_variables(tmp_path: Path) -> None:
+    """What is not given of a table keeps its default."""
+    environ = {"HOSTPULSE_ALERTS_FLAP": "{window = 10}", "HOSTPULSE_ALERTS_GROUP_BY": "auto"}
+    alerts = config.load(write(tmp_path, ""), environ).alerts
+    assert (alerts.flap.window, alerts.flap.high, alerts.group_by) == (10, 0.3, "auto")
+    environ = {"HOSTPULSE_ALERTS_GROUP_BY": "rule, env"}
+    assert config.load(write(tmp_path, ""), environ).alerts.group_by == ("rule", "env")
+
+
 @pytest.mark.parametrize("path", ["relative.pem", "", "/", "/etc/ssl/", "/a\\", "/a\u0007b.pem"])
 def test_certificates_are_absolute_paths_of_files(tmp_path: Path, path: str) -> None:
     """A name that no store takes as a tag is refused here, too."""

@@ -158,15 +158,22 @@ class PlanningHarness:
         """Resolve an alert."""
         self._change(number, "resolved", state="resolved", resolved_ms=self.clock.ms, reason=reason)
 
-    def late(self, *server_ids: str, rule: str = "oom_kill", **more: Any) -> list[int]:
+    def late(
+        self, *server_ids: str, rule: str = "oom_kill", is_owed: bool = True, **more: Any
+    ) -> list[int]:
         """Write alerts of which nothing was known while they fired."""
         with self.together() as session:
             numbers = [self.fire(server_id, rule, **more) for server_id in server_ids]
             for number in numbers:
                 self.end(number)
             session.flush()
+            session.execute(
+                sa.update(AlertEventRow)
+                .where(AlertEventRow.alert_id.in_(numbers))
+                .values(document={"late": True})
+            )
             rows = [session.get_one(AlertRow, number, populate_existing=True) for number in numbers]
-            self.dispatcher.owe(session, rows, self.clock.ms)
+            self.dispatcher.owe(session, rows if is_owed else [], self.clock.ms)
         return numbers
 
     def revise(self, number: int) -> None:

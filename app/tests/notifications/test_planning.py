@@ -154,8 +154,11 @@ def test_what_becomes_more_serious_is_told_at_once(planning: PlanningHarness) ->
     assert [(one.kind, one.at) for one in planning.run(HOUR)] == [("update", 311.0)]
 
 
-def test_one_that_comes_back_soon_waits_for_the_interval(planning: PlanningHarness) -> None:
-    """So that what flaps makes two messages in five minutes, not twenty."""
+def test_one_that_comes_back_soon_waits_for_the_interval(
+    make: Callable[..., PlanningHarness],
+) -> None:
+    """So that what flaps makes two messages in five minutes, not twenty, also where unnoticed."""
+    planning = make(f"{BY_RULE}\nflap = {{window = 0}}")
     number = planning.fire("web-01")
     planning.run(11)
     for _ in range(10):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from hostpulse_server.config import secrets, values
+from hostpulse_server.config.flap import DEFAULT, FLAP, FlapConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,6 +157,7 @@ class AlertsConfig:
     link_lifetime: float = key(values.LONG, 7 * 86400.0)
     templates: str = key(values.TEXT, "")
     probe_interval: float = key(values.DURATION, 3600.0)
+    flap: FlapConfig = field(default=DEFAULT, metadata={"kind": FLAP})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from hostpulse_server.config import ServerConfig
+    from hostpulse_server.notifications.planner.flapping import FlappingAlert
     from hostpulse_server.notifications.planner.state import PlannedAlert, PlannedMessage
     from hostpulse_server.registry import Server
 
@@ -44,6 +46,7 @@ class MessageCounts:
 
 def count(session: Session, message: PlannedMessage) -> MessageCounts:
     """Count what a channel knows of a group once the message is sent."""
+    flapping = {flap.alert.fingerprint for flap in (*message.begun, *message.flapping)}
     firing = {alert.fingerprint: alert.server_id for alert in message.news}
     over = {alert.fingerprint: alert.server_id for alert in (*message.ends, *message.superseded)}
     reasons: dict[str, str] = {}
@@ -56,7 +59,8 @@ def count(session: Session, message: PlannedMessage) -> MessageCounts:
             .order_by(AlertRow.id)
         )
         for fingerprint, server_id, state, reason in rows:
-            (firing if state == "firing" else over)[fingerprint] = server_id
+            is_firing = state == "firing" or fingerprint in flapping
+            (firing if is_firing else over)[fingerprint] = server_id
             reasons[fingerprint] = reason
     servers = set((firing or over).values()) - {NO_SERVER}
     return MessageCounts(
@@ -101,7 +105,7 @@ class AlertViews:
             severity=SEVERITIES[message.rank],
             created_ms=self._now_ms,
             environment=_common_environment(notified),
-            alerts=self._views([one.id for one in _shown(message)], message.before),
+            alerts=self._views([one.id for one in _shown(message)], message),
             firing=counts.firing,
             resolved=counts.resolved,
             servers=counts.servers,
@@ -111,15 +115,37 @@ class AlertViews:
             reason=counts.reason if message.kind == "resolved" else "",
         )
 
-    def _views(self, ids: Sequence[int], before: Mapping[int, str]) -> tuple[AlertDetails, ...]:
+    def _views(self, ids: Sequence[int], message: PlannedMessage) -> tuple[AlertDetails, ...]:
         found = self._session.scalars(sa.select(AlertRow).where(AlertRow.id.in_(ids)))
         rows = {row.id: row for row in found}
         self._refresh(rows.values())
         others = self._others({row.server_id for row in rows.values()}, but=rows.keys())
-        return tuple(
-            self._view(rows[one], others.get(rows[one].server_id, ()), before.get(one, ""))
-            for one in ids
-            if one in rows
+        flaps = {
+            flap.alert.id: flap for flap in (*message.begun, *message.flapping, *message.steady)
+        }
+        views = []
+        for row in (rows[one] for one in ids if one in rows):
+            view = self._view(row, others.get(row.server_id, ()), message.before.get(row.id, ""))
+            flap = flaps.get(row.id)
+            views.append(self._flap(view, flap) if flap else view)
+        return tuple(views)
+
+    def _flap(self, view: AlertDetails, flap: FlappingAlert) -> AlertDetails:
+        """Say that an alert flaps, so that it is not over, or that it is steady again."""
+        if flap.state == "is steady":
+            changed_ms = view.fired_ms if view.resolved_ms is None else view.resolved_ms
+            return dataclasses.replace(
+                view, flap="steady", changed_within_ms=max(0, self._now_ms - changed_ms)
+            )
+        return dataclasses.replace(
+            view,
+            flap="flapping",
+            changes=len(flap.times),
+            changed_within_ms=max(0, self._now_ms - flap.times[0]) if flap.times else 0,
+            state="firing",
+            is_quiet=view.resolved_ms is not None,
+            resolved_ms=None,
+            reason="",
         )
 
     def _others(self, server_ids: Iterable[str], but: Collection[int]) -> Mapping[str, list[str]]:

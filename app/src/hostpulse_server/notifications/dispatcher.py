@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hostpulse_server.notifications import outbox, owed, repository
+from hostpulse_server.notifications import carried_acks, outbox, owed, repository
 from hostpulse_server.notifications.composer import AlertViews
 from hostpulse_server.notifications.fallback import notice
 from hostpulse_server.notifications.grouping import settings_of
@@ -77,7 +77,8 @@ class Dispatcher:
         if rest and rest.stamp == stamp and rest.from_ms <= now_ms < rest.until_ms:
             return DispatchTurn(rest.until_ms, has_queued=False)
         settings = self._settings
-        planner_input = repository.load(session, settings.channels, settings.interval_ms, now_ms)
+        carried_acks.carry_over(session, now_ms)
+        planner_input = repository.load(session, settings, now_ms)
         found = plan(planner_input, settings)
         until_ms = min(found.next_ms or now_ms + LOOK_MS, now_ms + LOOK_MS)
         if found.is_empty:

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.notifications.planner import conversations
-from hostpulse_server.notifications.planner.state import STORM, PlannerSettings
+from hostpulse_server.notifications.planner.state import STORM, FlapSettings, PlannerSettings
 from hostpulse_server.notifications.routing import route
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ def settings_of(config: ServerConfig) -> PlannerSettings:
         repeat_ms=round(alerts.repeat_interval * 1000),
         rate=alerts.messages_per_minute,
         is_auto=alerts.group_by == AUTO,
+        flap=FlapSettings(
+            window=alerts.flap.window,
+            high=alerts.flap.high,
+            low=alerts.flap.low,
+            interval_ms=round(alerts.group_interval * 1000),
+        ),
     )
 
 

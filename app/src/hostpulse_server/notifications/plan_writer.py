@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from hostpulse_server.notifications import grouping, outbox
+from hostpulse_server.notifications import flap_history, grouping, outbox
 from hostpulse_server.notifications.composer import count
 from hostpulse_server.notifications.repository import PORTION, portions
 from hostpulse_server.state.alert_models import AlertGroupRow, AlertRow, NotificationLogRow
@@ -50,6 +50,8 @@ class PlanWriter:
     def write(self, plan: NotificationPlan) -> None:
         """Write all of it."""
         self._forget(plan.forgotten)
+        for entry in plan.adopted:
+            self._adopt(entry)
         self._close(plan.closed)
         dropped = [group.id for group in plan.dropped if group.id is not None]
         for portion in portions(dropped):
@@ -92,6 +94,20 @@ class PlanWriter:
                 .execution_options(synchronize_session=False)
             )
 
+    def _adopt(self, entry: NotificationLogEntry) -> None:
+        """Enter an alert in the notification log that a channel knows of without a message."""
+        self._session.merge(
+            NotificationLogRow(
+                alert_id=entry.alert_id,
+                channel=entry.channel,
+                group_id=entry.group_id,
+                severity=entry.severity,
+                over=False,
+                notified_ms=entry.notified_ms,
+            )
+        )
+        self._session.flush()
+
     def _queue(self, message: PlannedMessage) -> None:
         """Queue a message and enter its alerts in the notification log."""
         counts = count(self._session, message)
@@ -104,6 +120,7 @@ class PlanWriter:
             row.closed_ms = self._now_ms
         self._session.flush()
         self._note(message, row.id)
+        flap_history.note(self._session, message, self._now_ms)
         notified = [*message.news, *message.ends]
         group = grouping.values(self._config, row.key, notified[0])
         notification = dataclasses.replace(

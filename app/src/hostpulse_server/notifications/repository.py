@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from hostpulse_server.notifications import outbox
+from hostpulse_server.notifications import flap_history, outbox
 from hostpulse_server.notifications.planner.state import (
     NotificationGroup,
     NotificationLogEntry,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy.orm import Session
+
+    from hostpulse_server.notifications.planner.state import PlannerSettings
 
 T = TypeVar("T")
 PORTION: Final = 500  # bound parameters of one statement
@@ -63,8 +65,9 @@ def stamp(session: Session, now_ms: int) -> tuple[Any, ...]:
     return newest, *silences
 
 
-def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: int) -> PlannerInput:
+def load(session: Session, settings: PlannerSettings, now_ms: int) -> PlannerInput:
     """Return the planner's input of this moment."""
+    changes, changed = flap_history.changes(session, settings.flap, now_ms)
     log = [
         NotificationLogEntry(*row)
         for row in session.execute(
@@ -81,7 +84,7 @@ def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: in
         _alert(row, row.verdict)
         for row in session.execute(sa.select(*_COLUMNS).where(AlertRow.state == "firing"))
     ]
-    missing = {one.alert_id for one in log} - {one.id for one in alerts}
+    missing = ({one.alert_id for one in log} | changed) - {one.id for one in alerts}
     alerts += [_alert(row, row.verdict) for row in _by_id(session, missing)]
     since_ms = min((one.notified_ms for one in log), default=now_ms)
     return PlannerInput(
@@ -89,10 +92,12 @@ def load(session: Session, channels: Sequence[str], interval_ms: int, now_ms: in
         alerts=alerts,
         log=log,
         groups=_groups(session),
-        returns=_returns(session, now_ms - interval_ms) if alerts else {},
+        returns=_returns(session, now_ms - settings.interval_ms) if alerts else {},
         kept=_kept(session) if alerts else {},
+        changes=changes,
+        flapping=flap_history.known(session),
         silences=_silences(session, min(since_ms, now_ms)),
-        spent={name: outbox.spent(session, name, now_ms) for name in channels},
+        spent={name: outbox.spent(session, name, now_ms) for name in settings.channels},
     )
 
 

@@ -110,7 +110,8 @@ class AlertEventRow(Base):
     """An event of an alert, for its history.
 
     ``kind``: ``firing``, ``severity``, ``resolved``, ``acknowledged``, ``unacknowledged``, ``told``
-    (confirmed by the channel) or ``failed`` (the channel will never take it); ``document`` has the
+    (confirmed by the channel), ``failed`` (the channel will never take it), ``flapping`` or
+    ``steady`` (what the channel in the document was last notified of); ``document`` has the
     particulars.
     """
 

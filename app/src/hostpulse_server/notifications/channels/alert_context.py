@@ -96,6 +96,10 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
         "lasted": formatting.duration(until_ms - one.started_ms),
         "reason": one_line(one.reason, NAME),
         "because": "" if over is None else _ENDINGS.get(one.reason, one_line(one.reason, NAME)),
+        "flap_text": _flap(one),
+        "flapping": {"changes": one.changes, "seconds": one.changed_within_ms // 1000}
+        if one.flap == "flapping"
+        else None,
         "value": _finite(one.value),
         "worst": _finite(one.worst),
         "threshold": _finite(one.threshold),
@@ -130,7 +134,7 @@ def _brief(values: Mapping[str, Any]) -> str:
     """Return the same without times of day."""
     if values["resolved_ms"] is None:
         was = f"was {values['previous_severity']}, " if values["previous_severity"] else ""
-        return f"{was}for {values['lasted']}"
+        return f"{was}{values['flap_text'] or 'for ' + values['lasted']}"
     why = f": {values['because']}" if values["because"] else ""
     return f"lasted {values['lasted']}{why}"
 
@@ -152,17 +156,27 @@ def _facts(one: AlertDetails, values: Mapping[str, Any]) -> list[dict[str, str]]
         "Severity": f"{values['severity']}, was {values['previous_severity']}"
         if values["previous_severity"]
         else "",
+        "Flapping": values["flap_text"],
         "Value": _value(one),
         "Lasted": f"{values['lasted']}, from {values['since']} to {values['ended']}"
         if is_over
         else "",
         "Ended": values["because"],
-        "Since": "" if is_over else f"{values['since']}, for {values['lasted']}",
+        "Since": "" if is_over or one.is_quiet else f"{values['since']}, for {values['lasted']}",
         "Acknowledged by": values["acknowledged_by"],
         "Labels": ", ".join(f"{name}={value}" for name, value in values["labels"].items()),
         "Rule": values["rule"],
     }
     return [{"label": label, "text": text} for label, text in facts.items() if text]
+
+
+def _flap(one: AlertDetails) -> str:
+    """Return how often an alert that flaps has changed, and how it is now."""
+    if one.flap != "flapping":
+        return ""
+    now = "over" if one.is_quiet else "firing"
+    within = formatting.span(one.changed_within_ms)
+    return f"changed {one.changes} times in {within}, {now} now"
 
 
 def _value(one: AlertDetails) -> str:

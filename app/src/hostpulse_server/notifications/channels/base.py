@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 # ``update``: the group has grown, an alert of it has become more or less serious, or some of them
 # have ended and others still fire; ``resolved``: all of them have ended; ``was``: alerts that were
 # over before anybody heard of them; ``notice``: something about hostpulse itself, as text;
-# ``test``: a test of the channel.
-Kind = Literal["firing", "update", "repeat", "resolved", "was", "notice", "test"]
+# ``flapping``: an alert fires and ends again and again, and that is not notified each time;
+# ``steady``: it goes on firing since; ``test``: a test of the channel.
+Kind = Literal[
+    "firing", "update", "repeat", "resolved", "was", "flapping", "steady", "notice", "test"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -44,6 +47,9 @@ class AlertDetails:
     ``processes``: ``{"name", "pid", "cpu_percent", "rss_bytes"}`` at the moment it fired.
     ``dedup_key``, if not empty, is that of the alert whose incident this one goes on with.
     ``previous_severity`` is what the channel was notified of before, where it was another one.
+    ``flap`` is ``flapping`` for one that changed ``changes`` times within ``changed_within_ms``;
+    its ``state`` is ``firing``, also where it ``is_quiet`` at this moment. It is ``steady`` for one
+    that flapped and has not changed for so long.
     """
 
     id: int
@@ -75,6 +81,10 @@ class AlertDetails:
     worst: float | None = None
     clear: float | None = None
     dedup_key: str = ""
+    flap: str = ""
+    changes: int = 0
+    changed_within_ms: int = 0
+    is_quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

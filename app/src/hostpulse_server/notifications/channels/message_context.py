@@ -24,6 +24,10 @@ _NOTE_LINES: Final = 8
 _NOTE_ROOM: Final = 1500  # of all lines: what Slack takes as a text has to hold the alerts, too
 _SHORT: Final = 100
 _WAS: Final = "It was over before hostpulse heard of it: the samples came late."
+_FLAPPING: Final = (
+    "It fires and ends again and again. You do not get a message for each change, only if it "
+    "becomes more severe, and once it is steady."
+)
 _ENDED: Final = ("resolved", "was")  # kinds of which all alerts are over
 _OVER: Final = {
     "gone": "NO LONGER REPORTED",
@@ -38,7 +42,7 @@ _OVER_ALL: Final = "NOT ALL RECOVERED"
 def build_context(notification: Notification, message_id: str) -> dict[str, Any]:
     """Return the values that templates are rendered with."""
     one, zone = notification, formatting.zone(notification.timezone)
-    said = "\n".join(filter(None, (one.note, _WAS if one.kind == "was" else "")))
+    said = "\n".join(filter(None, (one.note, _said(one))))
     alerts = [alert_context.of(alert, one, zone) for alert in one.alerts]
     status = _status(one)
     color = tone(status, one.reason, one_line(one.severity, NAME))
@@ -96,6 +100,21 @@ def _lines(note: str) -> list[str]:
     return found
 
 
+def _said(one: Notification) -> str:
+    """Return what a message says of its kind."""
+    if one.kind == "was":
+        return _WAS
+    if any(alert.flap == "flapping" for alert in one.alerts) and one.kind != "repeat":
+        return _FLAPPING
+    steady = [alert for alert in one.alerts if alert.flap == "steady"]
+    if not steady:
+        return ""
+    state = "over" if steady[0].state == "resolved" else "firing"
+    lasting = formatting.span(min(alert.changed_within_ms for alert in steady))
+    what = "It flapped and is" if len(steady) == 1 else f"{len(steady)} alerts flapped and are"
+    return f"{what} steady again: {state} without a change for {lasting}."
+
+
 def _status(one: Notification) -> str:
     if one.kind in ("notice", "test", *_ENDED):
         return one.kind
@@ -110,10 +129,10 @@ def _word(one: Notification, status: str, alerts: Sequence[Mapping[str, Any]]) -
         return f"WAS {severity}"
     if status != "firing":
         return status.upper()
-    if one.kind == "repeat" or one.is_partial:
+    if one.kind in ("repeat", "steady") or one.is_partial:
         return f"STILL {severity}"
     if not _is_fall(one):
-        return severity
+        return f"{severity}, FLAPPING" if one.kind == "flapping" else severity
     was = max((alert.previous_severity for alert in one.alerts), key=_rank)
     is_most = _rank(one.severity) <= max(_rank(alert.severity) for alert in one.alerts)
     return f"{severity}, WAS {one_line(was, NAME).upper()}" if is_most else f"STILL {severity}"
@@ -125,7 +144,8 @@ def _word_of_end(one: Notification, alerts: Sequence[Mapping[str, Any]]) -> str:
     word = "RESOLVED"
     if alerts[0]["tone"] == "over":
         word = _OVER.get(alerts[0]["reason"], "OVER")
-    return f"{word} after {alerts[0]['lasted']}"
+    # of one that flapped that would be but the last time
+    return word if one.alerts[0].flap else f"{word} after {alerts[0]['lasted']}"
 
 
 def _is_fall(one: Notification) -> bool:
@@ -159,7 +179,8 @@ def _title(one: Notification, alerts: Sequence[Mapping[str, Any]], site: str) ->
         if _rank(first["severity"]) < min(_rank(one.severity), _rank(first["previous_severity"])):
             fire = f"{others} more fire{'s' if others == 1 else ''}"
             more = f" ({first['severity']}, was {first['previous_severity']}; {fire})"
-        return f"{first['sentence']}{more}"
+        flap = f": {first['flap_text']}" if first["flapping"] else ""
+        return f"{first['sentence']}{flap}{more}"
     return f"{shown}: {_count(others + 1, 'alert')} on {_on(one.servers, alerts)}"
 
 

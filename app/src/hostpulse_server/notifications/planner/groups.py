@@ -21,6 +21,8 @@ from hostpulse_server.notifications.planner.state import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hostpulse_server.notifications.planner.flapping import FlappingAlert
+
 _CRITICAL: Final = RANKS["critical"]
 
 
@@ -32,7 +34,8 @@ class GroupState:
     over only lately. ``notified`` fire and were notified, ``speaking`` are those of them that are
     routed here and not muted; ``ended`` were notified and are over, ``muted_ends`` under a
     silence. ``less_severe`` were notified with a higher severity, and are not muted, wherever they
-    are routed now. ``reminders`` are those whose silence has ended since.
+    are routed now. ``reminders`` are those whose silence has ended since. ``flaps`` begin to flap,
+    of ``flapping`` the channel knows, and ``steady`` are no longer, of which it is to know.
     """
 
     group: NotificationGroup
@@ -44,11 +47,15 @@ class GroupState:
     muted_ends: list[tuple[PlannedAlert, NotificationLogEntry]] = field(default_factory=list)
     less_severe: list[PlannedAlert] = field(default_factory=list)
     reminders: list[PlannedAlert] = field(default_factory=list)
+    flaps: list[FlappingAlert] = field(default_factory=list)
+    flapping: list[FlappingAlert] = field(default_factory=list)
+    steady: list[FlappingAlert] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no alert in the group, notified or to be notified."""
-        return not (self.new or self.notified or self.ended or self.muted_ends)
+        ends = self.ended or self.muted_ends
+        return not (self.new or self.notified or ends or self.flaps or self.flapping)
 
     @property
     def is_owed(self) -> bool:
@@ -60,8 +67,16 @@ class GroupState:
         """Whether all that was notified is over, and nothing of it fires again."""
         again = {one.fingerprint for one in self.new}
         return bool(self.ended) and not (
-            self.notified or any(one.fingerprint in again for one, _ in self.ended)
+            self.notified
+            or self.flaps
+            or self.flapping
+            or any(one.fingerprint in again for one, _ in self.ended)
         )
+
+    @property
+    def steady_firing(self) -> list[PlannedAlert]:
+        """The alerts that flapped and go on firing."""
+        return [flap.alert for flap in self.steady if not flap.alert.is_over]
 
     @property
     def more_severe(self) -> list[PlannedAlert]:
@@ -74,12 +89,14 @@ def due_ms(members: GroupState, settings: PlannerSettings, now_ms: int) -> int |
     group = members.group
     if group.notified_ms is None:
         ready_ms = group.wanted_ms + settings.wait_ms
-        if members.is_owed:
+        if members.is_owed or members.flaps:
             return ready_ms
         return min(
             (max(ready_ms, members.hold.get(one.id, 0)) for one in members.new), default=None
         )
-    if members.more_severe or members.reminders or members.is_over or _rises(members):
+    if members.flaps or members.steady_firing or members.more_severe or members.reminders:
+        return now_ms
+    if members.is_over or _rises(members):
         return now_ms
     moments = []
     if _is_grave(members):
@@ -124,22 +141,45 @@ def message(members: GroupState, settings: PlannerSettings, now_ms: int) -> Plan
     grows = group.key == STORM and bool(members.new)
     if group.notified_ms is not None and members.is_over and not grows:
         closes = not members.muted_ends
-        return PlannedMessage(group, "resolved", [], ends, closes=closes)
-    risen = [*members.new, *members.more_severe]
-    news = [*risen, *members.less_severe]
+        return PlannedMessage(group, "resolved", [], ends, closes=closes, steady=members.steady)
+    flaps = [flap.alert for flap in members.flaps]
+    risen = [*flaps, *members.new, *members.more_severe]
+    steady = members.steady_firing
+    news = list({one.id: one for one in (*risen, *members.less_severe, *steady)}.values())
     again = {one.fingerprint for one in members.new}
     superseded = [one for one in ends if one.fingerprint in again]
     ends = [one for one in ends if one.fingerprint not in again]
     if news:
         kind: MessageKind = "firing" if group.notified_ms is None else "update"
+        if len(news) == len(flaps):
+            kind = "flapping"
+        elif len(news) == len(steady):
+            kind = "steady"
         before = {one.id: entry.severity for one, entry in members.notified}
-        still = [] if risen else [one for one, _ in members.notified]
-        return PlannedMessage(group, kind, news, ends, superseded, still=still, before=before)
-    repeated = _repeated(members, settings, now_ms)
-    if repeated:
-        return PlannedMessage(group, "repeat", repeated, ends, superseded)
-    still = [one for one, _ in members.notified]
-    return PlannedMessage(group, "update", [], ends, superseded, still=still)
+        is_more = len(risen) > len(flaps)
+        planned = PlannedMessage(
+            group,
+            kind,
+            news,
+            ends,
+            [*superseded, *(other for flap in members.flaps for other in flap.others)],
+            still=[] if is_more else [*flaps, *_still(members)],
+            before=before,
+            is_fall=not risen,
+            begun=members.flaps,
+        )
+    elif repeated := _repeated(members, settings, now_ms):
+        planned = PlannedMessage(group, "repeat", repeated, ends, superseded)
+    else:
+        planned = PlannedMessage(group, "update", [], ends, superseded, still=_still(members))
+    planned.flapping, planned.steady = members.flapping, members.steady
+    return planned
+
+
+def _still(members: GroupState) -> list[PlannedAlert]:
+    """Return what goes on, also what flaps and is over at this moment."""
+    quiet = [flap.alert for flap in members.flapping if flap.alert.is_over]
+    return [*(one for one, _ in members.notified), *quiet]
 
 
 def _repeated(members: GroupState, settings: PlannerSettings, now_ms: int) -> list[PlannedAlert]:
@@ -154,5 +194,7 @@ def fold(
 ) -> GroupState:
     """Return one group of what is too much to be sent one by one."""
     whole = dataclasses.replace(storm) if storm else GroupState(group)
+    parts = list(parts)
     whole.new = [*whole.new, *(one for part in parts for one in part.new)]
+    whole.flaps = [*whole.flaps, *(one for part in parts for one in part.flaps)]
     return whole

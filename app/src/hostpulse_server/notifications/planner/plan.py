@@ -9,23 +9,20 @@ the storm, and stay together from then on.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from hostpulse_server.notifications.planner import conversations
+from hostpulse_server.notifications.planner.gathering import Gathering, Given
 from hostpulse_server.notifications.planner.groups import GroupState, due_ms, fold, message
 from hostpulse_server.notifications.planner.muting import Muter
 from hostpulse_server.notifications.planner.state import (
-    RANKS,
     STORM,
     NotificationGroup,
     NotificationPlan,
 )
-from hostpulse_server.values.alert import NO_SERVER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from hostpulse_server.notifications.planner.state import (
         NotificationLogEntry,
@@ -36,7 +33,15 @@ if TYPE_CHECKING:
 
 # how soon to look again when a channel has had its share of messages
 BUSY_MS: Final = 1_000
-_ORDER: Final = {"firing": 0, "update": 0, "resolved": 1, "was": 1, "repeat": 2}
+_ORDER: Final = {
+    "firing": 0,
+    "update": 0,
+    "flapping": 0,
+    "resolved": 1,
+    "was": 1,
+    "steady": 1,
+    "repeat": 2,
+}
 
 
 def plan(planner_input: PlannerInput, settings: PlannerSettings) -> NotificationPlan:
@@ -56,10 +61,9 @@ def plan(planner_input: PlannerInput, settings: PlannerSettings) -> Notification
     groups: defaultdict[str, dict[int, NotificationGroup]] = defaultdict(dict)
     for group in planner_input.groups:
         groups[group.channel][group.id or 0] = group
-    by_id = {alert.id: alert for alert in planner_input.alerts}
     for channel in settings.channels:
         one = _Channel(channel, planner_input, settings, mutes, found)
-        one.gather(groups[channel], log[channel], by_id, routed[channel])
+        one.gather(groups[channel], log[channel], routed[channel])
         one.decide()
     for channel in (groups.keys() | log.keys()) - set(settings.channels):
         found.forgotten += log[channel]
@@ -92,99 +96,11 @@ class _Channel:
         self,
         groups: Mapping[int, NotificationGroup],
         log: Sequence[NotificationLogEntry],
-        alerts: Mapping[int, PlannedAlert],
         routed: Sequence[PlannedAlert],
     ) -> None:
         """Find what belongs to each group."""
-        by_id = {group_id: GroupState(group) for group_id, group in groups.items()}
-        speaking = {alert.id for alert in routed}
-        known = set()
-        for entry in log:
-            alert, members = alerts.get(entry.alert_id), by_id.get(entry.group_id)
-            if alert is None or members is None:
-                self._plan.forgotten.append(entry)
-                continue
-            known.add(alert.id)
-            self._place(alert, entry, members, is_speaking=alert.id in speaking)
-        by_key = {members.group.key: members for members in by_id.values()}
-        new = [alert for alert in routed if alert.id not in known]
-        for alert, key in self._grouped(new, by_id):
-            self._add(alert, key, by_key)
-        self._members = list(by_key.values())
-
-    def _grouped(
-        self, new: Sequence[PlannedAlert], by_id: Mapping[int, GroupState]
-    ) -> Iterable[tuple[PlannedAlert, str]]:
-        """Yield alerts that were not notified, each with the key of its group."""
-        if not self._settings.is_auto:
-            yield from ((alert, self._settings.key(alert)) for alert in new)
-            return
-        notified = {
-            number: members.group.key
-            for number, members in by_id.items()
-            if members.group.notified_ms is not None
-        }
-        lately, others = self._lately(by_id.values()), []
-        for alert in new:
-            entry = self._input.kept.get((self._name, alert.fingerprint))
-            if entry is not None and entry.group_id in notified:
-                lately[alert.rule].add(alert.server_id)
-                yield alert, notified[entry.group_id]
-            else:
-                others.append(alert)
-        keys = conversations.choose(others, frozenset(notified.values()), lately)
-        yield from ((alert, keys[alert.id]) for alert in others)
-
-    def _lately(self, groups: Iterable[GroupState]) -> defaultdict[str, set[str]]:
-        """Return the servers of notified alerts that began to fire not long ago, by rule."""
-        since_ms = self._input.now_ms - self._settings.wait_ms - self._settings.interval_ms
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        for members in groups:
-            for alert, _ in members.notified:
-                if alert.fired_ms > since_ms and alert.server_id != NO_SERVER:
-                    found[alert.rule].add(alert.server_id)
-        return found
-
-    def _place(
-        self,
-        alert: PlannedAlert,
-        entry: NotificationLogEntry,
-        members: GroupState,
-        *,
-        is_speaking: bool,
-    ) -> None:
-        if alert.is_over:
-            is_muted = self._mutes.is_silenced(alert)
-            if members.group.notified_ms is None and alert.is_revised:
-                is_muted = True  # nobody has heard of it, and it never was
-            (members.muted_ends if is_muted else members.ended).append((alert, entry))
-            return
-        members.notified.append((alert, entry))
-        if alert.rank < RANKS.get(entry.severity, 0) and not self._mutes.is_muted(alert):
-            members.less_severe.append(alert)
-        if not is_speaking:
-            return
-        members.speaking.append((alert, entry))
-        until_ms = alert.acknowledged_until_ms
-        if until_ms > self._input.now_ms:
-            self._plan.look_at(until_ms)
-            return
-        least_ms = self._settings.interval_ms
-        if self._mutes.silenced_until(alert, entry.notified_ms, least_ms) is not None:
-            members.reminders.append(alert)
-
-    def _add(self, alert: PlannedAlert, key: str, by_key: dict[str, GroupState]) -> None:
-        """Put an alert that was not notified into its group, a new one if there is none."""
-        members = by_key.get(key)
-        if members is None:
-            group = NotificationGroup(self._name, key, wanted_ms=self._input.now_ms)
-            members = by_key[key] = GroupState(group)
-        if self._settings.is_auto and members.group.notified_ms is None:
-            members.group = _waiting(members.group, alert, by_key)
-        members.new.append(alert)
-        back = self._input.returns.get((self._name, alert.fingerprint))
-        if back and alert.rank <= RANKS.get(back.severity, 0):
-            members.hold[alert.id] = back.notified_ms + self._settings.interval_ms
+        gathering = Gathering(self._name, self._input, self._settings, self._mutes, self._plan)
+        self._members = gathering.gather(Given(groups, log, routed))
 
     def decide(self) -> None:
         """Choose what goes out now."""
@@ -215,7 +131,7 @@ class _Channel:
     def _is_dead(self, members: GroupState) -> bool:
         """Close a group without a message if nothing is left of it."""
         if members.group.notified_ms is None:
-            is_dead = not (members.new or members.is_owed)
+            is_dead = not (members.new or members.flaps or members.is_owed)
             if is_dead:
                 self._plan.dropped.append(members.group)
             return is_dead
@@ -247,17 +163,5 @@ class _Channel:
     def _order(self, members: GroupState) -> tuple[int, int, int]:
         one = message(members, self._settings, self._input.now_ms)
         since_ms = members.group.notified_ms or members.group.wanted_ms
-        order = _ORDER["resolved" if one.still else one.kind]
+        order = _ORDER["resolved" if one.is_partial or one.is_fall else one.kind]
         return order, -one.rank, since_ms
-
-
-def _waiting(
-    group: NotificationGroup, alert: PlannedAlert, by_key: Mapping[str, GroupState]
-) -> NotificationGroup:
-    """Return a group that waits as long as what its alert was in before: it may have changed."""
-    keys = conversations.of_host(alert.server_id), conversations.of_rule(alert.rule)
-    others = [by_key[key].group for key in keys if key in by_key]
-    wanted_ms = min(
-        [group.wanted_ms, *(one.wanted_ms for one in others if one.notified_ms is None)]
-    )
-    return dataclasses.replace(group, wanted_ms=wanted_ms)

@@ -10,13 +10,16 @@ from hostpulse_server.values.alert import SEVERITIES
 from hostpulse_server.values.matchers import properties
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from hostpulse_server.notifications.planner.flapping import FlappingAlert
 
 STORM: Final = ""  # the key of the group for what is too much to be sent one by one
 
 RANKS: Final[Mapping[str, int]] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
-MessageKind = Literal["firing", "update", "repeat", "resolved", "was"]
+MessageKind = Literal["firing", "update", "repeat", "resolved", "was", "flapping", "steady"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ class PlannedAlert:
         """Return what globs see: those of silences tags, too, those of routes not."""
         tags = self.tags if has_tags else None
         return properties(self.severity, self.rule, self.server_id, self.labels, tags)
+
+
+def newest(alerts: Iterable[PlannedAlert]) -> dict[str, PlannedAlert]:
+    """Return the alert of each fingerprint: that which fires, else the one that fired last."""
+    order = sorted(alerts, key=lambda one: (not one.is_over, one.fired_ms, one.id))
+    return {alert.fingerprint: alert for alert in order}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,10 @@ class PlannerInput:
     all that they were notified of, also where it is over. ``spent`` is how many messages of a
     channel wait or were sent within the last minute. ``silences`` are those in force, to come, and
     lately over.
+
+    ``changes`` are when alerts began and ended lately, ascending, by fingerprint, of those that may
+    flap; ``flapping`` are the channels and fingerprints that were notified as flapping, and not yet
+    as steady.
     """
 
     now_ms: int
@@ -108,8 +121,30 @@ class PlannerInput:
     groups: Sequence[NotificationGroup] = ()
     returns: Mapping[tuple[str, str], Recurrence] = field(default_factory=dict)
     kept: Mapping[tuple[str, str], NotificationLogEntry] = field(default_factory=dict)
+    changes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    flapping: AbstractSet[tuple[str, str]] = frozenset()
     silences: Sequence[Silence] = ()
     spent: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FlapSettings:
+    """When an alert flaps; ``window`` counts intervals, 0 for never."""
+
+    window: int = 0
+    high: float = 0.3
+    low: float = 0.25
+    interval_ms: int = 300_000
+
+    @property
+    def span_ms(self) -> int:
+        """How far back changes count."""
+        return self.window * self.interval_ms
+
+    @property
+    def calm_ms(self) -> int:
+        """After how long without a change an alert is steady."""
+        return min(self.span_ms, round(self.interval_ms / max(self.low, 1e-9)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +162,7 @@ class PlannerSettings:
     repeat_ms: int
     rate: int
     is_auto: bool = False
+    flap: FlapSettings = FlapSettings()
 
 
 @dataclass(slots=True)
@@ -136,7 +172,8 @@ class PlannedMessage:
     ``closes`` is whether nothing of the group is left to send. ``superseded`` are ends that are
     not shown, because the same alert fires again. Where an ``update`` has ends or lower severities
     alone, ``still`` is all that goes on firing. ``before`` are the severities notified before, by
-    alert.
+    alert. ``begun`` are those of the news that begin to flap, ``flapping`` is what goes on, and
+    ``steady`` what is steady again, over or not.
     """
 
     group: NotificationGroup
@@ -147,6 +184,10 @@ class PlannedMessage:
     closes: bool = False
     still: list[PlannedAlert] = field(default_factory=list)
     before: Mapping[int, str] = field(default_factory=dict)
+    is_fall: bool = False
+    begun: Sequence[FlappingAlert] = ()
+    flapping: Sequence[FlappingAlert] = ()
+    steady: Sequence[FlappingAlert] = ()
 
     @property
     def is_partial(self) -> bool:
@@ -164,8 +205,9 @@ class NotificationPlan:
     """What to write.
 
     ``opened`` groups wait to be notified, ``dropped`` ones never were, ``closed`` ones need no
-    more messages. ``forgotten`` are entries whose alert or channel is no more. ``next_ms`` is when
-    something may be due without anything having changed.
+    more messages. ``forgotten`` are entries whose alert or channel is no more, or whose place
+    another alert of the fingerprint takes, which is ``adopted``. ``next_ms`` is when something may
+    be due without anything having changed.
     """
 
     messages: list[PlannedMessage] = field(default_factory=list)
@@ -173,6 +215,7 @@ class NotificationPlan:
     dropped: list[NotificationGroup] = field(default_factory=list)
     closed: list[NotificationGroup] = field(default_factory=list)
     forgotten: list[NotificationLogEntry] = field(default_factory=list)
+    adopted: list[NotificationLogEntry] = field(default_factory=list)
     next_ms: int | None = None
 
     @property
