@@ -66,6 +66,7 @@ def test_channels_routes_and_grouping_reach_the_engine(tmp_path: Path) -> None:
     """The server's own loader understands them, and finds each secret by the credential's name."""
     path = tmp_path / "server.toml"
     alerts = {"group_wait": "0s", "group_by": ["rule", "env"], "messages_per_minute": 20}
+    alerts["flap"] = {"window": 10}
     text = render("hostpulse_server", "server.toml.j2", hostpulse_server_alerts=alerts, **GIVEN)
     path.write_text(text, encoding="utf-8")
     for name, secret in SECRETS.items():
@@ -82,6 +83,7 @@ def test_channels_routes_and_grouping_reach_the_engine(tmp_path: Path) -> None:
     assert config.channels["relay"].password_file == ""  # type: ignore[union-attr]
     assert config.alerts.group_wait == 0
     assert config.alerts.group_by == ("rule", "env")
+    assert (config.alerts.flap.window, config.alerts.flap.low) == (10, 0.25)
     assert [route.channels for route in config.routes] == [("ops", "mail"), ("relay",)]
 
 
