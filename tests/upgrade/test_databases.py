@@ -38,6 +38,8 @@ allow_private = true
 """
 # of an alert's evidence, what 0.1.0 neither writes nor shows
 SINCE_0_1_0 = ("worst", "comparison", "clears_at")
+# events that 0.1.0 shows as it finds them, but does not write
+SUPPRESSED: Final = "suppressed"
 COMMANDS: Final = (
     *(("doctor",), ("db", "current"), ("servers", "list"), ("alerts", "list")),
     *(("silences", "list"), ("quarantine", "list")),
@@ -133,7 +135,14 @@ class Fleet:
         hosts = {one: server.get(f"/api/v1/servers/{one}") for one in self.hosts}
         alerts = server.get("/api/v1/alerts")["alerts"]
         histories = server.get("/api/v1/alerts/history")["alerts"]
-        events = {one["id"]: server.get(f"/api/v1/alerts/{one['id']}")["events"] for one in alerts}
+        events = {
+            one["id"]: [
+                event
+                for event in server.get(f"/api/v1/alerts/{one['id']}")["events"]
+                if not event["kind"].startswith(SUPPRESSED)
+            ]
+            for one in alerts
+        }
         for one in (*alerts, *histories):
             del one["duration_ms"]
             for name in SINCE_0_1_0:

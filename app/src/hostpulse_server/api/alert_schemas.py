@@ -265,10 +265,45 @@ class EventView(Schema):
     details = fields.Dict()
 
 
+class TimelineEntryView(Schema):
+    """Something that happened; times are epoch milliseconds."""
+
+    at = fields.Integer()
+    kind = fields.String(
+        metadata={
+            "description": "of the alert: `fired`, `level`, `resolved`, `acknowledged`, "
+            "`unacknowledged`; of a channel: `suppressed`, `notified`, `failed`, `waiting`"
+        }
+    )
+    text = fields.String(metadata={"description": "the particulars, such as by what"})
+    until = fields.Integer(metadata={"description": "where it has an end"})
+
+
+class ChannelTimelineView(Schema):
+    """What became of an alert on one channel, the oldest first."""
+
+    channel = fields.String()
+    state = fields.String(
+        validate=validate.OneOf(
+            ("notified", "waiting", "suppressed", "failed", "not_routed", "unknown")
+        ),
+        metadata={"description": "`not_routed`: by the routes of now"},
+    )
+    entries = fields.List(fields.Nested(TimelineEntryView))
+
+
+class TimelineView(Schema):
+    """What an alert did, and who was notified of it when, or why not."""
+
+    alert = fields.List(fields.Nested(TimelineEntryView))
+    channels = fields.List(fields.Nested(ChannelTimelineView))
+
+
 class AlertDetail(AlertSchema):
-    """An alert with its events, the oldest first."""
+    """An alert with its events, the oldest first, and its timeline."""
 
     events = fields.List(fields.Nested(EventView))
+    timeline = fields.Nested(TimelineView)
 
 
 class SilenceView(Schema):

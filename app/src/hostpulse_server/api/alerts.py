@@ -20,7 +20,9 @@ from hostpulse_server.api.auth import require
 from hostpulse_server.api.servers import takes_json
 from hostpulse_server.api.services import services
 from hostpulse_server.errors import InvalidItemError
+from hostpulse_server.notifications.routing import channels_for
 from hostpulse_server.operator import actions, history, serializers
+from hostpulse_server.operator.timeline import Destinations
 from hostpulse_server.state import reading, writing
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from hostpulse_server.config import ServerConfig
     from hostpulse_server.state.alert_models import AlertRow
 
 blueprint = Blueprint(
@@ -91,11 +94,13 @@ def _wanted(query: Mapping[str, Any]) -> history.AlertFilter:
 @require("reader")
 @blueprint.response(200, AlertDetail)
 def get_alert(alert_id: int) -> dict[str, Any]:
-    """Show one alert and what befell it."""
-    with reading(services().registry.engine) as session:
+    """Show one alert with its timeline: which channel was notified when, or why not."""
+    service = services()
+    with reading(service.registry.engine) as session:
         row = actions.any_alert(session, alert_id)
-        befell = [serializers.event_json(event) for event in history.events(session, alert_id)]
-        return {**_shown(session, row), "events": befell}
+        return serializers.detail_json(
+            session, row, _to(service.config, row), service.clock.now_ms()
+        )
 
 
 @blueprint.route(f"{_ONE}/ack", methods=["POST"])
@@ -129,6 +134,11 @@ def unacknowledge(alert_id: int) -> None:
 def caller() -> str:
     """Return who calls, as alerts and silences name it: the public id of the key."""
     return f"key {g.identity.key_id}"
+
+
+def _to(config: ServerConfig, row: AlertRow) -> Destinations:
+    routed = channels_for(config, row.severity, row.rule, row.server_id, row.labels)
+    return Destinations(tuple(config.channels), routed)
 
 
 def _shown(session: Session, row: AlertRow) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import sys
+import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _NOW = "hostpulse_server.now"
+_WIDTH = 80
 _LEAST_WIDTH = 20  # of the last column, however narrow the terminal is
 
 
@@ -96,11 +98,25 @@ def print_fitting(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_lines(pairs: Sequence[tuple[str, str]]) -> None:
-    """Print names and texts, those that are empty left out."""
+    """Print names and texts within 80 columns, those that are empty left out."""
     width = max(len(name) for name, _ in pairs)
     for name, text in pairs:
         if text:
-            click.echo(f"{name:<{width}}  {plain(text)}")
+            print_wrapped(f"{name:<{width}}", text)
+
+
+def print_wrapped(name: str, text: str) -> None:
+    """Print a name and a text beside it, on as many lines of 80 columns as it takes."""
+    indent = " " * (len(name) + 2)
+    lines = textwrap.wrap(
+        plain(text),
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    click.echo(f"{name}  " + "\n".join(lines).lstrip())
 
 
 def comment_option(function: Callable[..., Any]) -> Callable[..., Any]:

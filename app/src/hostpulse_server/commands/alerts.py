@@ -12,11 +12,13 @@ from hostpulse_server.commands.alert_options import (
     comment_option,
     now,
     open_state,
+    plain,
     print_fitting,
     print_lines,
+    print_wrapped,
     who,
 )
-from hostpulse_server.commands.options import config_option, json_option, print_json
+from hostpulse_server.commands.options import config_option, json_option, load_config, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,32 +146,41 @@ def list_history(
 @json_option
 @click.pass_context
 def show(ctx: click.Context, *, alert_id: int, as_json: bool) -> None:
-    """Show one alert and what befell it."""
-    from hostpulse_server.operator import actions, history, serializers  # noqa: PLC0415 - as above
+    """Show one alert with its timeline: which channel was notified when, or why not."""
+    from hostpulse_server.notifications.routing import channels_for  # noqa: PLC0415 - as above
+    from hostpulse_server.operator import actions, serializers  # noqa: PLC0415 - as above
+    from hostpulse_server.operator.timeline import Destinations  # noqa: PLC0415 - as above
     from hostpulse_server.state import reading  # noqa: PLC0415 - as above
 
+    config = load_config(ctx)
     with open_state(ctx) as (engine, zone), reading(engine) as session:
         row = actions.any_alert(session, alert_id)
-        (one,) = serializers.alerts_json(session, [row], now(ctx))
-        one["events"] = [
-            serializers.event_json(event) for event in history.events(session, alert_id)
-        ]
+        routed = channels_for(config, row.severity, row.rule, row.server_id, row.labels)
+        to = Destinations(tuple(config.channels), routed)
+        one = serializers.detail_json(session, row, to, now(ctx))
     if as_json:
         print_json(one)
         return
     print_lines(_described(one, zone))
-    for event in one["events"]:
-        details = _details(event["details"], zone)
-        text = f"{event['kind']}: {details}" if details else event["kind"]
-        print_lines([(formatting.moment(event["at"], zone), text)])
+    _print_timeline(one["timeline"], zone)
 
 
-def _details(details: Mapping[str, Any], zone: tzinfo) -> str:
-    """Return what goes with an event, without what is empty and with times that people read."""
-    shown = {name: value for name, value in details.items() if value not in ("", None)}
-    if "until" in shown:
-        shown["until"] = formatting.moment(shown["until"], zone)
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
+def _print_timeline(timeline: Mapping[str, Any], zone: tzinfo) -> None:
+    """Print what the alert did, then each channel, within 80 columns."""
+    parts = [("", timeline["alert"])]
+    for channel in timeline["channels"]:
+        state = channel["state"].replace("_", " ")
+        parts.append((f"{channel['channel']}: {state}", channel["entries"]))
+    for head, entries in parts:
+        if head:
+            click.echo(f"\n{plain(head)}")
+        for entry in entries:
+            print_wrapped(formatting.moment(entry["at"], zone), _described_entry(entry, zone))
+
+
+def _described_entry(entry: Mapping[str, Any], zone: tzinfo) -> str:
+    text = f"{entry['kind']}: {entry['text']}" if entry["text"] else str(entry["kind"])
+    return f"{text}, until {formatting.moment(entry['until'], zone)}" if "until" in entry else text
 
 
 def _described(one: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from hostpulse_server.notifications.fallback import notice
 from hostpulse_server.notifications.grouping import settings_of
 from hostpulse_server.notifications.plan_writer import PlanWriter
 from hostpulse_server.notifications.planner.plan import plan
+from hostpulse_server.notifications.suppressions import SuppressionHistory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -61,6 +62,7 @@ class Dispatcher:
         self._servers = servers
         self._settings = settings_of(config)
         self._rest: _Rest | None = None
+        self._suppressions = SuppressionHistory(config)
 
     def turn(
         self,
@@ -81,6 +83,10 @@ class Dispatcher:
         planner_input = repository.load(session, settings, now_ms)
         found = plan(planner_input, settings)
         until_ms = min(found.next_ms or now_ms + LOOK_MS, now_ms + LOOK_MS)
+        is_noted = self._suppressions.note(session, found.suppressed, now_ms)
+        if found.is_empty and is_noted:
+            self._rest = None  # as below
+            return DispatchTurn(found.next_ms, has_queued=False)
         if found.is_empty:
             self._rest = _Rest(stamp, now_ms, until_ms)
             return DispatchTurn(found.next_ms, has_queued=False)

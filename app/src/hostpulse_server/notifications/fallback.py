@@ -28,9 +28,11 @@ def give_up(
     done = {"state": "failed", "done_ms": now_ms, "attempts": row.attempts + 1, "error": reason}
     if not outbox.finish(session, row.id, **done):
         return
-    failed = {"channel": row.channel, "kind": row.kind, "message": row.id, "error": reason}
-    outbox.note(session, row.alert_ids, "failed", now_ms, failed)
     other = instead_of(row, channels)
+    failed = {"channel": row.channel, "kind": row.kind, "message": row.id, "error": reason}
+    if other:
+        failed["instead"] = other
+    outbox.note(session, row.alert_ids, "failed", now_ms, failed)
     if not other:
         if row.kind in ("firing", "update"):
             outbox.forget_notified(session, row.alert_ids, (*row.refused_by, row.channel)[0])

@@ -197,5 +197,7 @@ def _kept(session: Session) -> dict[tuple[str, str], NotificationLogEntry]:
 
 
 def _silences(session: Session, since_ms: int) -> list[Silence]:
-    statement = sa.select(SilenceRow.matchers, SilenceRow.start_ms, SilenceRow.end_ms)
+    statement = sa.select(
+        SilenceRow.matchers, SilenceRow.start_ms, SilenceRow.end_ms, SilenceRow.id
+    )
     return [Silence(*row) for row in session.execute(statement.where(SilenceRow.end_ms > since_ms))]

@@ -78,9 +78,20 @@ def _matching(wanted: AlertFilter) -> sa.Select[AlertRow]:
 
 
 def events(session: Session, alert_id: int) -> Sequence[AlertEventRow]:
-    """Return the events of an alert, the oldest first."""
-    statement = sa.select(AlertEventRow).where(AlertEventRow.alert_id == alert_id)
-    return session.scalars(statement.order_by(AlertEventRow.at_ms, AlertEventRow.id)).all()
+    """Return the events of an alert, the oldest first, with those of many that name it."""
+    own = session.scalars(sa.select(AlertEventRow).where(AlertEventRow.alert_id == alert_id)).all()
+    if not own:
+        return own
+    ids = [one.id for one in own]
+    of_many = sa.select(AlertEventRow).where(
+        AlertEventRow.id > min(ids),
+        AlertEventRow.kind == "suppressed_many",
+        AlertEventRow.alert_id != alert_id,
+    )
+    if any(one.kind == "resolved" for one in own):
+        of_many = of_many.where(AlertEventRow.id < max(ids))
+    named = [one for one in session.scalars(of_many) if alert_id in one.document["alerts"]]
+    return sorted([*own, *named], key=lambda one: (one.at_ms, one.id))
 
 
 def notified(session: Session, alert_ids: Iterable[int]) -> dict[int, list[AlertEventRow]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hostpulse_server.operator import history
+from hostpulse_server.operator.timeline import timeline
 from hostpulse_server.values.matchers import matches, properties
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from hostpulse_server.operator.timeline import Destinations
     from hostpulse_server.state.alert_models import AlertEventRow, AlertRow, SilenceRow
 
 
@@ -53,6 +55,16 @@ def alert_json(
     }
 
 
+def detail_json(session: Session, row: AlertRow, to: Destinations, now_ms: int) -> dict[str, Any]:
+    """Return one alert as JSON types, with its events and its timeline."""
+    events = history.events(session, row.id)
+    return {
+        **alerts_json(session, [row], now_ms)[0],
+        "events": [event_json(event) for event in events],
+        "timeline": timeline(session, row, events, to),
+    }
+
+
 def acknowledgement(row: AlertRow, now_ms: int) -> dict[str, Any] | None:
     """Return who acknowledged an alert; one that has run out counts only if the alert is over."""
     if row.acknowledged_by is None or row.acknowledged_until_ms is None:
@@ -79,7 +91,10 @@ def properties_of(row: AlertRow) -> Mapping[str, str]:
 
 
 def event_json(row: AlertEventRow) -> dict[str, Any]:
-    """Return an event of an alert as JSON types."""
+    """Return an event of an alert as JSON types; one of many says of how many."""
+    if row.kind == "suppressed_many":
+        details = {**row.document, "alerts": len(row.document["alerts"])}
+        return {"at": row.at_ms, "kind": "suppressed", "details": details}
     return {"at": row.at_ms, "kind": row.kind, "details": row.document}
 
 

@@ -111,8 +111,9 @@ class AlertEventRow(Base):
 
     ``kind``: ``firing``, ``severity``, ``resolved``, ``acknowledged``, ``unacknowledged``, ``told``
     (confirmed by the channel), ``failed`` (the channel will never take it), ``flapping`` or
-    ``steady`` (what the channel in the document was last notified of); ``document`` has the
-    particulars.
+    ``steady`` (what the channel in the document was last notified of), ``suppressed`` (why
+    channels are not notified) or ``suppressed_many``, the same of all that the ``alerts`` of the
+    ``document`` name. ``document`` has the particulars.
     """
 
     __tablename__ = "alert_events"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hostpulse_server.notifications.planner import conversations, flapping
 from hostpulse_server.notifications.planner.groups import GroupState
-from hostpulse_server.notifications.planner.state import RANKS, NotificationGroup
+from hostpulse_server.notifications.planner.state import RANKS, NotificationGroup, Suppression
 from hostpulse_server.values.alert import NO_SERVER
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ class Gathering:
             return
         members.flapping.append(flap)
         if not alert.is_over:
+            self.plan.suppress([alert], self.name, Suppression("flap", until_ms=flap.until_ms))
             self._place(alert, entry, members, is_flapping=True)
 
     def _place(
@@ -144,7 +145,11 @@ class Gathering:
         is_flapping: bool = False,
     ) -> None:
         if alert.is_over:
-            is_muted = self.mutes.is_silenced(alert)
+            silence = self.mutes.silence(alert)
+            is_muted = silence is not None
+            if silence is not None:
+                why = Suppression("silence", silence.id, silence.end_ms)
+                self.plan.suppress([alert], self.name, why)
             if members.group.notified_ms is None and alert.is_revised:
                 is_muted = True  # nobody has heard of it, and it never was
             (members.muted_ends if is_muted else members.ended).append((alert, entry))

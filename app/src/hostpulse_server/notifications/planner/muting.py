@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hostpulse_server.notifications.planner.state import RANKS
+from hostpulse_server.notifications.planner.state import RANKS, Suppression
 from hostpulse_server.values.alert import NO_SERVER
 from hostpulse_server.values.matchers import matches
 
@@ -27,33 +27,51 @@ class Muter:
     def __init__(
         self, firing: Sequence[PlannedAlert], silences: Sequence[Silence], now_ms: int
     ) -> None:
-        self._active = [one for one in silences if one.start_ms <= now_ms < one.end_ms]
+        active = [one for one in silences if one.start_ms <= now_ms < one.end_ms]
+        self._active = sorted(active, key=lambda one: (-one.end_ms, one.id))
         self._past = [one for one in silences if one.end_ms <= now_ms]
-        self._down = {one.server_id: one.id for one in firing if one.verdict == _HOST_DOWN}
-        self._is_us = any(one.verdict and one.server_id == NO_SERVER for one in firing)
+        # of several the oldest, whatever the order in which they were read
+        newest_first = sorted(firing, key=lambda one: -one.id)
+        self._down = {one.server_id: one.id for one in newest_first if one.verdict == _HOST_DOWN}
+        self._us = min(
+            (one.id for one in firing if one.verdict and one.server_id == NO_SERVER), default=None
+        )
         self._critical = {
-            one.series for one in firing if one.series is not None and one.rank == _CRITICAL
+            one.series: one.id
+            for one in newest_first
+            if one.series is not None and one.rank == _CRITICAL
         }
 
     def is_muted(self, alert: PlannedAlert) -> bool:
         """Return whether notifications about a firing alert are muted now."""
-        return self.is_inhibited(alert) or self.is_silenced(alert)
+        return self.suppression(alert) is not None
 
-    def is_inhibited(self, alert: PlannedAlert) -> bool:
-        """Return whether a more severe alert mutes this one."""
+    def suppression(self, alert: PlannedAlert) -> Suppression | None:
+        """Return what mutes a firing alert now, a silence before an inhibition."""
+        silence = self.silence(alert)
+        if silence is not None:
+            return Suppression("silence", silence.id, silence.end_ms)
+        by = self._inhibitor(alert)
+        return None if by is None else Suppression("inhibition", by)
+
+    def _inhibitor(self, alert: PlannedAlert) -> int | None:
+        """Return the more severe alert that mutes this one."""
         if alert.server_id != NO_SERVER:
-            if self._down.get(alert.server_id, alert.id) != alert.id:
-                return True
-            if self._is_us and alert.verdict:
-                return True
-        return alert.rank < _CRITICAL and alert.series in self._critical
+            down = self._down.get(alert.server_id, alert.id)
+            if down != alert.id:
+                return down
+            if alert.verdict and self._us is not None:
+                return self._us
+        if alert.series is None or alert.rank >= _CRITICAL:
+            return None
+        return self._critical.get(alert.series)
 
-    def is_silenced(self, alert: PlannedAlert) -> bool:
-        """Return whether a silence is in force for an alert."""
+    def silence(self, alert: PlannedAlert) -> Silence | None:
+        """Return the silence in force for an alert, of several the one that ends last."""
         if not self._active:
-            return False
+            return None
         values = alert.seen_by_globs(has_tags=True)
-        return any(matches(one.matchers, values) for one in self._active)
+        return next((one for one in self._active if matches(one.matchers, values)), None)
 
     def silenced_until(self, alert: PlannedAlert, since_ms: int, least_ms: int) -> int | None:
         """Return when the last silence ended that muted an alert after ``since_ms``.

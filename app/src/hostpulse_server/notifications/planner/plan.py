@@ -19,6 +19,7 @@ from hostpulse_server.notifications.planner.state import (
     STORM,
     NotificationGroup,
     NotificationPlan,
+    Suppression,
 )
 
 if TYPE_CHECKING:
@@ -52,9 +53,12 @@ def plan(planner_input: PlannerInput, settings: PlannerSettings) -> Notification
     routed: defaultdict[str, list[PlannedAlert]] = defaultdict(list)
     for alert in firing:
         channels = settings.route(alert)
-        if channels and not mutes.is_muted(alert):
-            for channel in channels:
+        why = mutes.suppression(alert) if channels else Suppression("no_route")
+        for channel in channels or ("",):
+            if why is None:
                 routed[channel].append(alert)
+            else:
+                found.suppressed[alert.id, channel] = why
     log: defaultdict[str, list[NotificationLogEntry]] = defaultdict(list)
     for entry in planner_input.log:
         log[entry.channel].append(entry)
@@ -114,6 +118,7 @@ class _Channel:
                 continue
             if time_ms is not None:
                 self._plan.look_at(time_ms)
+                self._suppress(members, _waits_for(members), time_ms)
             self._keep(members)
         room = max(0, self._settings.rate - self._input.spent.get(self._name, 0))
         chosen, waiting = self._choose(due, room)
@@ -121,7 +126,13 @@ class _Channel:
             self._plan.messages.append(message(members, self._settings, now_ms))
         for members in waiting:
             self._plan.look_at(now_ms + BUSY_MS)
+            self._suppress(members, "messages_per_minute")
             self._keep(members)
+
+    def _suppress(self, members: GroupState, reason: str, until_ms: int | None = None) -> None:
+        """Note why what a group has to send is not sent now."""
+        waiting = [*members.new, *members.more_severe]
+        self._plan.suppress(waiting, self._name, Suppression(reason, until_ms=until_ms))
 
     def _keep(self, members: GroupState) -> None:
         """Remember since when a group waits."""
@@ -165,3 +176,9 @@ class _Channel:
         since_ms = members.group.notified_ms or members.group.wanted_ms
         order = _ORDER["resolved" if one.is_partial or one.is_fall else one.kind]
         return order, -one.rank, since_ms
+
+
+def _waits_for(members: GroupState) -> str:
+    """Return what a group that is not due yet waits for, as the configuration calls it."""
+    is_first = members.group.notified_ms is None and not members.hold
+    return "group_wait" if is_first else "group_interval"

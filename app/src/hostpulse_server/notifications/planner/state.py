@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from hostpulse_server.values.alert import SEVERITIES
 from hostpulse_server.values.matchers import properties
@@ -99,6 +98,20 @@ class Silence:
     matchers: Mapping[str, str]
     start_ms: int
     end_ms: int
+    id: int = 0
+
+
+class Suppression(NamedTuple):
+    """Why a channel is not notified of an alert: ``by`` which silence or alert, until when.
+
+    Reasons are ``silence``, ``inhibition``, ``group_wait``, ``group_interval``,
+    ``messages_per_minute``, ``flap`` and ``no_route``; a new one is no more than a word here and in
+    ``operator/timeline.py``.
+    """
+
+    reason: str
+    by: int | None = None
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +220,8 @@ class NotificationPlan:
     ``opened`` groups wait to be notified, ``dropped`` ones never were, ``closed`` ones need no
     more messages. ``forgotten`` are entries whose alert or channel is no more, or whose place
     another alert of the fingerprint takes, which is ``adopted``. ``next_ms`` is when something may
-    be due without anything having changed.
+    be due without anything having changed. ``suppressed`` is why a channel is not notified now, by
+    alert and channel, ``""`` for all.
     """
 
     messages: list[PlannedMessage] = field(default_factory=list)
@@ -217,12 +231,20 @@ class NotificationPlan:
     forgotten: list[NotificationLogEntry] = field(default_factory=list)
     adopted: list[NotificationLogEntry] = field(default_factory=list)
     next_ms: int | None = None
+    suppressed: dict[tuple[int, str], Suppression] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        fields = (item.name for item in dataclasses.fields(self) if item.name != "next_ms")
-        return not any(getattr(self, name) for name in fields)
+        """Whether there is nothing to write, but for what is suppressed."""
+        parts = (
+            *(self.messages, self.opened, self.dropped, self.closed, self.forgotten),
+            self.adopted,
+        )
+        return not any(parts)
+
+    def suppress(self, alerts: Iterable[PlannedAlert], channel: str, why: Suppression) -> None:
+        """Note that a channel is not notified of alerts, for their history."""
+        self.suppressed.update(((alert.id, channel), why) for alert in alerts)
 
     def look_at(self, time_ms: int) -> None:
         """Have the planner asked again by then."""
