@@ -109,6 +109,12 @@ class AlertsHarness:
                     )
                 )
 
+    def event(self, alert_id: int, kind: str, **document: str) -> None:
+        """Note an event of an alert."""
+        with writing(self.api.registry.engine) as session:
+            at_ms = self.now_ms
+            session.add(AlertEventRow(alert_id=alert_id, at_ms=at_ms, kind=kind, document=document))
+
     def row(self, alert_id: int) -> AlertRow:
         """Return an alert as it stands."""
         with reading(self.api.registry.engine) as session:

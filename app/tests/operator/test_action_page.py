@@ -138,6 +138,24 @@ def test_acknowledging_is_for_what_fires_of_this_incident(
     assert len(alerts_site.get("/alerts/1")["events"]) == 2  # told, acknowledged
 
 
+def test_what_flaps_can_be_acknowledged_while_it_is_over(alerts_site: AlertsHarness) -> None:
+    """The message about it has the link, and the next firing keeps what is said here."""
+    number = alerts_site.alert("resolved")
+    alerts_site.notify(number)
+    page = Page(alerts_site)
+    assert "It is over" in page.get().text
+    alerts_site.event(number, "flapping", channel="mail")
+    shown = page.get().text
+    assert "1 alert firing" in shown
+    assert "flaps, over now" in shown
+    assert page.said("acknowledge") == "Done: 1 alert is acknowledged for 24 hours."
+    assert alerts_site.row(number).acknowledged_by == "link on mail"
+    assert page.press("take_back").status_code == 200
+    assert alerts_site.row(number).acknowledged_by is None
+    alerts_site.event(number, "steady", channel="mail")
+    assert "It is over" in page.get().text
+
+
 def test_without_a_name_it_is_the_link(alerts_site: AlertsHarness, page: Page) -> None:
     """The channel says which message it was."""
     page.press("acknowledge")

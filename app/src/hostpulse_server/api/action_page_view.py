@@ -85,7 +85,8 @@ def _alert(row: AlertRow, incident: Incident, where: tzinfo) -> dict[str, Any]:
     began = formatting.moment(row.started_ms, where)
     taken = serializers.acknowledgement(row, incident.now_ms)
     ends = [one.end_ms for one in incident.silences.get(row.id, ())]
-    is_over = row.resolved_ms is not None
+    is_over = row in incident.over
+    is_quiet = row.resolved_ms is not None and not is_over
     return {
         "id": row.id,
         "severity": row.severity,
@@ -95,6 +96,8 @@ def _alert(row: AlertRow, incident: Incident, where: tzinfo) -> dict[str, Any]:
         "figures": _figures(row),
         "since": f"over after {lasted}, began {began}"
         if is_over
+        else f"flaps, over now; began last {began}, for {lasted}"
+        if is_quiet
         else f"since {began}, for {lasted}",
         "runbook": row.runbook,
         "is_link": row.runbook.startswith(("https://", "http://")),

@@ -51,10 +51,18 @@ class Act:
     comment: str = ""
 
 
-def acknowledge(session: Session, alert_id: int, act: Act, until_ms: int | None = None) -> AlertRow:
+def acknowledge(
+    session: Session,
+    alert_id: int,
+    act: Act,
+    until_ms: int | None = None,
+    *,
+    may_be_over: bool = False,
+) -> AlertRow:
     """Acknowledge an active alert, anew if it is already; by default for a day.
 
-    Raises UnknownAlertError, AlertOverError, and InvalidItemError for a wrong end or comment.
+    One that ``may_be_over`` flaps: the next of it is acknowledged as it is. Raises
+    UnknownAlertError, AlertOverError, and InvalidItemError for a wrong end or comment.
     """
     until_ms = act.now_ms + ACKNOWLEDGED_MS if until_ms is None else until_ms
     faults = _faults_of_comment(act.comment)
@@ -70,15 +78,18 @@ def acknowledge(session: Session, alert_id: int, act: Act, until_ms: int | None 
         "comment": act.comment,
     }
     details = {"until": until_ms, "comment": act.comment}
-    return _change(session, alert_id, values, _event("acknowledged", alert_id, act, details))
+    event = _event("acknowledged", alert_id, act, details)
+    return _change(session, alert_id, values, event, may_be_over=may_be_over)
 
 
-def unacknowledge(session: Session, alert_id: int, act: Act) -> AlertRow:
+def unacknowledge(
+    session: Session, alert_id: int, act: Act, *, may_be_over: bool = False
+) -> AlertRow:
     """End an alert's acknowledgement; without one nothing changes.
 
     Raises UnknownAlertError and AlertOverError.
     """
-    row = active_alert(session, alert_id)
+    row = (any_alert if may_be_over else active_alert)(session, alert_id)
     if row.acknowledged_by is None:
         return row
     values = {
@@ -87,21 +98,31 @@ def unacknowledge(session: Session, alert_id: int, act: Act) -> AlertRow:
         "acknowledged_until_ms": None,
         "comment": "",
     }
-    return _change(session, alert_id, values, _event("unacknowledged", alert_id, act, {}))
+    event = _event("unacknowledged", alert_id, act, {})
+    return _change(session, alert_id, values, event, may_be_over=may_be_over)
 
 
 def _change(
-    session: Session, alert_id: int, values: Mapping[str, object], event: AlertEventRow
+    session: Session,
+    alert_id: int,
+    values: Mapping[str, object],
+    event: AlertEventRow,
+    *,
+    may_be_over: bool,
 ) -> AlertRow:
-    active_alert(session, alert_id)
+    read = any_alert if may_be_over else active_alert
+    read(session, alert_id)
     # the engine may end the alert meanwhile: what is over stays as it ended
     session.execute(
         sa.update(AlertRow)
-        .where(AlertRow.id == alert_id, AlertRow.resolved_ms.is_(None))
+        .where(
+            AlertRow.id == alert_id,
+            sa.true() if may_be_over else AlertRow.resolved_ms.is_(None),
+        )
         .values(**values)
         .execution_options(synchronize_session=False)
     )
-    row = active_alert(session, alert_id)
+    row = read(session, alert_id)
     session.add(event)
     session.flush()
     log.info("alert %d %s by %s", alert_id, event.kind, event.document["by"])

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Literal
 import sqlalchemy as sa
 
 from hostpulse_server.operator import actions, history, serializers
-from hostpulse_server.state.alert_models import AlertGroupRow, AlertRow, NotificationLogRow
+from hostpulse_server.state.alert_models import (
+    AlertEventRow,
+    AlertGroupRow,
+    AlertRow,
+    NotificationLogRow,
+)
 from hostpulse_server.values.alert import SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy.orm import Session
 
@@ -26,7 +31,10 @@ _SAME_MS = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """The state of an incident: ``silences`` are those of exactly its firing alerts."""
+    """The state of an incident: ``silences`` are those of exactly its firing alerts.
+
+    What flaps counts as firing, also where it is over at this moment.
+    """
 
     firing: tuple[AlertRow, ...]
     over: tuple[AlertRow, ...]
@@ -62,14 +70,34 @@ def read(session: Session, incident: str, now_ms: int) -> Incident:
         .execution_options(populate_existing=True)
     ).unique()
     found = sorted(rows, key=_order)
-    firing = tuple(row for row in found if row.resolved_ms is None)
+    quiet = _quiet(session, incident, found)
+    firing = tuple(row for row in found if row.resolved_ms is None or row.id in quiet)
     active = [one for one in history.silences(session, now_ms) if one.start_ms <= now_ms]
     by_content: dict[tuple[tuple[str, str], ...], list[SilenceRow]] = {}
     for one in active:
         by_content.setdefault(_content(one.matchers), []).append(one)
     silences = {row.id: tuple(by_content.get(_content(exactly(row)), ())) for row in firing}
-    over = tuple(row for row in found if row.resolved_ms is not None)
+    firing_ids = {row.id for row in firing}
+    over = tuple(row for row in found if row.id not in firing_ids)
     return Incident(firing, over, silences, now_ms)
+
+
+def _quiet(session: Session, incident: str, rows: Iterable[AlertRow]) -> set[int]:
+    """Return the newest alert of each fingerprint that flaps and is over at this moment."""
+    events = session.execute(
+        sa.select(AlertRow.fingerprint, AlertEventRow.kind)
+        .select_from(AlertRow)
+        .join(AlertEventRow, AlertEventRow.alert_id == AlertRow.id)
+        .join(NotificationLogRow, NotificationLogRow.alert_id == AlertRow.id)
+        .join(AlertGroupRow, AlertGroupRow.id == NotificationLogRow.group_id)
+        .where(AlertGroupRow.incident == incident, AlertGroupRow.closed_ms.is_(None))
+        .where(AlertEventRow.kind.in_(("flapping", "steady")))
+        .where(AlertEventRow.document["channel"].as_string() == AlertGroupRow.channel)
+        .order_by(AlertEventRow.id)
+    )
+    last: dict[str, str] = {row.fingerprint: row.kind for row in events}
+    newest = {row.fingerprint: row for row in sorted(rows, key=lambda row: row.id)}
+    return {row.id for name, row in newest.items() if last.get(name) == "flapping"}
 
 
 def acknowledge(session: Session, incident: Incident, act: actions.Act) -> ActionResult:
@@ -77,7 +105,7 @@ def acknowledge(session: Session, incident: Incident, act: actions.Act) -> Actio
     taken = {row.id for row in incident.acknowledged}
     for row in incident.firing:
         if row.id not in taken:
-            actions.acknowledge(session, row.id, act)
+            actions.acknowledge(session, row.id, act, may_be_over=row.resolved_ms is not None)
     return ActionResult(len(incident.firing) - len(taken), len(taken))
 
 
@@ -85,7 +113,7 @@ def unacknowledge(session: Session, incident: Incident, act: actions.Act) -> Act
     """End the acknowledgements."""
     taken = incident.acknowledged
     for row in taken:
-        actions.unacknowledge(session, row.id, act)
+        actions.unacknowledge(session, row.id, act, may_be_over=row.resolved_ms is not None)
     return ActionResult(len(taken), len(incident.firing) - len(taken))
 
 
