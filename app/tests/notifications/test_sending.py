@@ -80,7 +80,7 @@ def test_a_later_message_of_an_incident_waits_for_the_earlier(delivery: Delivery
     number = delivery.fire("web-01")
     refuse(delivery.chat, "500", times=5)
     for _ in range(5):
-        delivery.planning.clock.move(300)
+        delivery.planning.clock.move(30)
         delivery.drain("chat").work()
     delivery.end(number)
     delivery.fire("web-02")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.backoff import channel_wait_seconds
 from hostpulse_server.errors import StateUnavailableError
-from hostpulse_server.notifications import fallback, outbox
+from hostpulse_server.notifications import backlog, fallback, outbox
 from hostpulse_server.notifications.channels.base import ChannelError, Notification
 from hostpulse_server.state import reading, writing
 
@@ -58,6 +58,9 @@ class ChannelWorkers:
     def start(self) -> None:
         """Start the threads."""
         self._redirect_orphaned()
+        with writing(self._database) as session:
+            for name in self._channels:
+                backlog.doubt(session, name)
         for drain in self._drains:
             drain.start()
 
@@ -171,9 +174,23 @@ class ChannelWorker:
         wait = max((due_ms - now_ms) / 1000, self._paused_until - self._clock.monotonic())
         if wait > 0:
             return wait
-        self._send(row)
+        current = self._merged(row, now_ms)
+        if current is not None:
+            self._send(current)
         self._write()
         return 0.0
+
+    def _merged(self, row: OutboxRow, now_ms: int) -> OutboxRow | None:
+        """Return what to send instead of a message once the channel has been away for long."""
+        with reading(self._database) as session:
+            if not backlog.is_stale(session, self._name, now_ms):
+                return row
+        with writing(self._database) as session:
+            backlog.merge(session, self._config, self._name, now_ms)
+            session.flush()
+            current = outbox.first(session, self._name)
+            session.expunge_all()
+        return current
 
     def _write(self) -> None:
         """Write down what became of a message, before any other is sent."""
@@ -226,14 +243,16 @@ class ChannelWorker:
         asked = error.retry_after or 0.0
         self._paused_until = self._clock.monotonic() + asked
         next_ms = now_ms + int((asked + channel_wait_seconds(row.attempts)) * 1000)
-        self._unwritten = partial(self._postponed, row, str(error), next_ms)
+        self._unwritten = partial(self._postponed, row, error, next_ms)
 
     def _given_up(self, row: OutboxRow, reason: str, now_ms: int) -> None:
         with writing(self._database) as session:
             fallback.give_up(session, row, self._names, reason, now_ms)
         self._wake_all()
 
-    def _postponed(self, row: OutboxRow, reason: str, next_ms: int) -> None:
-        values = {"attempts": row.attempts + 1, "next_ms": next_ms, "error": reason}
+    def _postponed(self, row: OutboxRow, error: ChannelError, next_ms: int) -> None:
+        values = {"attempts": row.attempts + 1, "next_ms": next_ms, "error": str(error)}
+        if error.maybe_taken:
+            values["document"] = {**row.document, backlog.MAYBE_TAKEN: True}
         with writing(self._database) as session:
             outbox.finish(session, row.id, **values)

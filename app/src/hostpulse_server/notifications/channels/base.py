@@ -26,13 +26,20 @@ class ChannelError(HostpulseError):
     """A channel did not take a notification.
 
     ``permanent``: it never will, trying again is useless. ``retry_after``: seconds for which the
-    other end asked to be left alone, ``None`` if it did not.
+    other end asked to be left alone, ``None`` if it did not. ``maybe_taken``: it was sent, and no
+    answer said that it was not taken.
     """
 
     def __init__(
-        self, message: str, *, permanent: bool = False, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        retry_after: float | None = None,
+        maybe_taken: bool = False,
     ) -> None:
         super().__init__(message)
+        self.maybe_taken = maybe_taken
         self.permanent = permanent
         self.retry_after = retry_after
 

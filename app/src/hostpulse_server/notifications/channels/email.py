@@ -89,9 +89,13 @@ class Email:
             addresses = [one.address for one in self._recipients]
             # a local part beyond ASCII needs a relay that knows SMTPUTF8
             options = [] if all(map(str.isascii, addresses)) else ["SMTPUTF8"]
-            refused = relay.sendmail(
-                self._sender.address, addresses, message.as_bytes(), mail_options=options
-            )
+            try:
+                refused = relay.sendmail(
+                    self._sender.address, addresses, message.as_bytes(), mail_options=options
+                )
+            except (smtplib.SMTPServerDisconnected, ConnectionError, TimeoutError) as error:
+                text = f"{self._where}: {_reason(error)}"
+                raise ChannelError(text, maybe_taken=True) from None
         except BaseException:
             relay.close()
             raise

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from hostpulse_server import __version__
 from hostpulse_server.notifications.channels.base import ChannelError
@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 5.0
 WHOLE_SECONDS: Final = 15.0
 MAX_ANSWER: Final = 4096
+# causes by which nothing has been sent
+_UNSENT: Final = (
+    ConnectionRefusedError,
+    ConnectTimeoutError,
+    NewConnectionError,
+    SSLError,
+    requests.ConnectTimeout,
+    socket.gaierror,
+    ssl.SSLError,
+)
 _SECRET_LENGTH: Final = 8  # of a part of an address: shorter ones are words such as "services"
 
 
@@ -112,8 +122,10 @@ class HttpPoster:
         if refused is not None:
             return ChannelError(str(refused), permanent=True)
         if is_late:
-            return ChannelError(f"it did not answer within {self._whole_seconds:g} s")
-        return ChannelError(self._without_secrets(_reason(causes)))
+            text = f"it did not answer within {self._whole_seconds:g} s"
+            return ChannelError(text, maybe_taken=True)
+        is_unsent = any(isinstance(one, _UNSENT) for one in causes)
+        return ChannelError(self._without_secrets(_reason(causes)), maybe_taken=not is_unsent)
 
     def _without_secrets(self, text: str) -> str:
         for secret in self._secrets:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _OK: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
 _OF_THE_SERVER: Final = range(500, 600)
+_NOT_TAKEN: Final = (429, 503)  # these say so; others may come after a message was taken
 _PASSING: Final = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.MISDIRECTED_REQUEST,
@@ -66,7 +67,11 @@ def judge(answer: ChannelResponse, now_ms: int, fixes: Mapping[str, str] | None 
             permanent=True,
         )
     if status in _PASSING or status in _OF_THE_SERVER:
-        raise ChannelError(what, retry_after=seconds(answer.retry_after, now_ms))
+        raise ChannelError(
+            what,
+            retry_after=seconds(answer.retry_after, now_ms),
+            maybe_taken=status not in _NOT_TAKEN,
+        )
     words = set(re.findall(r"[a-z_]+", said.lower()))
     known = next((fix for word, fix in (fixes or {}).items() if word in words), "")
     fix = known or _FIXES.get(status, "")
