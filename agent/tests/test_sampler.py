@@ -9,6 +9,7 @@ from agent.tests.conftest import ManualClock, Stub
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostpulse_agent import wire
 from hostpulse_agent.collectors.base import Point
 from hostpulse_agent.sampler import AgentUsage, Sampler, resident_bytes
 
@@ -99,6 +100,18 @@ def test_a_flood_of_points_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     flood = [Point("stub", {"part": str(n)}, {"value": 1.0}) for n in range(2500)]
     assert len(Sampler([Stub(flood)], 10.0).collect()) == 2000
     assert "2000 points" in capsys.readouterr().err
+
+
+def test_names_are_bounded_whatever_they_are() -> None:
+    """In number, in length, and so that the server takes them: 16 KiB."""
+    stub = Stub(good())
+    stub.names = {kind: [f"{n}" + "\U0001f600" * 500 for n in range(100)] for kind in "abcd"}
+    sampler = Sampler([stub], 10.0)
+    names = sampler.names()
+    assert len(wire.encode({"names": names})) < 16 << 10
+    assert {len(name) for kind in names.values() for name in kind} == {120}
+    stub.names = {"units": [f"{n}.service" for n in range(100)]}
+    assert sampler.names() == {"units": [f"{n}.service" for n in range(20)]}
 
 
 def test_the_agent_knows_what_it_costs() -> None:

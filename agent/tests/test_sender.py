@@ -37,6 +37,7 @@ class SenderHarness:
         self.transport = Transport()
         self.server_clock = ServerClock(self.clock)
         self.facts: dict[str, Any] = {"os": "x"}
+        self.names: dict[str, list[str]] = {}
         self.sender = self.make((receiver.url,))
 
     def make(self, urls: tuple[str, ...]) -> Sender:
@@ -49,6 +50,7 @@ class SenderHarness:
             ProblemLog(),
             self.read_key,
             lambda: self.facts,
+            lambda: self.names,
         )
         header = wire.Header("web-01", "boot", None)
         return Sender(header, ServerConfig(urls, timeout=2.0), deps)
@@ -120,6 +122,42 @@ def test_the_first_request_brings_facts_and_the_servers_clock(harness: SenderHar
     harness.clock.advance(3600.0)
     harness.settle()
     assert "facts" in harness.receiver.received[2].envelope
+
+
+def test_names_of_what_ails_go_when_they_change_and_with_facts(harness: SenderHarness) -> None:
+    """A failed request and a refused one do not lose them; nothing is sent without samples."""
+    harness.names = {"units": ["nginx.service"]}
+    harness.step()
+    harness.sample(1)
+    harness.settle()
+    harness.names = {"units": []}
+    assert harness.step() is None
+    accept = harness.receiver.answers
+    harness.receiver.answers = lambda _request: (503, {}, {})
+    harness.sample(1)
+    harness.step()
+    harness.receiver.answers = accept
+    harness.settle()
+    harness.clock.advance(3600.0)
+    harness.settle()
+    sent = [request.envelope.get("ext") for request in harness.receiver.received]
+    first: Any = {"names": {"units": ["nginx.service"]}}
+    last: Any = {"names": {"units": []}}
+    assert sent == [first, None, last, last, last]
+
+
+def test_samples_go_without_names_that_the_server_refuses(harness: SenderHarness) -> None:
+    """What is evidence only costs no sample."""
+    accept = harness.receiver.answers
+    harness.receiver.answers = lambda request: (
+        (422, {}, {}) if "ext" in request.envelope else accept(request)
+    )
+    harness.step()
+    harness.names = {"units": ["nginx.service"]}
+    harness.sample(2)
+    harness.settle()
+    assert harness.seqs == [2, 1, 2], "the first time with the names"
+    assert len(harness.spool) == 0
 
 
 def test_the_newest_goes_first_and_the_backlog_behind_it_in_batches(harness: SenderHarness) -> None:

@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from hostpulse_agent import wire
 from hostpulse_agent.collectors.base import Catalogue, Collector, Point
 from hostpulse_agent.log import ProblemLog
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_POINTS = 2000
 MAX_TAG = 255
+MAX_NAMES = 20
+MAX_NAME = 120
+MAX_NAMES_BYTES = 12 << 10  # the server takes 16 KiB
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -57,6 +61,14 @@ class Sampler:
             self._problems.begin("points", f"more than {MAX_POINTS} points: the rest is left out")
         return points[:MAX_POINTS]
 
+    def names(self) -> dict[str, list[str]]:
+        """Return the names of what ails, by kind, bounded in number and size."""
+        found: dict[str, list[str]] = {}
+        for collector in self._due:
+            for kind, names in collector.names.items():
+                found[kind] = [name[:MAX_NAME] for name in names[:MAX_NAMES]]
+        return bounded(found)
+
     def _ask(self, collector: Collector) -> list[Point]:
         name = collector.catalogue.measurement
         for attempt in (1, 2):
@@ -93,6 +105,14 @@ class Sampler:
         key = f"value {measurement}.{name}"
         if key not in self._problems.open:
             self._problems.begin(key, f"{measurement}.{name} is left out: {value!r} cannot be")
+
+
+def bounded(names: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return names that fit into a request: the last ones of the longest list are left out."""
+    while len(wire.encode(names)) > MAX_NAMES_BYTES:
+        longest = max(names, key=lambda kind: len(names[kind]))
+        names = {**names, longest: names[longest][:-1]}
+    return names
 
 
 def _tags_fit(point: Point, catalogue: Catalogue) -> bool:

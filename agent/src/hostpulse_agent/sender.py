@@ -38,6 +38,7 @@ class Dependencies(NamedTuple):
     problems: ProblemLog
     read_key: Callable[[], str]
     facts: Callable[[], dict[str, Any]]
+    names: Callable[[], dict[str, list[str]]] = dict
 
 
 class SenderStats:
@@ -66,6 +67,7 @@ class Sender:
         self._was_fresh = False
         self._not_before = 0.0
         self._facts_due = 0.0
+        self._names: dict[str, list[str]] = {}  # that the server has, or refused
         self._bad_in_a_row = 0
         self._wake = threading.Condition()
         self._work = False
@@ -130,6 +132,7 @@ class Sender:
         rows, fresh = self._choose(facts_only=bool(extra) and not self.stats.url)
         if not rows and not extra:
             return None
+        extra.update(self._changed_names(is_asked="facts" in extra))
         self._was_fresh = fresh
         if rows:
             self._fresh_id = max(self._fresh_id, rows[-1].id)
@@ -164,6 +167,11 @@ class Sender:
             self._deps.problems.begin("facts", f"the host's facts cannot be collected: {error!r}")
             facts = {}
         return {"facts": facts}
+
+    def _changed_names(self, *, is_asked: bool) -> dict[str, Any]:
+        """Return the names of what ails where the server has others, or with facts."""
+        names = self._deps.names()
+        return {"ext": {"names": names}} if names and (is_asked or names != self._names) else {}
 
     def _deliver(self, rows: list[Row], extra: dict[str, Any]) -> Outcome:
         """Post to the URLs in order until one gives a conclusive response."""
@@ -261,8 +269,8 @@ class Sender:
         if outcome.action in (retry_policy.SMALLER, retry_policy.BAD):
             if extra:
                 # Facts are the likelier cause, and samples can be sent without them.
-                self._facts_due = now + FACTS_EVERY_S
-                log.warning("the server refuses this host's facts: sending samples without")
+                self._has_sent(extra, now)
+                log.warning("the server refuses this host's facts or names: samples go without")
                 return
             if self._isolate_bad_sample(outcome.action, rows, fresh=fresh):
                 return
@@ -277,11 +285,16 @@ class Sender:
     def _succeed(self, count: int, now: float, extra: dict[str, Any], *, fresh: bool) -> None:
         self._backoff.succeeded()
         self._bad_in_a_row = 0
-        if extra:
-            self._facts_due = now + FACTS_EVERY_S
+        self._has_sent(extra, now)
         if count and not fresh:
             self._size.succeeded(count)
         self._deps.problems.end("delivery", f"{self.stats.url}: samples are delivered again")
+
+    def _has_sent(self, extra: dict[str, Any], now: float) -> None:
+        if "facts" in extra:
+            self._facts_due = now + FACTS_EVERY_S
+        if "ext" in extra:
+            self._names = extra["ext"]["names"]
 
     def _isolate_bad_sample(self, action: str, rows: list[Row], *, fresh: bool) -> bool:
         """Search for the bad sample and drop it; ``False``: the server refuses all samples."""

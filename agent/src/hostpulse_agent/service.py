@@ -85,6 +85,7 @@ class Agent:
         self._config = config
         self._sources = sources
         self._clock = clock = clock or Clock()
+        self._names: dict[str, list[str]] = {}  # of the newest sample; replaced, never changed
         self._problems = ProblemLog()
         self._notifier = Notifier(environ)
         boot_id = machine.boot_id()
@@ -108,6 +109,7 @@ class Agent:
             problems=self._problems,
             read_key=lambda: keys.read(key_path),
             facts=sources.facts,
+            names=lambda: self._names,
         )
         header = wire.Header(config.server_id, boot_id, machine.machine_hash())
         self.sender = Sender(header, config.server, deps)
@@ -164,6 +166,7 @@ class Agent:
             points=self.sampler.collect(),
             processes=self._sources.top(),
         )
+        self._names = self.sampler.names()
         offset = self._server_clock.server_minus_boot_ms
         self.spool.notes["clock"] = {"boot_id": self._boot_id, "offset": offset}
         sample_id = self.spool.append(stamp_ms, lambda at: wire.encode(wire.sample(at, reading)))

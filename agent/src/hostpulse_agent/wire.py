@@ -73,8 +73,8 @@ def envelope(
 ) -> bytes:
     """Return a gzip body with the samples ``packed`` (each gzip), in order.
 
-    ``extra`` holds ``facts`` or ``events``. The samples pass through one by one, so a batch is
-    never held inflated as a whole.
+    ``extra`` holds ``facts``, ``events`` or ``ext``. The samples pass through one by one,
+    so a batch is never held inflated as a whole.
     """
     agent = {"version": __version__, "stream": stream}
     agent.update({"boot_id": header.boot_id} if header.boot_id else {})

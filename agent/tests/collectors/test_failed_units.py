@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostpulse_agent.collectors.failed_units import count_failed_units
+from hostpulse_agent.collectors.failed_units import count_failed_units, failed_unit_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,3 +115,44 @@ def test_an_answer_beyond_reason_is_an_error(
 def test_a_host_without_systemd_has_no_such_number(tmp_path: Path) -> None:
     """Nothing is connected to where systemd does not run."""
     assert count_failed_units(str(tmp_path)) is None
+
+
+def units(*names: str) -> bytes:
+    """Return the body of systemd's answer to ListUnitsFiltered."""
+    body = b""
+    for name in names:
+        body += bytes(-len(body) % 8)
+        for text in (name, "what it does", "loaded", "failed", "failed", "", "/unit/path"):
+            body += bytes(-len(body) % 4) + struct.pack("<I", len(text)) + text.encode() + b"\0"
+        body += bytes(-len(body) % 4) + struct.pack("<I", 0)
+        for text in ("", "/"):
+            body += bytes(-len(body) % 4) + struct.pack("<I", len(text)) + text.encode() + b"\0"
+    return struct.pack("<I", len(body)) + bytes(4) + body
+
+
+def listed(body: bytes) -> bytes:
+    """Return the message around it."""
+    kind = b"a(ssssssouso)"
+    fields = bytes([5, 1]) + b"u\0" + struct.pack("<I", 2)
+    fields += bytes([8, 1]) + b"g\0" + bytes([len(kind)]) + kind + b"\0"
+    head = b"l\x02\x01\x01" + struct.pack("<III", len(body), 9, len(fields))
+    return head + fields + bytes(-len(fields) % 8) + body
+
+
+def test_failed_units_are_named(bus: Callable[..., tuple[str, list[bytes]]]) -> None:
+    """Names are the first text of each structure, whatever the padding between."""
+    run, requests = bus(HELLO + listed(units("postgresql.service", "a.mount", "nginx.service")))
+    assert failed_unit_names(run) == ["a.mount", "nginx.service", "postgresql.service"]
+    assert b"ListUnitsFiltered\0" in requests[1]
+    assert requests[1].endswith(b"\x0b\0\0\0\x06\0\0\0failed\0")
+
+
+@pytest.mark.parametrize(
+    "answer", [listed(units("a.service")[:-9]), message(2, 2, unsigned(3)), b""]
+)
+def test_without_a_sound_answer_no_unit_is_named(
+    bus: Callable[..., tuple[str, list[bytes]]], answer: bytes
+) -> None:
+    """The number alone is what an alert rests on."""
+    run, _ = bus(HELLO + answer)
+    assert failed_unit_names(run) == []

@@ -53,8 +53,10 @@ def test_system_counts_what_runs_and_what_is_stuck(host: Callable[[str], Host]) 
 def test_a_raid_that_lacks_a_member_is_degraded(host: Callable[[str], Host]) -> None:
     """Of two arrays one has two of three members."""
     recorded = host("raid-host")
-    points = SystemCollector(recorded.tree, ProcessScan(recorded.tree)).collect(0.0)
+    collector = SystemCollector(recorded.tree, ProcessScan(recorded.tree))
+    points = collector.collect(0.0)
     assert points[0].fields["raid_degraded"] == 1
+    assert collector.names == {"arrays": ["md127"]}
     assert degraded(b"md0 : active raid1 sda1[0]\n  100 blocks super 1.2 [2/1] [U_]\n") == 1
 
 
@@ -230,9 +232,11 @@ def test_a_device_that_moved_to_another_number_keeps_its_name(host: Callable[[st
 def test_network_has_rates_loss_and_link(host: Callable[[str], Host]) -> None:
     """900 in, 90 out, 10 lost of 1,000; no loopback, veth or cable that never was."""
     recorded = host("lvm-host")
-    points = recorded.twice(NetworkCollector(recorded.tree, ["^veth"]))
+    collector = NetworkCollector(recorded.tree, ["^veth"])
+    points = recorded.twice(collector)
     fields = {point.tags["interface"]: point.fields for point in points}
     assert set(fields) == {"eth0", "wg0"}
+    assert "eth0" in collector.names["interfaces"], "it loses 1 %"
     assert fields["eth0"] == pytest.approx(
         {
             "rx_bytes_per_second": 100000.0,
@@ -265,6 +269,7 @@ def test_a_pulled_cable_is_seen_at_once_and_its_speed_asked_anew(
         recorded.now += 10
         fields = collector.collect(recorded.now)[0].fields
         seen.append((fields["link_up"], fields.get("speed_bits_per_second")))
+        assert collector.names == {"interfaces": [] if carrier == "1" else ["eno1"]}
     assert seen == [(1, 1e9), (1, 1e9), (0, None), (1, 1e8)]
 
 

@@ -41,11 +41,13 @@ class Collector:
     """Base of all collectors; one instance lives as long as the agent and keeps its counters.
 
     ``catalogue`` declares every field that may be emitted. ``interval_s`` of ``None`` means every
-    tick; a larger value lets the sampler call a costly collector less often.
+    tick; a larger value lets the sampler call a costly collector less often. ``names`` are, by
+    kind, the names of what the last ``collect`` counted or measured as ailing.
     """
 
     catalogue: Catalogue
     interval_s: Optional[float] = None  # noqa: UP045
+    names: Dict[str, List[str]] = {}  # noqa: RUF012, UP006 -- replaced as a whole, never changed
 
     def collect(self, now: float) -> List[Point]:  # noqa: UP006
         """Measure at monotonic time ``now`` (seconds) and return the points.

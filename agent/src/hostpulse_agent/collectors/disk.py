@@ -63,13 +63,16 @@ class DiskCollector(Collector):
         if files := {path for path, answer in answers.items() if is_file(answer)}:
             self._files |= files
             self._choose(data)  # from the next sample on, the device under another of its mounts
-        points = []
+        points, ailing = [], []
         for mount in self._mounts:
             if mount.path not in answers:
                 continue
             fields = measure(answers[mount.path], read_only=mount.read_only)
             if fields:
                 points.append(Point("disk", {"mount": mount.tag}, fields))
+            if fields.get("hung") or fields.get("readonly"):
+                ailing.append(mount.tag)
+        self.names = {"mounts": ailing}
         return points
 
     def _choose(self, data: bytes) -> None:

@@ -49,6 +49,7 @@ _NAMES = (
     "tx_drops_per_second",
 )
 _FEWEST = 100
+_LOSSY_PERCENT = 1.0  # from which on an interface is named
 # Asking a driver for its speed takes a lock of the kernel's: not at every tick.
 _SPEED_S = 300.0
 
@@ -83,6 +84,7 @@ class NetworkCollector(Collector):
         data, at = self._tree.proc("net/dev", now)
         points: list[Point] = []
         seen: list[str] = []
+        ailing: list[str] = []
         for line in data.split(b"\n"):
             raw, colon, rest = line.rpartition(b":")
             if not colon:
@@ -100,7 +102,11 @@ class NetworkCollector(Collector):
             fields["link_up"] = int(link.up)
             if link.speed is not None:
                 fields["speed_bits_per_second"] = link.speed
-            points.append(Point("network", {"interface": tag_value(name.encode())}, fields))
+            tag = tag_value(name.encode())
+            points.append(Point("network", {"interface": tag}, fields))
+            if not link.up or fields.get("packet_loss_percent", 0.0) >= _LOSSY_PERCENT:
+                ailing.append(tag)
+        self.names = {"interfaces": ailing}
         self._counters.keep(seen)
         self._links = {name: self._links[name] for name in seen}
         return points

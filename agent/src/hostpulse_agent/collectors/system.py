@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hostpulse_agent.collectors.base import Catalogue, Collector, Field, Point
 from hostpulse_agent.collectors.counters import Counters
-from hostpulse_agent.collectors.failed_units import count_failed_units
-from hostpulse_agent.collectors.procfs import counter, read_or_none
+from hostpulse_agent.collectors.failed_units import count_failed_units, failed_unit_names
+from hostpulse_agent.collectors.procfs import counter, read_or_none, tag_value
 
 if TYPE_CHECKING:
     from hostpulse_agent.collectors.processes import ProcessScan
@@ -86,12 +86,28 @@ class SystemCollector(Collector):
             self._slow_at = now
             mdstat = read_or_none(f"{self._tree.paths.proc}/mdstat") or b""
             self._slow = {"raid_degraded": degraded(mdstat)}
+            names = {"arrays": degraded_names(mdstat)}
             failed = count_failed_units(self._tree.paths.run)
             if failed is not None:
                 self._slow["units_failed"] = failed
+                names["units"] = failed_unit_names(self._tree.paths.run) if failed else []
+            self.names = names
         return self._slow
 
 
 def degraded(mdstat: bytes) -> int:
     """Count the arrays in ``/proc/mdstat`` with fewer members at work than wanted: ``[2/1]``."""
     return sum(int(want) > int(have) for want, have in _MEMBERS.findall(mdstat))
+
+
+def degraded_names(mdstat: bytes) -> list[str]:
+    """Return the names of those arrays."""
+    found, name = [], b""
+    for line in mdstat.split(b"\n"):
+        head, colon, _ = line.partition(b" : ")
+        if colon and not head.startswith(b" "):
+            name = head.strip()
+        members = _MEMBERS.search(line)
+        if name and members and int(members[1]) > int(members[2]):
+            found.append(tag_value(name))
+    return found
