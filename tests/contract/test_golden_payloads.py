@@ -24,6 +24,7 @@ RELEASED = {
     "backlog.json": "a26287aafb2c0577",
     "complete.json": "2781baf48bbde82c",
     "minimal.json": "9c695e30fe9a011b",
+    "names.json": "8600a4a84f442d1d",
     "one_bad_point.json": "86bb0cff73651b7f",
     "one_bad_sample.json": "f53192f4f0ec43dd",
     "stopping_without_samples.json": "45bf59a281fce0fd",
@@ -65,6 +66,7 @@ def test_the_answer_is_as_recorded(path: Path, tmp_path: Path) -> None:
         (entry,) = journal.read(0, 10, 10**6)
         record = SamplesRecord.decode(entry)
         assert record.facts == request.get("facts")
+        assert record.ext == request.get("ext")
         assert len(record.samples) == answer["accepted"]
     engine.dispose()
 

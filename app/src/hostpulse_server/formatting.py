@@ -20,6 +20,7 @@ SINGLE_LINE_LENGTH: Final = 300
 _SPAN_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _RULE_UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 _NAMES_SHOWN: Final = 5
+MAX_NAMES: Final = 20  # of one kind, that an agent sends and the server keeps
 _TINY: Final = 1e-12
 _HUGE: Final = 1e15
 _KIB: Final = 1024
@@ -101,6 +102,25 @@ def some_of(ids: Sequence[str]) -> str:
     """Return a few of ``ids`` and how many more there are."""
     more = len(ids) - _NAMES_SHOWN
     return ", ".join(ids[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def names_for(names: Sequence[str], value: float | None) -> str:
+    """Return names as a text, a few and how many more, where ``value`` counts them; else ``""``.
+
+    Names of another moment than the value's are left out.
+    """
+    if not names or value is None:
+        return ""
+    is_cut = len(names) == MAX_NAMES < value and float(value).is_integer()
+    if value != len(names) and not is_cut:
+        return ""
+    more = int(value) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def plural(value: float, one: str, many: str = "") -> str:
+    """Return the word that fits a number as it is shown."""
+    return one if figure(value) == "1" else many or f"{one}s"
 
 
 def figure(value: float, apart_from: float | None = None) -> str:

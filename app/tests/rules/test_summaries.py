@@ -87,3 +87,31 @@ def test_a_sentence_is_one_line_whatever_it_is_made_of(
 def test_a_value_of_a_tag_is_no_template() -> None:
     """A host's own words are never run."""
     assert sentence("{{ mount }}", tags={"mount": "{{ 7 * 7 }}"}) == "{{ 7 * 7 }}"
+
+
+@pytest.mark.parametrize(
+    ("value", "names", "text"),
+    [
+        (1.0, (), "1 process lacks"),
+        (2.0, (), "2 processes lack"),
+        (0.0, (), "0 processes lack"),
+        (1.0, ("md0",), "md0 lacks"),
+        (2.0, ("md0", "md1"), "md0, md1 lack"),
+        (2.0, ("md0",), "2 processes lack"),
+        (1.5, ("md0",), "1.5 processes lack"),
+        (math.nan, ("md0",), "nan processes lack"),
+        (math.inf, ("md0",) * 20, "inf processes lack"),
+        (7.0, tuple("abcdefg"), "a, b, c, d, e and 2 more lack"),
+        (200.0, tuple("abcdefghijklmnopqrst"), "a, b, c, d, e and 195 more lack"),
+    ],
+)
+def test_what_is_counted_reads_well_for_one_and_for_many(
+    value: float, names: tuple[str, ...], text: str
+) -> None:
+    """With names where they are known and as many as the value says."""
+    summary = (
+        "{{ names or value | counted('process', 'processes') }} "
+        "{{ value | plural('lacks', 'lack') }}"
+    )
+    assert sentence(summary, value=value, threshold=0.5, names=names) == text
+    assert sentence("{{ value | counted('unit') }}", value=1.0, threshold=0.5) == "1 unit"

@@ -154,6 +154,9 @@ def test_a_good_envelope_is_read_the_same_twice() -> None:
         ({"facts": {"a": float("nan")}}, "facts"),
         ({"facts": {"a": "x" * 70_000}}, "facts"),
         ({"ext": 3}, "ext"),
+        ({"ext": {"names": ["x" * 16_384]}}, "ext"),
+        ({"ext": {"a": [[[[[[[[]]]]]]]]}}, "ext"),
+        ({"ext": {"a": float("inf")}}, "ext"),
     ],
 )
 def test_a_wrong_envelope_names_the_place_before_and_after_its_like_was_seen(
@@ -184,6 +187,8 @@ def test_events_or_facts_may_come_without_samples() -> None:
 
 
 def test_ext_is_ignored_whatever_it_holds() -> None:
-    """Room for additions until schema 2."""
+    """Room for additions until schema 2; it is kept with the samples."""
     body = json.dumps(document(ext={"probe": [1, {"a": None}]})).encode()
-    assert read_envelope(parse(body)).verdict.kept == [SAMPLE]
+    envelope = read_envelope(parse(body))
+    assert envelope.verdict.kept == [SAMPLE]
+    assert envelope.ext == {"probe": [1, {"a": None}]}

@@ -217,6 +217,13 @@ class EvidenceView(Schema):
         allow_none=True, metadata={"description": "the value that it resolves at"}
     )
     facts = fields.Dict(keys=fields.String(), values=fields.String())
+    names = fields.List(
+        fields.String(),
+        metadata={"description": "of what the value counts or measures, at most 20, if known"},
+    )
+    worst_names = fields.List(
+        fields.String(), metadata={"description": "the same when the value was the worst"}
+    )
 
 
 class AlertSchema(Schema):

@@ -114,6 +114,7 @@ def _answer(
                 samples=verdict.kept,
                 facts=envelope.facts,
                 events=envelope.events,
+                ext=envelope.ext,
             )
             parts.journal.append(record.encode(), SAMPLES, now_ms)
         else:

@@ -203,6 +203,7 @@ def _described(one: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
         ("figures", figures),
         ("began", formatting.moment(one["started"], zone)),
         ("ended", one["reason"] or ""),
+        ("names", ", ".join(one["evidence"].get("names", ()))),
         ("evidence", "; ".join(one["evidence"].get("lines", ()))),
         ("runbook", one["runbook"]),
         ("acknowledged", f"by {taken['by']}{until}" if taken else ""),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from hostpulse_server.engine import continuation
+from hostpulse_server.engine import continuation, host_names
 from hostpulse_server.rules.summary import render_summary
 from hostpulse_server.state.alert_models import AlertEventRow, AlertRow
 from hostpulse_server.values.alert import AlertIdentity, Condition, worse
@@ -32,7 +32,8 @@ class AlertContext:
     """What rows record beyond their condition; ``now_ms`` is the wall clock.
 
     ``standing`` returns why a server does not count; ``processes(server_id, time_ms)`` are the
-    heaviest processes of that sample; ``current`` is what is compared of a firing alert now.
+    heaviest processes of that sample; ``current`` is what is compared of a firing alert now, and
+    ``names`` are those of what ails there, by kind, ``None`` where they are not known.
     """
 
     rules: RuleSet
@@ -42,6 +43,7 @@ class AlertContext:
     processes: Callable[[str, int], Sequence[Mapping[str, Any]]]
     now_ms: int
     current: Callable[[AlertIdentity], CurrentValue | None] = lambda _identity: None
+    names: Callable[[str], Mapping[str, Sequence[str]] | None] = lambda _server_id: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +105,23 @@ def refresh(rows: Iterable[AlertRow], context: AlertContext) -> None:
         rule = _rule(context, row.rule, row.server_id, row.tags)
         worst = _worst(row, rule, found.worst)
         evidence = row.evidence or {}
-        if row.value == found.value and evidence.get("worst", row.value) == worst:
+        names = _names(rule, row.server_id, context)
+        if names is None:
+            names = evidence.get("names", [])
+        is_known = row.value == found.value and evidence.get("worst", row.value) == worst
+        if is_known and evidence.get("names", []) == names:
             continue
         row.value = found.value
         row.evidence = {
             **evidence,
             **_level(rule, row.severity),
+            **_named(names, evidence, is_worst=found.value == worst),
             "worst": worst,
             # right after a restart there are none
             "trend": list(found.trend) or evidence.get("trend", []),
         }
         if rule:
-            row.summary = _summary(rule, row, row.value, context)
+            row.summary = _summary(rule, row, row.value, context, names)
 
 
 def refresh_some(session: Session, context: AlertContext, after_id: int) -> int:
@@ -149,7 +156,28 @@ def _worst(row: AlertRow, rule: Rule | None, *values: float | None) -> float | N
     return worst
 
 
-def _summary(rule: Rule, row: AlertRow, value: float | None, context: AlertContext) -> str:
+def _names(rule: Rule | None, server_id: str, context: AlertContext) -> list[str] | None:
+    """Return the names of what a rule's value counts, ``None`` where they are not known."""
+    known = context.names(server_id)
+    if rule is None or known is None:
+        return None
+    return list(host_names.of(known, rule.measurement, rule.field))
+
+
+def _named(names: list[str], evidence: Mapping[str, Any], *, is_worst: bool) -> dict[str, Any]:
+    """Return names as evidence, now and at the worst value."""
+    worst = names if is_worst else evidence.get("worst_names", [])
+    found = {"names": names, "worst_names": worst}
+    return {key: some for key, some in found.items() if some or key in evidence}
+
+
+def _summary(
+    rule: Rule,
+    row: AlertRow,
+    value: float | None,
+    context: AlertContext,
+    names: Sequence[str] = (),
+) -> str:
     return render_summary(
         rule,
         value=value,
@@ -159,6 +187,7 @@ def _summary(rule: Rule, row: AlertRow, value: float | None, context: AlertConte
         server_name=context.name(row.server_id),
         tags=row.tags,
         labels=row.labels,
+        names=names,
     )
 
 
@@ -271,7 +300,8 @@ class _Writing:
             return
         row.evidence = {**(row.evidence or {}), **_level(rule, row.severity), "worst": worst}
         if rule and not condition.text:
-            row.summary = _summary(rule, row, worst, self._context)
+            named = row.evidence.get("worst_names", ())
+            row.summary = _summary(rule, row, worst, self._context, named)
 
     def _insert_late(self, condition: Condition, fired_ms: int) -> None:
         """Write an alert that was over before anything was known of it."""
@@ -363,6 +393,9 @@ class _Writing:
         rule = _rule(context, identity.rule, identity.server_id, tags)
         is_known = row.state == "firing" and row.fired_ms is not None
         worst = _worst(row, rule, condition.worst, condition.value) if is_known else condition.worst
+        # what is over has names of another time
+        names = [] if condition.is_late else _names(rule, identity.server_id, context) or []
+        before = row.evidence or {}
         row.severity = condition.severity
         row.value = condition.value
         row.threshold = condition.threshold
@@ -371,7 +404,7 @@ class _Writing:
         row.runbook = rule.runbook if rule else ""
         row.labels = {**labels, **(rule.labels if rule else {})}
         row.summary = condition.text or (
-            _summary(rule, row, condition.value, context) if rule else identity.rule
+            _summary(rule, row, condition.value, context, names) if rule else identity.rule
         )
         row.evidence = {
             "lines": list(condition.evidence),
@@ -385,6 +418,7 @@ class _Writing:
         if condition.value is not None:
             known = condition.value if worst is None else worst
             row.evidence |= {"worst": known, **_level(rule, condition.severity)}
+            row.evidence |= _named(names, before, is_worst=condition.value == known)
 
     def _note(
         self,

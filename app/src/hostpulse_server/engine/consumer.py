@@ -7,7 +7,7 @@ import logging
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from hostpulse_server.engine import transitions
+from hostpulse_server.engine import host_names, transitions
 from hostpulse_server.engine.checkpoint import OriginProgress
 from hostpulse_server.evaluation.timeline import Sample
 from hostpulse_server.journal.records import INTERNAL, REFUSED, SAMPLES, SamplesRecord
@@ -49,6 +49,7 @@ class EntryConsumer:
         # origins whose changes were not collected, because the samples were old by then
         self._uncollected: defaultdict[str, set[str]] = defaultdict(set)
         self._processes: dict[str, dict[int, Sequence[Mapping[str, Any]]]] = {}
+        self._names: dict[str, dict[str, list[str]]] = {}
         self._dirty: set[tuple[str, str]] = set()
         self._said: set[tuple[str, str]] = set()
         self.faults: Counter[str] = Counter()
@@ -95,6 +96,10 @@ class EntryConsumer:
             return ()
         return known.get(time_ms) or known[max(known)]
 
+    def names(self, server_id: str) -> Mapping[str, Sequence[str]] | None:
+        """Return the names of what ails there, by kind; ``None`` if they are not known."""
+        return self._names.get(server_id)
+
     def dump(self) -> list[OriginProgress]:
         """Return what is remembered of those that have changed since ``saved``."""
         for server_id in self._liveness.changed():
@@ -108,6 +113,9 @@ class EntryConsumer:
             except Exception as error:  # noqa: BLE001 - as above
                 self.fault("evaluation", server_id, error)
                 continue
+            if origin == SAMPLES and self._names.get(server_id):
+                # beside the evaluator's own keys: a release that knows no names passes over it
+                document = {**document, "names": self._names[server_id]}
             found.append(OriginProgress(server_id, origin, time_ms, document))
         return found
 
@@ -129,6 +137,8 @@ class EntryConsumer:
             if remembered.origin == LIVENESS:
                 self._liveness.restore(*remembered)
                 return ()
+            if remembered.origin == SAMPLES:
+                self._take_names(remembered.server_id, remembered.document)
             return self._evaluator.restore(*remembered)
         except Exception as error:  # noqa: BLE001 - as above
             self.fault("evaluation", remembered.server_id, error)
@@ -152,6 +162,7 @@ class EntryConsumer:
     def forget(self, server_id: str) -> None:
         """Forget a server."""
         self._processes.pop(server_id, None)
+        self._names.pop(server_id, None)
         self._uncollected.pop(server_id, None)
         self._touched.pop(server_id, None)
         for origin in (SAMPLES, INTERNAL, LIVENESS):
@@ -176,6 +187,8 @@ class EntryConsumer:
         server_id = record.server_id
         if not self._directory.counts(server_id):
             return
+        if record.ext or record.facts is not None:
+            self._take_names(server_id, record.ext or {}, is_whole=record.facts is not None)
         self._add_samples(record, entry.id)
         if record.samples:
             interval_ms = int(record.samples[-1]["interval_ms"])
@@ -187,6 +200,19 @@ class EntryConsumer:
         if not record.samples and not record.events:
             # facts alone are evidence that the host is up, too
             self._liveness.event(server_id, "facts", "", entry.received_ms)
+
+    def _take_names(
+        self, server_id: str, ext: Mapping[str, Any], *, is_whole: bool = False
+    ) -> None:
+        """Keep names; ``is_whole``: an agent that knows any would have sent them."""
+        names = host_names.read(ext)
+        before = self._names.get(server_id)
+        if names is not None:
+            self._names[server_id] = names
+        elif is_whole:
+            self._names.pop(server_id, None)
+        if self._names.get(server_id) != before and (server_id, SAMPLES) in self._newest:
+            self._dirty.add((server_id, SAMPLES))
 
     def _add_samples(self, record: SamplesRecord, entry_id: int) -> None:
         mono_ms: int | None

@@ -258,6 +258,7 @@ class Engine:
                     labels=self._directory.labels,
                     standing=self._directory.standing,
                     processes=self._intake.processes,
+                    names=self._intake.names,
                     now_ms=now_ms,
                     current=self._evaluator.current,
                 ),

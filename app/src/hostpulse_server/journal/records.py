@@ -39,6 +39,7 @@ class SamplesRecord:
     samples: list[dict[str, Any]]
     facts: Mapping[str, Any] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
+    ext: Mapping[str, Any] | None = None
 
     def encode(self) -> bytes:
         """Return the body of the journal entry."""
@@ -51,6 +52,8 @@ class SamplesRecord:
             document["facts"] = self.facts
         if self.events:
             document["events"] = self.events
+        if self.ext:
+            document["ext"] = self.ext
         return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
     @classmethod
@@ -64,6 +67,7 @@ class SamplesRecord:
             samples=document["samples"],
             facts=document.get("facts"),
             events=document.get("events", []),
+            ext=document.get("ext"),
         )
 
 

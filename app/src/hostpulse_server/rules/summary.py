@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta
 
-from hostpulse_server.formatting import figure, single_line
+from hostpulse_server.formatting import figure, names_for, plural, single_line
 from hostpulse_server.rules.metric_names import TAGS
 from hostpulse_server.sandbox import Sandbox, TemplateLimitError, TemplateLimits
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VARIABLES: Final = (
     *("value", "threshold", "severity", "server_id", "server_name", "rule", "measurement"),
-    *("field", "tags", "labels"),
+    *("field", "tags", "labels", "names"),
 )
 
 
@@ -45,6 +45,12 @@ class Figure(float):
         return format(float(self), spec) if spec else str(self)
 
 
+def _counted(value: float, one: str, many: str = "") -> str:
+    """Return ``1 process`` or ``2 processes``; without ``many`` it is ``one`` and an s."""
+    shown = value if isinstance(value, Figure) else Figure(value)
+    return f"{shown} {one if str(shown) == '1' else many or f'{one}s'}"
+
+
 def _finalize(value: Any) -> Any:
     # what a summary computed: 0.1 + 0.2 is 0.3
     if isinstance(value, float) and not isinstance(value, Figure):
@@ -56,6 +62,8 @@ def _finalize(value: Any) -> Any:
 _LIMITS: Final = TemplateLimits(seconds=0.2, steps=1_000, size=4_096)
 _ENVIRONMENT: Final = Sandbox(_LIMITS, finalize=_finalize, undefined=Undefined)
 _STRICT: Final = Sandbox(_LIMITS, undefined=StrictUndefined)
+for _one in (_ENVIRONMENT, _STRICT):
+    _one.filters.update(counted=_counted, plural=plural)
 
 
 @lru_cache(maxsize=1024)
@@ -102,11 +110,13 @@ def render_summary(  # noqa: PLR0913 - all that a sentence may name
     server_name: str = "",
     tags: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
+    names: Sequence[str] = (),
 ) -> str:
     """Return the summary as one line of at most 300 characters; never raises.
 
-    ``tags`` are the series' own and ``labels`` the server's, over which the rule's are laid. A
-    summary that cannot be filled in, or is empty, gives way to a plain sentence.
+    ``tags`` are the series' own and ``labels`` the server's, over which the rule's are laid;
+    ``names`` are what ``value`` counts, and left out where they are not as many. A summary that
+    cannot be filled in, or is empty, gives way to a plain sentence.
     """
     shown = None if value is None else Figure(value, threshold)
     limit = None if threshold is None else Figure(threshold)
@@ -122,6 +132,7 @@ def render_summary(  # noqa: PLR0913 - all that a sentence may name
         "field": rule.field,
         "tags": dict(tags or {}),
         "labels": {**(labels or {}), **rule.labels},
+        "names": names_for(names, value),
     }
     try:
         text = single_line(_ENVIRONMENT.fill(_template(rule.summary), variables))

@@ -17,6 +17,8 @@ SCHEMA = 1
 MAX_SAMPLES = 100
 MAX_EVENTS = 100
 MAX_FACTS_BYTES = 65_536
+MAX_EXT_BYTES = 16_384
+MAX_EXT_DEPTH = 8
 # `$` alone also matches before a final line end; `\Z` is not in the dialect of OpenAPI
 SERVER_ID = r"^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$(?!\n)"
 NAME = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
@@ -135,7 +137,13 @@ class EnvelopeSchema(Schema):
     agent = fields.Nested(AgentSchema, required=True)
     facts = fields.Dict(keys=fields.String())
     events = fields.List(fields.Nested(EventSchema), validate=validate.Length(max=MAX_EVENTS))
-    ext = fields.Dict(metadata={"description": "Ignored: room for additions."})
+    ext = fields.Dict(
+        metadata={
+            "description": "Additions, of at most 16 KiB and 8 levels; what is not known in it is "
+            "ignored. `names`: of failed `units`, ailing `mounts` and `interfaces`, degraded "
+            "`arrays`, a list each, of the newest sample."
+        }
+    )
     samples = Points(
         required=True,
         metadata={"type": "array", "maxItems": MAX_SAMPLES, "items": _SAMPLE},
@@ -152,6 +160,7 @@ class Envelope:
     facts: dict[str, Any] | None
     events: list[dict[str, Any]]
     verdict: SampleVerdict
+    ext: dict[str, Any] | None = None
 
 
 _schema = EnvelopeSchema()
@@ -164,7 +173,7 @@ class _KnownHeaders:
     Checking one again would cost as much as judging all points. Bounded.
     """
 
-    ORDINARY = frozenset({"schema", "server_id", "sent_at", "agent", "samples"})
+    ORDINARY = frozenset({"schema", "server_id", "sent_at", "agent", "samples", "ext"})
     LIMIT = 10_000
 
     def __init__(self) -> None:
@@ -181,6 +190,8 @@ class _KnownHeaders:
             if type(sent_at) is not int or not 0 <= sent_at <= LATEST_MS:
                 return None
             agent = frozenset(document["agent"].items())
+            if type(document.get("ext", {})) is not dict:
+                return None
             return (document["schema"], document["server_id"], agent)
         except (AttributeError, KeyError, TypeError):
             return None
@@ -207,8 +218,13 @@ def read_envelope(document: Any) -> Envelope:
             samples = _points.deserialize(document["samples"])
         except ValidationError as error:
             raise ValidationError({"samples": error.messages}) from None
+        ext = document.get("ext")
+        if ext:
+            _check_ext(ext)
         return Envelope(
-            document["server_id"], document.get("sent_at"), document["agent"], None, [], samples
+            *(document["server_id"], document.get("sent_at"), document["agent"], None, []),
+            verdict=samples,
+            ext=ext,
         )
     envelope = _read_all(document)
     if header is not None:
@@ -225,11 +241,14 @@ def _read_all(document: Any) -> Envelope:
         facts=loaded.get("facts"),
         events=loaded.get("events", []),
         verdict=loaded["samples"],
+        ext=loaded.get("ext"),
     )
     if not document["samples"] and not envelope.events and envelope.facts is None:
         raise ValidationError({"samples": ["Empty, and there are no events or facts either."]})
     if envelope.facts is not None:
         _check_facts(envelope.facts)
+    if envelope.ext:
+        _check_ext(envelope.ext)
     return envelope
 
 
@@ -240,3 +259,24 @@ def _check_facts(facts: dict[str, Any]) -> None:
         raise ValidationError({"facts": ["Has a number that is not finite."]}) from None
     if size > MAX_FACTS_BYTES:
         raise ValidationError({"facts": [f"More than {MAX_FACTS_BYTES} bytes."]})
+
+
+def _check_ext(ext: dict[str, Any]) -> None:
+    level: list[Any] = [ext]
+    for _ in range(MAX_EXT_DEPTH):
+        level = [
+            one
+            for outer in level
+            for one in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(one, dict | list)
+        ]
+        if not level:
+            break
+    else:
+        raise ValidationError({"ext": [f"More than {MAX_EXT_DEPTH} levels deep."]})
+    try:
+        size = len(json.dumps(ext, separators=(",", ":"), allow_nan=False))
+    except ValueError:
+        raise ValidationError({"ext": ["Has a number that is not finite."]}) from None
+    if size > MAX_EXT_BYTES:
+        raise ValidationError({"ext": [f"More than {MAX_EXT_BYTES} bytes."]})

@@ -36,6 +36,9 @@ RECENT, RECENT_OF_THE_SERVER = 180, 300
 NOTHING = {"above": "-1000000000000.0", "below": "1000000000000.0"}
 _SCALED = re.compile(r"\(value / (\d+(?:\.\d+)?)\) \| round\(\d\)")
 _EXPRESSION = re.compile(r"{{\s*(.+?)\s*}}")
+# value | counted('process', 'processes'): a number with its word; plural: the word alone
+_COUNTED = re.compile(r"value \| (counted|plural)\('([^']+)'(?:, '([^']+)')?\)")
+_ONLY_WITH_NAMES = re.compile(r".+ if names else ''")
 _NAME = re.compile(r"[a-z_][a-z0-9_.]*")
 
 
@@ -236,12 +239,25 @@ def _expression(ref: str, kind: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def _counted(kind: str, one: str, many: str | None) -> str:
+    """Return a number with the word that fits it, or the word alone, in Grafana's templates."""
+    number = 'printf "%.0f" $values.B.Value'
+    word = f'{{{{ if eq ({number}) "1" }}}}{one}{{{{ else }}}}{many or one + "s"}{{{{ end }}}}'
+    return f"{{{{ {number} }}}} {word}" if kind == "counted" else word
+
+
 def _summary(rule: dict[str, Any], divisors: list[str]) -> str:
     """Return a summary as Grafana's templates write it; what they cannot say is left out."""
     scaled = [f"(value / {divisor})" for divisor in divisors]
 
     def said(found: re.Match[str]) -> str:
-        inner = found[1]
+        # names of what is counted are known to hostpulse alone
+        inner = found[1].removeprefix("names or ")
+        if _ONLY_WITH_NAMES.fullmatch(inner):
+            return ""
+        counted = _COUNTED.fullmatch(inner)
+        if counted:
+            return _counted(*counted.groups())
         for number, start in enumerate(scaled):
             if inner.startswith(start):
                 return f'{{{{ printf "%.1f" $values.D{number}.Value }}}}'
