@@ -34,6 +34,7 @@ class Received:
     content: bytes
     login: str
     is_encrypted: bool
+    helo: str = ""
 
     @property
     def message(self) -> EmailMessage:
@@ -157,6 +158,7 @@ class MailServer:
             content,
             str(getattr(session, "auth_data", None) or ""),
             is_encrypted=session.ssl is not None or self._is_tls,
+            helo=str(session.host_name),
         )
         with self._arrived:
             self.received.append(taken)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from app.tests.channels.conftest import FIRING
+from tests.support.mail_server import MailServer
 
 from hostpulse_server.config import load
 from hostpulse_server.errors import ConfigError
 from hostpulse_server.notifications.channels.email import Email
-from hostpulse_server.notifications.channels.factory import fault_of_url, open_channels
+from hostpulse_server.notifications.channels.factory import fault_of_url, helo_name, open_channels
 from hostpulse_server.notifications.channels.slack import Slack
 from hostpulse_server.notifications.channels.webhook import Webhook
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agent.tests.conftest import Authority
 
     from hostpulse_server.config import ServerConfig
 
@@ -133,3 +137,54 @@ def test_mail_for_nobody_is_a_fault(tmp_path: Path) -> None:
     """An empty list."""
     with pytest.raises(ConfigError, match=r"channels\.mail\.to"):
         open_channels(configuration(tmp_path, MAIL.replace('"ops@example.org"', "")))
+
+
+@pytest.mark.parametrize(
+    ("public_url", "own", "helo"),
+    [
+        ("https://monitor.example.org:8443", "x", "monitor.example.org"),
+        ("https://192.0.2.7", "x", "[192.0.2.7]"),
+        ("https://[2001:db8::7]:8443", "x", "[IPv6:2001:db8::7]"),
+        ("https://monitor:8443", "web.example.org", "web.example.org"),
+        ("", "web.example.org", "web.example.org"),
+        ("http://127.0.0.1:8080", "localhost.localdomain", "hostpulse.invalid"),
+        ("http://localhost:8080", "localhost", "hostpulse.invalid"),
+    ],
+)
+def test_a_relay_is_never_greeted_as_localhost(public_url: str, own: str, helo: str) -> None:
+    """By the public address of the site, else by the machine's own name."""
+    assert helo_name(public_url, lambda: own) == helo
+
+
+def test_a_relay_is_greeted_and_trusted_as_the_configuration_says(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """By a name of its own and by the authorities of its own file."""
+    with MailServer(authority.server_context(), is_tls=True) as relay:
+        text = MAIL.replace("smtp.example.org", "127.0.0.1") + (
+            f'port = {relay.port}\nsecurity = "tls"\nca_file = "{authority.ca_file}"\n'
+            '[site]\npublic_url = "https://monitor.example.org"\n'
+        )
+        for more in ("", 'helo = "mta.example.org"\n'):
+            config = configuration(tmp_path, text.replace("port =", f"{more}port ="))
+            open_channels(config)["mail"].send(FIRING, message_id="m-1")
+        names = [one.helo for one in relay.await_mail(2)]
+    assert names == ["monitor.example.org", "mta.example.org"]
+
+
+def test_authorities_that_cannot_be_used_are_a_fault(tmp_path: Path) -> None:
+    """Missing, and no certificate; for every kind."""
+    secret = {"chat_url": URL, "pager_url": URL}
+    (tmp_path / "text.pem").write_text("no certificate")
+    for file, why in ((tmp_path / "none.pem", "No such file"), (tmp_path / "text.pem", "PEM")):
+        for kind in (SLACK, PAGER, MAIL):
+            config = configuration(tmp_path, f'{kind}ca_file = "{file}"\n', **secret)
+            with pytest.raises(ConfigError, match=rf"channels\.\w+\.ca_file: .*{why}"):
+                open_channels(config)
+
+
+@pytest.mark.parametrize("name", ["a b", "x\\r\\nMAIL FROM:<a@b>", "ü.example.org"])
+def test_a_name_that_would_be_more_than_one_is_a_fault(tmp_path: Path, name: str) -> None:
+    """It goes into a command of SMTP."""
+    with pytest.raises(ConfigError, match="helo"):
+        configuration(tmp_path, MAIL + f'helo = "{name}"\n')

@@ -160,12 +160,19 @@ class AlertsConfig:
     flap: FlapConfig = field(default=DEFAULT, metadata={"kind": FLAP})
 
 
+# what it holds goes into a command of SMTP
+HELO = values.matching(
+    r"(?:[A-Za-z0-9_.-]{1,255}|\[[A-Za-z0-9.:]{1,64}\])?", "a host's name, or [ADDRESS]"
+)
+
+
 @dataclass(frozen=True)
 class SlackChannel:
     """A ``[channels.NAME]`` with ``kind = "slack"``."""
 
     webhook_url_file: str = required(values.TEXT)
     allow_private: bool = key(values.BOOLEAN, default=False)
+    ca_file: str = key(values.TEXT, "")
 
 
 @dataclass(frozen=True)
@@ -179,6 +186,8 @@ class EmailChannel:
     security: str = key(values.choice("starttls", "tls", "none"), "starttls")
     username: str = key(values.TEXT, "")
     password_file: str = key(values.TEXT, "")
+    helo: str = key(HELO, "")
+    ca_file: str = key(values.TEXT, "")
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,7 @@ class WebhookChannel:
 
     url_file: str = required(values.TEXT)
     allow_private: bool = key(values.BOOLEAN, default=False)
+    ca_file: str = key(values.TEXT, "")
 
 
 Channel = SlackChannel | EmailChannel | WebhookChannel

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class Email:
     """Hands one message for all recipients to a relay, whose address may be private.
 
-    ``trust`` replaces the authorities that TLS is verified against. Raises ValueError for an
+    ``trust`` replaces the authorities that TLS is verified against, and ``helo`` is how we name
+    ourselves where the settings do not say. Raises ValueError for an
     address that is none.
     """
 
@@ -44,8 +45,10 @@ class Email:
         password: str,
         templates: Templates,
         trust: ssl.SSLContext | None = None,
+        helo: str = "",
     ) -> None:
         self._name = name
+        self._helo = settings.helo or helo or None
         self._settings = settings
         self._password = password
         self._templates = templates
@@ -107,8 +110,10 @@ class Email:
         one = self._settings
         if one.security == "tls":
             context = self._trust or trusted()
-            return smtplib.SMTP_SSL(one.host, one.port, timeout=SECONDS, context=context)
-        return smtplib.SMTP(one.host, one.port, timeout=SECONDS)
+            return smtplib.SMTP_SSL(
+                one.host, one.port, self._helo, timeout=SECONDS, context=context
+            )
+        return smtplib.SMTP(one.host, one.port, self._helo, timeout=SECONDS)
 
     def _secure(self, relay: smtplib.SMTP) -> None:
         relay.ehlo_or_helo_if_needed()

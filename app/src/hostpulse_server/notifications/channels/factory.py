@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -9,7 +12,7 @@ from urllib.parse import urlsplit
 from hostpulse_server.config import EmailChannel, ServerConfig, SlackChannel, WebhookChannel
 from hostpulse_server.errors import ConfigError
 from hostpulse_server.notifications.channels.email import Email
-from hostpulse_server.notifications.channels.http import HttpPoster
+from hostpulse_server.notifications.channels.http import HttpPoster, trusted
 from hostpulse_server.notifications.channels.mail_message import Mailbox
 from hostpulse_server.notifications.channels.rendering import Templates
 from hostpulse_server.notifications.channels.slack import Slack
@@ -17,6 +20,8 @@ from hostpulse_server.notifications.channels.webhook import Webhook
 from hostpulse_server.runtime.clock import SYSTEM, Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hostpulse_server.notifications.channels.base import Channel
 
 
@@ -68,16 +73,50 @@ def _open(name: str, config: ServerConfig, templates: Templates, clock: Clock) -
     settings = config.channels[name]
     if isinstance(settings, EmailChannel):
         _look_at_mail(name, settings)
-        return Email(name, settings, _password(name, settings, config), templates)
+        password = _password(name, settings, config)
+        trust, helo = _trust(name, settings.ca_file), helo_name(config.site.public_url)
+        return Email(name, settings, password, templates, trust, helo)
     if isinstance(settings, SlackChannel):
         url = _url(name, "webhook_url_file", settings, config)
-        return Slack(
-            name, HttpPoster(url, allow_private=settings.allow_private, clock=clock), templates
-        )
+        return Slack(name, _poster(name, url, settings, clock), templates)
     url = _url(name, "url_file", settings, config)
-    return Webhook(
-        name, HttpPoster(url, allow_private=settings.allow_private, clock=clock), templates
-    )
+    return Webhook(name, _poster(name, url, settings, clock), templates)
+
+
+def _poster(
+    name: str, url: str, settings: SlackChannel | WebhookChannel, clock: Clock
+) -> HttpPoster:
+    trust = _trust(name, settings.ca_file)
+    return HttpPoster(url, allow_private=settings.allow_private, clock=clock, trust=trust)
+
+
+def _trust(name: str, ca_file: str) -> ssl.SSLContext | None:
+    """Return the authorities of a channel's own file, ``None`` for the machine's."""
+    try:
+        return trusted(ca_file) if ca_file else None
+    except OSError as error:  # also one of TLS, for a file that holds no certificate
+        why = (
+            error.strerror if type(error) is not ssl.SSLError else "it holds no certificate in PEM"
+        )
+        raise ConfigError(f"channels.{name}.ca_file: {ca_file}: {why}") from None
+
+
+def helo_name(public_url: str, fqdn: Callable[[], str] = socket.getfqdn) -> str:
+    """Return how this server names itself to relays: by its public address, else its own name.
+
+    Never "localhost", which many relays refuse. RFC 5321, 4.1.3: an address goes in brackets.
+    """
+    for name in (urlsplit(public_url).hostname or "", fqdn()):
+        try:
+            address = ip_address(name)
+        except ValueError:
+            is_local = not name.isascii() or {"localhost", "localhost6"} & set(name.split("."))
+            if "." in name and not is_local and not name.endswith(".arpa"):
+                return name
+        else:
+            if not address.is_loopback and not address.is_unspecified:
+                return f"[{'IPv6:' if address.version == 6 else ''}{address}]"  # noqa: PLR2004
+    return "hostpulse.invalid"
 
 
 def _secret(where: str, file: str, config: ServerConfig) -> str:

@@ -133,8 +133,13 @@ class HttpPoster:
         return text
 
 
-def trusted() -> ssl.SSLContext:
-    """Return the authorities of this machine; those of certifi where it has none."""
+def trusted(ca_file: str = "") -> ssl.SSLContext:
+    """Return the authorities of a file alone, else of this machine, or of certifi without any.
+
+    Raises OSError for a file that cannot be read or holds no certificate.
+    """
+    if ca_file:
+        return ssl.create_default_context(cafile=ca_file)
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     has_own = paths.cafile is not None or (
