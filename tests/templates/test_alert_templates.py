@@ -19,6 +19,7 @@ SECRETS = {
     "channel_ops": "https://hooks.example.org/services/T0/B0/hush",
     "channel_mail": 'p"ss: {{ word }} # ü',
     "channel_pager": "https://pager.example.org/v2/hush",
+    "channel_pager.proxy": "http://ops:hush-proxy@proxy.example.org:3128",
 }
 CHANNELS: dict[str, Any] = {
     "ops": {"kind": "slack", "webhook_url": SECRETS["channel_ops"]},
@@ -38,7 +39,12 @@ CHANNELS: dict[str, Any] = {
         "from": "hostpulse@example.org",
         "to": ["night@example.org"],
     },
-    "pager": {"kind": "webhook", "url": SECRETS["channel_pager"], "allow_private": True},
+    "pager": {
+        "kind": "webhook",
+        "url": SECRETS["channel_pager"],
+        "allow_private": True,
+        "proxy_url": SECRETS["channel_pager.proxy"],
+    },
 }
 ROUTES = [
     {"match": {"severity": "critical", "env": "production"}, "channels": ["ops", "mail"]},
@@ -79,6 +85,8 @@ def test_channels_routes_and_grouping_reach_the_engine(tmp_path: Path) -> None:
         "mail": config.channels["mail"].password_file,  # type: ignore[union-attr]
         "pager": config.channels["pager"].url_file,  # type: ignore[union-attr]
     }
+    assert names["pager"] == "channel_pager"
+    names["proxy"] = config.channels["pager"].proxy_url_file  # type: ignore[union-attr]
     assert {config.secret(names[name]) for name in names} == set(SECRETS.values())
     assert config.channels["relay"].password_file == ""  # type: ignore[union-attr]
     assert config.alerts.group_wait == 0

@@ -188,3 +188,18 @@ def test_a_name_that_would_be_more_than_one_is_a_fault(tmp_path: Path, name: str
     """It goes into a command of SMTP."""
     with pytest.raises(ConfigError, match="helo"):
         configuration(tmp_path, MAIL + f'helo = "{name}"\n')
+
+
+def test_a_login_of_a_proxy_is_a_secret(tmp_path: Path) -> None:
+    """It is in a file; faults never show it."""
+    for more, secret in (
+        ('proxy_url = "http://u:hush4711@proxy:3128"\n', "x"),
+        ('proxy_url_file = "proxy"\n', "socks5://u:hush4711@proxy"),
+        ('proxy_url = "http://proxy"\nproxy_url_file = "proxy"\n', "http://u:hush4711@proxy"),
+    ):
+        config = configuration(tmp_path, SLACK + more, chat_url=URL, proxy=secret)
+        with pytest.raises(ConfigError, match=r"channels\.chat\.proxy_url") as caught:
+            open_channels(config)
+        assert "hush4711" not in str(caught.value)
+    text = SLACK + 'proxy_url_file = "proxy"\n'
+    open_channels(configuration(tmp_path, text, chat_url=URL, proxy="http://u:hush4711@proxy:3128"))

@@ -336,3 +336,62 @@ def test_a_message_has_a_connection_of_its_own() -> None:
         for _ in range(2):
             assert "503" in str(refusal(one))
     assert len(calls) == 2
+
+
+@contextmanager
+def proxy(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Give the address of a proxy that answers each request, and the heads of those."""
+    heads: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = connection.recv(4096)
+            if not data:
+                return
+            head += data
+        heads.append(head)
+        connection.sendall(answer)
+
+    with listener(talk) as url:
+        yield url, heads
+
+
+def names(host: str, *given: Any, **options: Any) -> Any:
+    """Resolve as a host whose own names are not those of its proxy."""
+    known = {"hooks.example.org": "9.9.9.9", "intranet.example.org": "10.0.0.7"}
+    if host == "only.the.proxy.example":
+        raise socket.gaierror
+    return socket.getaddrinfo(known.get(host, host), *given, **options)
+
+
+def test_a_proxy_takes_a_message_and_its_login(caplog: pytest.LogCaptureFixture) -> None:
+    """Over http as a whole address; over https it is asked for a tunnel."""
+    with proxy(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (url, heads):
+        login = url.replace("//", "//ops:right%20horse@")
+        post(poster("http://127.0.0.1:9/SECRET-xyz", proxy_url=login))
+    assert heads[0].startswith(b"POST http://127.0.0.1:9/SECRET-xyz HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic b3BzOnJpZ2h0IGhvcnNl\r\n" in heads[0]
+    assert "horse" not in caplog.text
+
+
+@pytest.mark.parametrize("host", ["hooks.example.org", "only.the.proxy.example"])
+def test_the_proxy_may_be_private_and_has_the_last_word(host: str) -> None:
+    """It resolves the name; its own words are said, the address is not."""
+    with proxy(b"HTTP/1.1 403 Not on the list\r\n\r\n") as (url, heads):
+        one = poster(f"https://{host}/{SECRET}", proxy_url=url, allow_private=False, resolve=names)
+        error = refusal(one)
+    assert heads[0].startswith(f"CONNECT {host}:443 HTTP/1.".encode())
+    assert str(error) == "the proxy refuses: 403 Not on the list"
+    assert not error.permanent
+
+
+@pytest.mark.parametrize("host", ["intranet.example.org", "127.0.0.1", "[::1]", "169.254.169.254"])
+def test_no_proxy_makes_a_private_receiver_public(host: str) -> None:
+    """The proxy is not even asked."""
+    with proxy(b"HTTP/1.1 200 OK\r\n\r\n") as (url, heads):
+        one = poster(f"https://{host}/{SECRET}", proxy_url=url, allow_private=False, resolve=names)
+        error = refusal(one)
+    assert "which is not a public address" in str(error)
+    assert error.permanent
+    assert heads == []

@@ -173,6 +173,8 @@ class SlackChannel:
     webhook_url_file: str = required(values.TEXT)
     allow_private: bool = key(values.BOOLEAN, default=False)
     ca_file: str = key(values.TEXT, "")
+    proxy_url: str = key(values.OPTIONAL_URL, "")
+    proxy_url_file: str = key(values.TEXT, "")
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,8 @@ class WebhookChannel:
     url_file: str = required(values.TEXT)
     allow_private: bool = key(values.BOOLEAN, default=False)
     ca_file: str = key(values.TEXT, "")
+    proxy_url: str = key(values.OPTIONAL_URL, "")
+    proxy_url_file: str = key(values.TEXT, "")
 
 
 Channel = SlackChannel | EmailChannel | WebhookChannel

@@ -78,16 +78,36 @@ def _open(name: str, config: ServerConfig, templates: Templates, clock: Clock) -
         return Email(name, settings, password, templates, trust, helo)
     if isinstance(settings, SlackChannel):
         url = _url(name, "webhook_url_file", settings, config)
-        return Slack(name, _poster(name, url, settings, clock), templates)
+        return Slack(name, _poster(name, url, config, clock), templates)
     url = _url(name, "url_file", settings, config)
-    return Webhook(name, _poster(name, url, settings, clock), templates)
+    return Webhook(name, _poster(name, url, config, clock), templates)
 
 
-def _poster(
-    name: str, url: str, settings: SlackChannel | WebhookChannel, clock: Clock
-) -> HttpPoster:
-    trust = _trust(name, settings.ca_file)
-    return HttpPoster(url, allow_private=settings.allow_private, clock=clock, trust=trust)
+def _poster(name: str, url: str, config: ServerConfig, clock: Clock) -> HttpPoster:
+    settings = config.channels[name]
+    assert not isinstance(settings, EmailChannel)  # noqa: S101 - for mypy; it has no address
+    return HttpPoster(
+        url,
+        allow_private=settings.allow_private,
+        clock=clock,
+        trust=_trust(name, settings.ca_file),
+        proxy_url=_proxy(name, settings, config),
+    )
+
+
+def _proxy(name: str, settings: SlackChannel | WebhookChannel, config: ServerConfig) -> str:
+    where = f"channels.{name}.proxy_url"
+    if settings.proxy_url and settings.proxy_url_file:
+        raise ConfigError(f"{where}: is given twice, here and by proxy_url_file")
+    if "@" in settings.proxy_url:
+        raise ConfigError(f"{where}: must hold no login; put the address into a proxy_url_file")
+    if not settings.proxy_url_file:
+        return settings.proxy_url
+    proxy_url = _secret(f"{where}_file", settings.proxy_url_file, config)
+    fault = fault_of_url(proxy_url, allow_private=True)
+    if fault:
+        raise ConfigError(f"{where}_file: {fault}")
+    return proxy_url
 
 
 def _trust(name: str, ca_file: str) -> ssl.SSLContext | None:

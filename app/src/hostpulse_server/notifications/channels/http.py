@@ -1,7 +1,8 @@
 """The one way by which channels post over HTTP: checked addresses, bounded time and size.
 
 Redirects are not followed and no proxy of the environment is used, so what was checked is what is
-connected to. The address itself is a secret: it is all that is needed to post.
+connected to. A proxy of the configuration resolves the receiver itself: ``Guard.look_at``. The
+address itself is a secret: it is all that is needed to post.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _UNSENT: Final = (
     socket.gaierror,
     ssl.SSLError,
 )
+_NO_TUNNEL: Final = "Tunnel connection failed: "
 _SECRET_LENGTH: Final = 8  # of a part of an address: shorter ones are words such as "services"
 
 
@@ -49,10 +51,11 @@ class HttpPoster:
     """Posts to one secret address; used by one thread at a time.
 
     ``trust`` replaces the authorities that TLS is verified against, ``limits`` the seconds for
-    connecting and for all of it, ``resolve`` the way from names to addresses.
+    connecting and for all of it, ``resolve`` the way from names to addresses. ``proxy_url`` may
+    hold a login.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a test replaces
         self,
         url: str,
         *,
@@ -61,12 +64,21 @@ class HttpPoster:
         trust: ssl.SSLContext | None = None,
         limits: tuple[float, float] = (CONNECT_SECONDS, WHOLE_SECONDS),
         resolve: Callable[..., Any] = socket.getaddrinfo,
+        proxy_url: str = "",
     ) -> None:
         self._url = url
+        self._proxy_url = proxy_url
+        proxy = urlsplit(proxy_url)
+        port = proxy.port or {"https": 443}.get(proxy.scheme, 80)
         self._clock = clock
         self._connect_seconds, self._whole_seconds = limits
-        self._guard = Guard(allow_private=allow_private, connect_seconds=limits[0], resolve=resolve)
-        self._secrets = _secrets(url)
+        self._guard = Guard(
+            allow_private=allow_private,
+            connect_seconds=limits[0],
+            resolve=resolve,
+            proxy=(proxy.hostname, port) if proxy.hostname else None,
+        )
+        self._secrets = [*_secrets(url), *(_secrets(proxy_url) if proxy.username else ())]
         for secret in self._secrets:
             redact.hide(secret)
         self._session = requests.Session()
@@ -75,6 +87,8 @@ class HttpPoster:
         adapter = Adapter(self._guard, trust or trusted())
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
+        if proxy_url:
+            self._session.proxies = {"http": proxy_url, "https": proxy_url}
 
     def post(
         self, body: bytes, headers: Mapping[str, str], fixes: Mapping[str, str] | None = None
@@ -96,6 +110,8 @@ class HttpPoster:
 
     def _ask(self, body: bytes, headers: Mapping[str, str]) -> ChannelResponse:
         timeout = (self._connect_seconds, self._whole_seconds)
+        if self._proxy_url:
+            self._guard.look_at(urlsplit(self._url).hostname or "")
         with self._session.post(
             self._url,
             data=body,
@@ -171,6 +187,10 @@ def _reason(causes: Sequence[BaseException]) -> str:
         return "no TLS connection comes about"
     if any(isinstance(one, TimeoutError | requests.Timeout) for one in causes):
         return "it did not answer in time"
+    # of the standard library: no answer but this text is kept
+    refused = next((str(one) for one in causes if str(one).startswith(_NO_TUNNEL)), "")
+    if refused:
+        return f"the proxy refuses: {one_line(refused.removeprefix(_NO_TUNNEL), 200)}"
     said = [str(one.strerror) for one in causes if isinstance(one, OSError) and one.strerror]
     return f"the connection failed: {one_line((said or [type(causes[0]).__name__])[0], 100)}"
 

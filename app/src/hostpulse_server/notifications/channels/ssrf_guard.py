@@ -16,7 +16,7 @@ from hostpulse_server.notifications.channels.addresses import is_public
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class RefusedError(OSError):
@@ -27,14 +27,35 @@ class Guard:
     """Opens the sockets of one Poster: looks at the address, and ends what takes too long."""
 
     def __init__(
-        self, *, allow_private: bool, connect_seconds: float, resolve: Callable[..., Any]
+        self,
+        *,
+        allow_private: bool,
+        connect_seconds: float,
+        resolve: Callable[..., Any],
+        proxy: tuple[str, int] | None = None,
     ) -> None:
+        """Let ``proxy`` be private: the configuration names it, and no receiver can."""
+        self._proxy = proxy
         self._allow_private = allow_private
         self._resolve = resolve
         self._connect_seconds = connect_seconds
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._is_over = False
+
+    def look_at(self, host: str) -> None:
+        """Raise RefusedError for a receiver behind a proxy that is not public, as seen from here.
+
+        The proxy resolves its name again. One that has no address here is the proxy's to judge.
+        """
+        if self._allow_private:
+            return
+        try:
+            found = self._resolve(host, None, type=socket.SOCK_STREAM)
+        except socket.gaierror:
+            return
+        if not all(is_public(str(one[4][0])) for one in found):
+            raise _refused(host, found)
 
     def connect(self, host: str, port: int) -> socket.socket:
         """Return a connection to the first address that answers and may be spoken to.
@@ -44,13 +65,10 @@ class Guard:
         """
         deadline = time.monotonic() + self._connect_seconds
         found = self._resolve(host, port, type=socket.SOCK_STREAM)
-        allowed = [one for one in found if self._allow_private or is_public(str(one[4][0]))]
+        is_any = self._allow_private or (host, port) == self._proxy
+        allowed = [one for one in found if is_any or is_public(str(one[4][0]))]
         if not allowed:
-            addresses = ", ".join(sorted({str(one[4][0]) for one in found})[:3])
-            raise RefusedError(
-                f"{host} is {addresses}, which is not a public address; an internal receiver "
-                "needs allow_private = true"
-            )
+            raise _refused(host, found)
         failure: OSError = TimeoutError()
         for family, kind, protocol, _, address in allowed:
             left = deadline - time.monotonic()
@@ -100,6 +118,14 @@ class Guard:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
 
+def _refused(host: str, found: Sequence[Any]) -> RefusedError:
+    addresses = ", ".join(sorted({str(one[4][0]) for one in found})[:3])
+    return RefusedError(
+        f"{host} is {addresses}, which is not a public address; an internal receiver "
+        "needs allow_private = true"
+    )
+
+
 class Adapter(HTTPAdapter):
     """Makes requests use connections that the guard opens and TLS that ``trust`` verifies."""
 
@@ -110,6 +136,17 @@ class Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Give the pools our connections."""
         super().init_poolmanager(*args, **options, ssl_context=self._trust)
+        self.poolmanager.pool_classes_by_scheme = self._pools()
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Give the pools of a proxy our connections; TLS to it is verified as to others."""
+        manager = super().proxy_manager_for(
+            proxy, **options, ssl_context=self._trust, proxy_ssl_context=self._trust
+        )
+        manager.pool_classes_by_scheme = self._pools()
+        return manager
+
+    def _pools(self) -> dict[str, Any]:
         guard = self._guard
 
         class _Plain(HTTPConnection):
@@ -126,7 +163,7 @@ class Adapter(HTTPAdapter):
         class _SecurePool(HTTPSConnectionPool):
             ConnectionCls = _Secure
 
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+        return {"http": _PlainPool, "https": _SecurePool}
 
     def cert_verify(self, conn: Any, url: str, _verify: Any, _cert: Any) -> None:
         """Leave verification to the context that was given; the pool would add authorities."""
