@@ -14,6 +14,7 @@ from hostpulse_server.config import EmailChannel
 from hostpulse_server.notifications.channels import ChannelError, Notification
 from hostpulse_server.notifications.channels.email import Email
 from hostpulse_server.notifications.channels.rendering import Templates
+from hostpulse_server.runtime import redact
 
 if TYPE_CHECKING:
     import ssl
@@ -177,6 +178,14 @@ def test_the_messages_of_an_incident_are_a_thread(relay: MailServer) -> None:
     for message in later:
         assert message["In-Reply-To"] == message["References"] == first["Message-ID"]
     assert other["Message-ID"] == "<incident-ef34.chat@example.org>"
+
+
+def test_the_words_of_a_relay_are_kept_without_secrets(relay: MailServer) -> None:
+    """An operator finds the cause in them; a relay may repeat what it was given."""
+    redact.hide("right horse")
+    relay.answers["DATA"] = "554 5.7.1 Blocked, see https://postmaster.example.org (right horse)"
+    error = refusal(mailer(relay.port))
+    assert "554 5.7.1 Blocked, see https://postmaster.example.org (***)" in str(error)
 
 
 def test_no_machine_answers_and_both_parts_are_there(relay: MailServer) -> None:

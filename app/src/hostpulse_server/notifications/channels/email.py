@@ -14,6 +14,7 @@ from hostpulse_server.notifications.channels.base import ChannelError
 from hostpulse_server.notifications.channels.http import trusted
 from hostpulse_server.notifications.channels.mail_message import Mailbox, compose
 from hostpulse_server.notifications.channels.sanitize import one_line
+from hostpulse_server.runtime import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -189,4 +190,4 @@ def _reason(error: Exception) -> str:
 
 def _said(code: int, text: bytes | str) -> str:
     shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
-    return one_line(f"{code} {shown}", _SHOWN)
+    return one_line(redact.text(f"{code} {shown}"), _SHOWN)
