@@ -59,7 +59,7 @@ def _finalize(value: Any) -> Any:
 
 
 # a line of 300 characters; the engine waits for it
-_LIMITS: Final = TemplateLimits(seconds=0.2, steps=1_000, size=4_096)
+_LIMITS: Final = TemplateLimits(seconds=0.5, steps=1_000, size=4_096)
 _ENVIRONMENT: Final = Sandbox(_LIMITS, finalize=_finalize, undefined=Undefined)
 _STRICT: Final = Sandbox(_LIMITS, undefined=StrictUndefined)
 for _one in (_ENVIRONMENT, _STRICT):
