@@ -123,7 +123,7 @@ MANY_WAS = dataclasses.replace(
             id=18,
             server_id="web-02",
             server_name="web-02",
-            summary="The kernel killed 1 processes for want of memory on web-02",
+            summary="The kernel killed 1 process for want of memory on web-02",
         ),
     ),
     resolved=2,

@@ -206,8 +206,9 @@ class AlertsSite(Installation):
         return [tuple(row[name] for name in names) for row in self.rows("alerts")]
 
     def events(self) -> list[str]:
-        """Return what befell the alerts."""
-        return [row["kind"] for row in self.rows("alert_events")]
+        """Return what befell the alerts, without why nobody was notified."""
+        kinds = [row["kind"] for row in self.rows("alert_events")]
+        return [kind for kind in kinds if not kind.startswith("suppressed")]
 
     def cursor(self) -> dict[str, Any]:
         """Return the engine's cursor as it is on disk."""

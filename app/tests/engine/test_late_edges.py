@@ -43,7 +43,7 @@ def test_an_oom_kill_in_an_outage_reaches_people_once(
     messages = [one for one in found if any(it["rule"] == "oom_kill" for it in one["alerts"])]
     assert [one["kind"] for one in messages] == expected
     assert {one["alerts"][0]["summary"] for one in messages} == {
-        "The kernel killed 1 processes for want of memory on Web"
+        "The kernel killed 1 process for want of memory on Web"
     }
     (alert,) = (row for row in site.rows("alerts") if row["rule"] == "oom_kill")
     assert (alert["state"], alert["fired_ms"]) == ("resolved", first_ms + killed * 10_000)

@@ -67,7 +67,7 @@ class SamplesRecord:
             samples=document["samples"],
             facts=document.get("facts"),
             events=document.get("events", []),
-            ext=document.get("ext"),
+            ext=document.get("ext") or None,
         )
 
 
