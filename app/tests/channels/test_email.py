@@ -12,6 +12,7 @@ from tests.support.mail_server import MailServer
 
 from hostpulse_server.config import EmailChannel
 from hostpulse_server.notifications.channels import ChannelError, Notification
+from hostpulse_server.notifications.channels.base import PartlyRefusedError
 from hostpulse_server.notifications.channels.email import Email
 from hostpulse_server.notifications.channels.rendering import Templates
 from hostpulse_server.runtime import redact
@@ -66,13 +67,13 @@ def test_a_login_goes_over_tls(authority: Authority, trust: ssl.SSLContext, secu
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_a_certificate_that_nobody_vouches_for_ends_it(authority: Authority, security: str) -> None:
-    """It may be mended, so it is tried again; neither login nor message went out."""
+    """For good, so that another channel is used at once; neither login nor message went out."""
     context = authority.server_context()
     with MailServer(context, is_tls=security == "tls", accounts=ACCOUNTS) as relay:
         error = refusal(mailer(relay.port, "right horse", security=security, username="ops"))
         assert not relay.received
     assert "certificate is not trusted" in str(error)
-    assert not error.permanent
+    assert error.permanent
 
 
 def test_a_plain_relay_takes_mail_and_a_login_on_the_loopback(relay: MailServer) -> None:
@@ -109,7 +110,12 @@ def test_those_that_are_taken_have_the_message(
 ) -> None:
     """Where a relay refuses some; the log names the others."""
     relay.answers["boss@example.org"] = "550 5.1.1 No such user"
-    send(mailer(relay.port))
+    error = refusal(mailer(relay.port))
+    assert isinstance(error, PartlyRefusedError)
+    assert (dict(error.refused), error.later) == (
+        {"boss@example.org": "550 5.1.1 No such user"},
+        (),
+    )
     assert relay.await_mail(1)[0].recipients == ("ops@example.org",)
     assert "refuses boss@example.org (550 5.1.1 No such user)" in caplog.text
 

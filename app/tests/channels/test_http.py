@@ -111,7 +111,7 @@ def test_a_certificate_that_is_not_trusted_is_named(
         url = secure.url.replace("127.0.0.1", "localhost") if how == "name" else secure.url
         error = refusal(poster(url, trust=None if how == "authority" else trust))
         assert not secure.posts
-    assert not error.permanent
+    assert error.permanent
     assert "certificate is not trusted" in str(error)
 
 

@@ -9,6 +9,7 @@ import limits
 import pytest
 
 from hostpulse_server import config
+from hostpulse_server.config.values import FallbackAfter
 from hostpulse_server.errors import ConfigError
 from hostpulse_server.runtime import redact
 
@@ -328,3 +329,15 @@ def test_a_missing_or_binary_secret_file_is_told(tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(ConfigError, match="not UTF-8"):
         config.load(None, {}).secret(str(path))
+
+
+def test_who_gets_what_a_channel_does_not_take_is_a_table_of_times(tmp_path: Path) -> None:
+    """One of two, as a variable too; the channels named must be there."""
+    found = config.load(write(tmp_path, '[alerts.fallback_after]\ncritical = "2m"\n'), {})
+    assert found.alerts.fallback_after == FallbackAfter(120.0, 900.0)
+    environ = {"HOSTPULSE_ALERTS_FALLBACK_AFTER": "critical=1m, default=10m"}
+    found = config.load(write(tmp_path, ""), environ)
+    assert found.alerts.fallback_after == FallbackAfter(60.0, 600.0)
+    for wrong in ('fallback_after = "5m"', 'fallback_after = {critical = "0s"}'):
+        assert "alerts.fallback_after" in faults(write(tmp_path, f"[alerts]\n{wrong}\n"))[0]
+    assert "alerts.fallback" in faults(write(tmp_path, '[alerts]\nfallback = ["x"]\n'))[0]

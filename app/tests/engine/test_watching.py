@@ -200,6 +200,19 @@ def test_the_heartbeat_goes_out_while_all_is_well(caplog: pytest.LogCaptureFixtu
     Heartbeat("", lambda: True).beat()
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_no_message_that_gets_out_is_no_heartbeat(*, fails: bool) -> None:
+    """The address for failures is called, where there is none nothing is."""
+    is_stuck = True
+    with watcher(200) as (url, came), watcher(200) as (fail_url, failed):
+        heart = Heartbeat(url, lambda: True, fail_url if fails else "", lambda: is_stuck)
+        heart.beat()
+        assert (came, failed) == ([], ["GET"] if fails else [])
+        is_stuck = False
+        heart.beat()
+        assert (came, len(failed)) == (["GET"], int(fails))
+
+
 def test_a_background_task_runs_once_at_a_time_and_survives_its_failures(
     site: AlertsSite, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,7 @@ from tests.support.mail_server import MailServer
 from tests.support.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server import state
-from hostpulse_server.notifications import ChannelWorkers
+from hostpulse_server.notifications import ChannelWorkers, fallback
 from hostpulse_server.notifications.channels.factory import open_channels
 from hostpulse_server.notifications.workers import OVERDUE_MS
 from hostpulse_server.state.alert_models import AlertEventRow, OutboxRow
@@ -31,7 +31,7 @@ NAMES: Final = ("chat", "mail", "pager")
 _KINDS: Final = {
     "chat": 'kind = "slack"\nwebhook_url_file = "chat_url"\nallow_private = true',
     "mail": 'kind = "email"\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\n'
-    'from = "hostpulse@example.org"\nto = ["ops@example.org"]',
+    'from = "hostpulse@example.org"\nto = [{to}]',
     "pager": 'kind = "webhook"\nurl_file = "pager_url"\nallow_private = true',
 }
 
@@ -53,6 +53,8 @@ class DeliveryHarness:
     folder: Path
     names: Sequence[str] = NAMES
     alerts: str = 'group_wait = "0s"\ngroup_by = ["server_id"]'
+    routes: str = ""
+    to: str = '"ops@example.org"'
     clock: ManualClock = field(default_factory=ManualClock)
     stack: ExitStack = field(default_factory=ExitStack)
 
@@ -70,7 +72,8 @@ class DeliveryHarness:
     def open(self, *names: str) -> None:
         """Begin as a new process does, with these channels in the configuration."""
         channels = "\n".join(f"[channels.{name}]\n{_KINDS[name]}" for name in names)
-        channels = channels.replace("{port}", str(self.mail.port))
+        channels = channels.replace("{port}", str(self.mail.port)).replace("{to}", self.to)
+        channels += self.routes
         self.planning = PlanningHarness(
             self.folder, self.alerts, channels=channels, clock=self.clock
         )
@@ -129,6 +132,9 @@ class DeliveryHarness:
             waiting = self.rows(state="waiting")
             times = [clock.ms + math.ceil(waits[row.channel] * 1000) for row in waiting]
             times += [row.created_ms + OVERDUE_MS for row in waiting]
+            times += [
+                row.created_ms + fallback.after_ms(self.planning.config, row) for row in waiting
+            ]
             clock.ms = min([end_ms, *(time_ms for time_ms in times if time_ms > clock.ms)])
 
     def notified(self, kind: str = "told") -> list[tuple[int, str, int]]:

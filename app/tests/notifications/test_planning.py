@@ -451,3 +451,20 @@ def test_the_gravest_goes_first_when_there_is_room_for_few(
     planning.fire("db-01", severity="critical")
     first, second = planning.run(11)
     assert (first.names, sorted(second.names)) == (["db-01"], [f"web-{n}" for n in range(5)])
+
+
+def test_what_is_critical_goes_out_where_there_is_no_room(
+    make: Callable[..., PlanningHarness],
+) -> None:
+    """More of them than one share a message; warnings wait."""
+    planning = make('group_by = ["server_id"]\nmessages_per_minute = 2')
+    for number in range(2):
+        planning.fire(f"web-{number}")
+    assert len(planning.run(11)) == 2
+    planning.fire("web-9")
+    planning.fire("db-00", severity="critical")
+    assert [one.names for one in planning.run(11)] == [["db-00"]]
+    for number in range(1, 6):
+        planning.fire(f"db-0{number}", severity="critical")
+    (together,) = [one for one in planning.run(11) if "db-01" in one.names]
+    assert set(together.names) >= {f"db-0{number}" for number in range(1, 6)}

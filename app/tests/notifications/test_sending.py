@@ -9,8 +9,10 @@ from app.tests.notifications.delivery import NAMES, heads, refuse
 
 from hostpulse_server import state
 from hostpulse_server.errors import StateUnavailableError
+from hostpulse_server.notifications import outbox
+from hostpulse_server.notifications.channels.base import Notification
 from hostpulse_server.notifications.workers import IDLE_SECONDS
-from hostpulse_server.state.alert_models import OutboxRow
+from hostpulse_server.state.alert_models import AlertGroupRow, OutboxRow
 
 if TYPE_CHECKING:
     from app.tests.notifications.delivery import DeliveryHarness
@@ -168,3 +170,53 @@ def test_a_crash_before_the_mark_sends_again_under_the_same_name(delivery: Deliv
     first, second = delivery.mail.received
     assert first.message["Message-ID"] == second.message["Message-ID"]
     assert len(delivery.notified()) == 3
+
+
+def test_a_critical_message_does_not_wait_for_its_minute(delivery: DeliveryHarness) -> None:
+    """Warnings before it do, whatever was planned when."""
+    delivery.alerts += "\nmessages_per_minute = 2"
+    delivery.open("chat")
+    for one in range(2):
+        delivery.fire(f"web-{one}")
+    refuse(delivery.chat, "503")
+    delivery.deliver(5)
+    delivery.planning.fire("web-2")
+    delivery.fire("db-01", severity="critical")
+    delivery.deliver(1)
+    assert names_of(heads(delivery.chat))[-1] == "db-01"
+    delivery.planning.clock.move(1)
+    delivery.fire("db-02", severity="critical")
+    delivery.deliver(1)
+    assert names_of(heads(delivery.chat))[-1] == "db-02"
+
+
+def test_a_warning_that_became_critical_does_not_wait_for_its_minute(
+    delivery: DeliveryHarness,
+) -> None:
+    """Nor does its beginning, which goes first; thirty warnings before them do."""
+    delivery.alerts += '\nmessages_per_minute = 2\ngroup_interval = "1s"'
+    delivery.open("chat")
+    with state.writing(delivery.planning.database) as session:
+        session.add(
+            AlertGroupRow(id=1, incident="a", channel="chat", key="[]", opened_ms=0, messages=1)
+        )
+        session.flush()
+        for _ in range(30):
+            outbox.add(session, waiting_message(delivery, "warning"))
+        outbox.add(session, waiting_message(delivery, "warning"), group_id=1)
+        outbox.add(session, waiting_message(delivery, "critical"), group_id=1)
+    delivery.deliver(1)
+    sent = [(row.group_id, row.document["severity"]) for row in delivery.rows(state="sent")]
+    assert (1, "critical") in sent
+    assert len(sent) <= 4
+
+
+def waiting_message(delivery: DeliveryHarness, severity: str) -> Notification:
+    """Return one that waits for the chat."""
+    return Notification(
+        kind="firing",
+        channel="chat",
+        site="test",
+        severity=severity,
+        created_ms=delivery.planning.clock.ms,
+    )

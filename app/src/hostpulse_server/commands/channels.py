@@ -26,6 +26,7 @@ def test(ctx: click.Context, *, name: str) -> None:
     At once and past the outbox, so that it says what is wrong with a channel while messages wait.
     """
     from hostpulse_server.notifications.channels import ChannelError, Notification  # noqa: PLC0415 - keeps ``--help`` fast
+    from hostpulse_server.notifications.channels.base import PartlyRefusedError  # noqa: PLC0415 - as above
     from hostpulse_server.notifications.channels.factory import open_channel  # noqa: PLC0415 - as above
 
     config = load_config(ctx)
@@ -41,6 +42,9 @@ def test(ctx: click.Context, *, name: str) -> None:
     )
     try:
         channel.send(notification, message_id=f"test.{secrets.token_hex(8)}")
+    except PartlyRefusedError as error:
+        said = "; ".join([f"{one}: {why}" for one, why in error.refused.items()] + [*error.later])
+        raise ChannelError(f"channel {name} took it, but not for {said}") from None
     except ChannelError as error:
         raise ChannelError(f"channel {name}: {error}") from None
     click.echo(f"channel {name} took the test message; see that it has arrived")

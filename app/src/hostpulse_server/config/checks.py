@@ -74,6 +74,11 @@ _CHECKS = (
         'list the origins; "*" would let every page read',
     ),
     _Check(
+        ("alerts.fallback",),
+        lambda config: not set(config.alerts.fallback) <= set(config.channels),
+        "names a channel that is none of the [channels.NAME] of this file",
+    ),
+    _Check(
         ("site.timezone",),
         _is_no_time_zone,
         'must be a time zone such as "UTC" or "Europe/Berlin"',

@@ -145,6 +145,7 @@ class AlertsConfig:
 
     ``templates`` is a folder whose files replace those of the same name that ship.
     ``probe_interval`` is how often a host that reports is probed, 0 for never.
+    ``fallback`` names the channels for what others do not take for ``fallback_after``.
     """
 
     rules: tuple[str, ...] = key(values.TEXTS, ("/etc/hostpulse/rules/*.yml",))
@@ -153,7 +154,12 @@ class AlertsConfig:
     group_interval: float = key(values.DURATION, 300.0)
     repeat_interval: float = key(values.LONG, 4 * 3600.0)
     heartbeat_url: str = key(values.OPTIONAL_URL, "")
+    heartbeat_fail_url: str = key(values.OPTIONAL_URL, "")
     messages_per_minute: int = key(values.integer(1, 600), 10)
+    fallback: tuple[str, ...] = key(values.TEXTS, ())
+    fallback_after: values.FallbackAfter = key(  # noqa: RUF009  # its default is immutable
+        values.FALLBACK_TIMES, values.FallbackAfter()
+    )
     link_lifetime: float = key(values.LONG, 7 * 86400.0)
     templates: str = key(values.TEXT, "")
     probe_interval: float = key(values.DURATION, 3600.0)

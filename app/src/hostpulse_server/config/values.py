@@ -154,12 +154,32 @@ def positive(inner: Callable[[Any], float]) -> Converter:
     return Converter(read)
 
 
+@dataclass(frozen=True)
+class FallbackAfter:
+    """For how many seconds a message waits for its channel alone, by its severity."""
+
+    critical: float = 300.0
+    default: float = 900.0
+
+
+def _fallback_after(value: Any) -> FallbackAfter:
+    if not isinstance(value, dict) or not set(value) <= {"critical", "default"}:
+        raise ValueFault('must be a table, as {critical = "5m", default = "15m"}')
+    return FallbackAfter(**{name: positive(seconds).read(value[name]) for name in value})
+
+
+def _table_text(text: str) -> dict[str, str]:
+    pairs = (item.partition("=") for item in _strings_text(text))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 TEXT = Converter(_string)
 BOOLEAN = Converter(_boolean, _boolean_text)
 TEXTS = Converter(_strings, _strings_text)
 GROUP_BY = Converter(_group_by, lambda text: text if text == "auto" else _strings_text(text))
 FILES = Converter(_files, _strings_text)
 DURATION = Converter(seconds)
+FALLBACK_TIMES = Converter(_fallback_after, _table_text)
 SIZE = Converter(size)
 LONG = positive(seconds)
 URL = matching(r"https?://[^\s]+", "an http:// or https:// address")

@@ -20,21 +20,35 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Asks for ``url`` while ``is_healthy``; a streak of failures is logged once."""
+    """Asks for ``url`` while ``is_healthy``; a streak of failures is logged once.
 
-    def __init__(self, url: str, is_healthy: Callable[[], bool]) -> None:
+    While messages do not get out it asks for ``fail_url``, for nothing where there is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        is_healthy: Callable[[], bool],
+        fail_url: str = "",
+        is_stuck: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._url = url
         self._is_healthy = is_healthy
+        self._fail_url = fail_url
+        self._is_stuck = is_stuck
         self._is_failing = False
 
     def beat(self) -> None:
         """Send one, by POST where the monitor takes no GET."""
-        if not self._url or not self._is_healthy():
+        if not (self._url or self._fail_url) or not self._is_healthy():
+            return
+        url = self._fail_url if self._is_stuck() else self._url
+        if not url:
             return
         try:
-            answer = requests.get(self._url, timeout=TIMEOUT_SECONDS)
+            answer = requests.get(url, timeout=TIMEOUT_SECONDS)
             if answer.status_code in _NOT_FOR_GET:
-                answer = requests.post(self._url, timeout=TIMEOUT_SECONDS)
+                answer = requests.post(url, timeout=TIMEOUT_SECONDS)
             answer.raise_for_status()
         except requests.RequestException as error:
             if not self._is_failing:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from hostpulse_server.engine.checkpoint import EngineCursor, load_cursor
+from hostpulse_server.notifications.outbox import is_for_all
 from hostpulse_server.state import reading
 from hostpulse_server.state.alert_models import AlertRow, OutboxRow
 from hostpulse_server.values.alert import SEVERITIES
@@ -102,7 +103,8 @@ class EngineStatusReader:
 def _trouble(session: Session, now_ms: int) -> str:
     """Return the error of a channel that took nothing for long, or lately refused for good.
 
-    A channel that has taken a message since it refused one is healthy.
+    A channel that has taken a message since it refused one is healthy; where some recipients were
+    refused, one that has taken one for all.
     """
     later = aliased(OutboxRow)
     has_taken = sa.exists().where(
@@ -125,7 +127,24 @@ def _trouble(session: Session, now_ms: int) -> str:
         .order_by(OutboxRow.id.desc())
         .limit(1)
     )
-    return f"channel {bad.channel}: {bad.error or 'no answer yet'}" if bad else ""
+    if bad:
+        return f"channel {bad.channel}: {bad.error or 'no answer yet'}"
+    whole = aliased(OutboxRow)
+    is_last = ~sa.exists().where(
+        whole.channel == OutboxRow.channel,
+        whole.state == "sent",
+        whole.next_ms >= OutboxRow.next_ms,
+        whole.id > OutboxRow.id,
+        is_for_all(whole),
+    )
+    partly = session.scalar(
+        sa.select(OutboxRow)
+        .where(OutboxRow.state == "sent", OutboxRow.next_ms > now_ms - LATELY_MS)
+        .where(OutboxRow.error != "", is_last)
+        .order_by(OutboxRow.id.desc())
+        .limit(1)
+    )
+    return f"channel {partly.channel}: {partly.error}" if partly else ""
 
 
 def _pairs(rows: Iterable[Any]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from hostpulse_server.notifications import outbox
 from hostpulse_server.notifications.away import Away
 from hostpulse_server.notifications.channels.base import Notification
 from hostpulse_server.notifications.composer import AlertViews, count
-from hostpulse_server.notifications.fallback import notice
+from hostpulse_server.notifications.giving_up import notice
 from hostpulse_server.notifications.planner.muting import Muter
 from hostpulse_server.notifications.planner.state import (
     NotificationGroup,
@@ -194,17 +194,29 @@ class _Backlog:
     ) -> None:
         """Leave the newest row with this document; it goes out when the oldest would have."""
         newest = waiting[-1]
-        newest.document = {**document, _SINCE: self._away.since_ms, MAYBE_TAKEN: is_maybe}
+        newest.document = {
+            **document,
+            **_handed(waiting),
+            _SINCE: self._away.since_ms,
+            MAYBE_TAKEN: is_maybe,
+        }
         newest.kind = document["kind"]
         newest.next_ms = min(row.next_ms for row in waiting)
         newest.created_ms = min(row.created_ms for row in waiting)
         newest.attempts = max(row.attempts for row in waiting)
         newest.error = next((row.error for row in reversed(waiting) if row.error), "")
         newest.alert_ids = list(newest.alert_ids if alert_ids is None else alert_ids)
+        for row in waiting[:-1]:
+            for one in outbox.standing_for(self._session, row):
+                one.document = {**one.document, outbox.STANDS_FOR: newest.id}
+        self._session.flush()
         self._drop(waiting[:-1])
 
     def _drop(self, rows: Iterable[OutboxRow]) -> None:
+        """Delete messages, and what waits in another channel in their place."""
         for row in rows:
+            for one in outbox.standing_for(self._session, row):
+                self._session.delete(one)
             self._session.delete(row)
         self._session.flush()
 
@@ -268,3 +280,11 @@ def _server_names(rows: Iterable[OutboxRow]) -> dict[str, str]:
         for row in rows
         for alert in row.document.get("alerts", ())
     }
+
+
+def _handed(rows: Sequence[OutboxRow]) -> dict[str, Any]:
+    """Return when another channel was to go for all of these messages, if one was."""
+    handed: list[int] = [
+        row.document[outbox.HANDED_MS] for row in rows if outbox.HANDED_MS in row.document
+    ]
+    return {outbox.HANDED_MS: max(handed)} if len(handed) == len(rows) else {}

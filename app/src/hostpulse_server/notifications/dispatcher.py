@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.notifications import carried_acks, outbox, owed, repository
 from hostpulse_server.notifications.composer import AlertViews
-from hostpulse_server.notifications.fallback import notice
+from hostpulse_server.notifications.giving_up import notice
 from hostpulse_server.notifications.grouping import settings_of
 from hostpulse_server.notifications.plan_writer import PlanWriter
 from hostpulse_server.notifications.planner.plan import plan

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from hostpulse_server.notifications.channels.base import Notification
+    from hostpulse_server.notifications.channels.base import Notification, PartlyRefusedError
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
+# what the outbox keeps beside a message: for which message it goes, when another was to go for it
+STANDS_FOR: Final = "stands_for"
+HANDED_MS: Final = "handed_ms"
 
 
 def add(
@@ -33,14 +36,21 @@ def add(
     alert_ids: Sequence[int] = (),
     group_id: int | None = None,
     refused_by: Sequence[str] = (),
+    stands_for: int | None = None,
 ) -> None:
-    """Put a message into the outbox of the channel that it names, to be sent at once."""
+    """Put a message into the outbox of the channel that it names, to be sent at once.
+
+    ``stands_for`` is the message of another channel in place of which it goes.
+    """
+    document = notification.to_document()
+    if stands_for is not None:
+        document[STANDS_FOR] = stands_for
     session.add(
         OutboxRow(
             channel=notification.channel,
             group_id=group_id,
             kind=notification.kind,
-            document=notification.to_document(),
+            document=document,
             alert_ids=list(alert_ids),
             refused_by=list(refused_by),
             state="waiting",
@@ -118,10 +128,103 @@ def overdue(session: Session, channel: str, before_ms: int) -> OutboxRow | None:
     return session.scalars(
         sa.select(OutboxRow)
         .where(OutboxRow.channel == channel, OutboxRow.state == "waiting", ~is_notified)
-        .where(OutboxRow.created_ms <= before_ms, OutboxRow.attempts > 0)
+        .where(OutboxRow.created_ms <= before_ms, OutboxRow.attempts > 0, is_for_all())
         .order_by(OutboxRow.id)
         .limit(1)
     ).first()
+
+
+def late(session: Session, channel: str, before_ms: int) -> Sequence[OutboxRow]:
+    """Return messages about alerts that wait since before then and that no other goes for yet."""
+    rows = session.scalars(
+        sa.select(OutboxRow)
+        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting")
+        .where(OutboxRow.created_ms <= before_ms)
+        .order_by(OutboxRow.id)
+    )
+    return [
+        row
+        for row in rows
+        if row.alert_ids
+        and HANDED_MS not in row.document
+        and not row.document.get("recipients")  # the others have it
+    ]
+
+
+def forget_handed(session: Session) -> None:
+    """Let messages that wait, and that none goes for, be handed over anew."""
+    waiting = session.scalars(sa.select(OutboxRow).where(OutboxRow.state == "waiting")).all()
+    roots = {row.document.get(STANDS_FOR) for row in waiting}
+    for row in waiting:
+        if HANDED_MS in row.document and row.id not in roots:
+            row.document = {name: one for name, one in row.document.items() if name != HANDED_MS}
+
+
+def mark_reported(session: Session, channel: str, now_ms: int) -> None:
+    """Have no notice about a channel that another message has just spoken of."""
+    session.execute(
+        sa.update(OutboxRow)
+        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting")
+        .where(OutboxRow.reported_ms.is_(None))
+        .values(reported_ms=now_ms)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def waits(session: Session, number: int | None) -> bool:
+    """Return whether a message waits; none does under no number."""
+    row = session.get(OutboxRow, number) if number is not None else None
+    return row is not None and row.state == "waiting"
+
+
+def standing_for(session: Session, row: OutboxRow) -> Sequence[OutboxRow]:
+    """Return what else waits in place of the message that this one is, or goes for."""
+    root = row.document.get(STANDS_FOR, row.id)
+    return session.scalars(
+        sa.select(OutboxRow).where(
+            OutboxRow.state == "waiting",
+            OutboxRow.id != row.id,
+            OutboxRow.document[STANDS_FOR].as_integer() == root,
+        )
+    ).all()
+
+
+def urgent(session: Session, channel: str, now_ms: int) -> OutboxRow | None:
+    """Return a critical message that may go now, the oldest: the limit a minute is not for it.
+
+    Nor for what has to go before it, as an earlier message of its incident.
+    """
+    earlier, later = aliased(OutboxRow), aliased(OutboxRow)
+    has_earlier = sa.exists().where(
+        earlier.channel == channel,
+        earlier.state == "waiting",
+        earlier.group_id == OutboxRow.group_id,
+        earlier.id < OutboxRow.id,
+    )
+    has_critical = sa.exists().where(
+        later.channel == channel,
+        later.state == "waiting",
+        later.group_id == OutboxRow.group_id,
+        _is_critical(later),
+    )
+    return session.scalars(
+        sa.select(OutboxRow)
+        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting", ~has_earlier)
+        .where(OutboxRow.next_ms <= now_ms, sa.or_(_is_critical(OutboxRow), has_critical))
+        .order_by(OutboxRow.id)
+        .limit(1)
+    ).first()
+
+
+def _is_critical(row: Any) -> sa.ColumnElement[bool]:
+    is_news = row.kind.in_(("firing", "update"))
+    return sa.and_(is_news, row.document["severity"].as_string() == "critical")
+
+
+def is_for_all(row: Any = OutboxRow) -> sa.ColumnElement[bool]:
+    """Return the condition for what goes to all recipients of its channel, as almost all does."""
+    left = row.document["recipients"].as_string()
+    return sa.or_(left.is_(None), left == "[]")
 
 
 def pull_back(session: Session, now_ms: int) -> None:
@@ -175,6 +278,44 @@ def note(
         AlertEventRow(alert_id=number, at_ms=at_ms, kind=kind, document=document)
         for number in sorted(known)
     )
+
+
+def keep_for_some(
+    session: Session, row: OutboxRow, partly: PartlyRefusedError, now_ms: int
+) -> None:
+    """Try a message again for those that may yet take it; who never will is in the history."""
+    for address, answer in partly.refused.items():
+        refused = {"channel": row.channel, "recipient": address, "error": answer}
+        note(session, row.alert_ids, "refused", now_ms, {**refused, "message": row.id})
+    if partly.later:
+        left = {**row.document, "recipients": list(partly.later)}
+        session.add(
+            OutboxRow(
+                channel=row.channel,
+                group_id=None,  # what follows is not held up for the others
+                kind=row.kind,
+                document=left,
+                alert_ids=row.alert_ids,
+                refused_by=row.refused_by,
+                state="waiting",
+                attempts=1,
+                created_ms=row.created_ms,
+                next_ms=now_ms + MINUTE_MS,
+                error=f"not yet taken for {', '.join(partly.later)}",
+            )
+        )
+
+
+def drop_overtaken(session: Session, row: OutboxRow) -> None:
+    """Take back what waits for some recipients, when a later message about the same was sent."""
+    older = session.scalars(
+        sa.select(OutboxRow)
+        .where(OutboxRow.channel == row.channel, OutboxRow.state == "waiting")
+        .where(OutboxRow.id < row.id, ~is_for_all())
+    ).all()
+    for one in older:
+        if one.alert_ids and set(one.alert_ids) <= set(row.alert_ids):
+            session.delete(one)
 
 
 def forget_notified(session: Session, alert_ids: Sequence[int], channel: str) -> None:

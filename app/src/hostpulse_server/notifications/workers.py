@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from hostpulse_server.backoff import channel_wait_seconds
 from hostpulse_server.errors import StateUnavailableError
-from hostpulse_server.notifications import backlog, fallback, outbox
-from hostpulse_server.notifications.channels.base import ChannelError, Notification
+from hostpulse_server.notifications import backlog, fallback, giving_up, outbox
+from hostpulse_server.notifications.channels.base import (
+    ChannelError,
+    Notification,
+    PartlyRefusedError,
+)
 from hostpulse_server.state import reading, writing
 
 if TYPE_CHECKING:
@@ -47,6 +51,7 @@ class ChannelWorkers:
         channels: Mapping[str, Channel],
         clock: Clock,
     ) -> None:
+        self._config = config
         self._database = database
         self._clock = clock
         self._channels = channels
@@ -57,10 +62,7 @@ class ChannelWorkers:
 
     def start(self) -> None:
         """Start the threads."""
-        self._redirect_orphaned()
-        with writing(self._database) as session:
-            for name in self._channels:
-                backlog.doubt(session, name)
+        self._resume()
         for drain in self._drains:
             drain.start()
 
@@ -81,15 +83,21 @@ class ChannelWorkers:
         for drain in self._drains:
             drain.join()
 
-    def _redirect_orphaned(self) -> None:
-        """Hand on what waits for a channel that was taken out of the configuration."""
+    def _resume(self) -> None:
+        """Hand on what waits for a channel that was taken out of the configuration.
+
+        What no other channel was there for is looked at anew: the configuration may be another.
+        """
         names = list(self._channels)
         if not names:
             return
         with writing(self._database) as session:
+            outbox.forget_handed(session)
+            for name in names:
+                backlog.doubt(session, name)
             for row in outbox.orphaned(session, names):
                 reason = f"channel {row.channel} is no longer configured"
-                fallback.give_up(session, row, names, reason, self._clock.now_ms())
+                giving_up.give_up(session, self._config, row, names, reason, self._clock.now_ms())
 
 
 class ChannelWorker:
@@ -115,7 +123,7 @@ class ChannelWorker:
         self._event = threading.Event()
         self._is_stopping = False
         self._paused_until = float("-inf")  # on the monotonic clock
-        self._is_refused = False
+        self._is_refused: bool | None = None  # not known before the first try
         self._unwritten: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=f"notify-{name}", daemon=True)
 
@@ -164,11 +172,18 @@ class ChannelWorker:
             row = outbox.first(session, self._name)
             if row is None:
                 return IDLE_SECONDS
-            due_ms = max(row.next_ms, self._free_ms(session, now_ms))
-            overdue = None
-            if self._is_refused:  # as long as it takes others, there is a next try to wait for
+            free_ms = self._free_ms(session, now_ms)
+            urgent = outbox.urgent(session, self._name, now_ms)
+            row, free_ms = (urgent, 0) if urgent is not None else (row, free_ms)
+            due_ms = max(row.next_ms, free_ms)
+            overdue, late = None, []
+            was_refused = row.attempts > 0 if self._is_refused is None else self._is_refused
+            if was_refused:  # as long as it takes others, there is a next try to wait for
                 overdue = outbox.overdue(session, self._name, now_ms - OVERDUE_MS)
+                late = fallback.late(session, self._config, self._name, now_ms)
             session.expunge_all()
+        if late:
+            self._hand_over(late, now_ms)
         if overdue is not None:
             self._report(overdue, now_ms)
         wait = max((due_ms - now_ms) / 1000, self._paused_until - self._clock.monotonic())
@@ -201,7 +216,13 @@ class ChannelWorker:
     def _report(self, row: OutboxRow, now_ms: int) -> None:
         with writing(self._database) as session:
             if outbox.finish(session, row.id, reported_ms=now_ms):
-                fallback.report(session, self._config, row, self._names, now_ms)
+                giving_up.report(session, self._config, row, self._names, now_ms)
+        self._wake_all()
+
+    def _hand_over(self, rows: list[OutboxRow], now_ms: int) -> None:
+        with writing(self._database) as session:
+            for row in rows:
+                fallback.hand_over(session, self._config, row, now_ms)
         self._wake_all()
 
     def _free_ms(self, session: Session, now_ms: int) -> int:
@@ -215,6 +236,9 @@ class ChannelWorker:
             notification = Notification.from_document(row.document)
             incident = notification.incident or notification.kind
             self._channel.send(notification, message_id=f"{incident}.{row.id}")
+        except PartlyRefusedError as error:
+            self._is_refused = False
+            self._unwritten = partial(self._sent, row, self._clock.now_ms(), error)
         except ChannelError as error:
             self._failed(row, error)
         except Exception as error:
@@ -226,12 +250,18 @@ class ChannelWorker:
             self._is_refused = False
             self._unwritten = partial(self._sent, row, self._clock.now_ms())
 
-    def _sent(self, row: OutboxRow, now_ms: int) -> None:
+    def _sent(self, row: OutboxRow, now_ms: int, partly: PartlyRefusedError | None = None) -> None:
         with writing(self._database) as session:
-            done = {"state": "sent", "done_ms": now_ms, "next_ms": now_ms, "error": ""}
+            refused = partly.refused.items() if partly is not None else ()
+            error = "; ".join(f"refused for {one}: {said}" for one, said in refused)
+            done = {"state": "sent", "done_ms": now_ms, "next_ms": now_ms, "error": error}
             if outbox.finish(session, row.id, **done):
                 notified = {"channel": self._name, "kind": row.kind, "message": row.id}
                 outbox.note(session, row.alert_ids, "told", now_ms, notified)
+                fallback.withdraw(session, row, now_ms)
+                outbox.drop_overtaken(session, row)
+                if partly is not None:
+                    outbox.keep_for_some(session, row, partly, now_ms)
 
     def _failed(self, row: OutboxRow, error: ChannelError) -> None:
         self._is_refused = True
@@ -247,7 +277,7 @@ class ChannelWorker:
 
     def _given_up(self, row: OutboxRow, reason: str, now_ms: int) -> None:
         with writing(self._database) as session:
-            fallback.give_up(session, row, self._names, reason, now_ms)
+            giving_up.give_up(session, self._config, row, self._names, reason, now_ms)
         self._wake_all()
 
     def _postponed(self, row: OutboxRow, error: ChannelError, next_ms: int) -> None:

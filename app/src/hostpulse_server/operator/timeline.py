@@ -21,7 +21,11 @@ _OF_CHANNEL: Final = {
     "suppressed": "suppressed",
     "suppressed_many": "suppressed",
     "told": "notified",
+    "fallback": "fallback",
+    "refused": "refused",
     "failed": "failed",
+    "flapping": "flapping",
+    "steady": "steady",
 }
 _REASONS: Final = {
     "silence": "silence {by}",
@@ -135,7 +139,11 @@ class _Texts:
         kind = _OF_CHANNEL[event.kind]
         if kind == "suppressed":
             return _entry(event.at_ms, kind, self._reason(details), details.get("until"))
-        if kind == "failed":
+        if kind in {"flapping", "steady"}:
+            return _entry(event.at_ms, kind, "")
+        if kind == "refused":
+            return _entry(event.at_ms, kind, f"for {details['recipient']}: {details['error']}")
+        if kind in {"failed", "fallback"}:
             instead = f"; it went to {details['instead']}" if details.get("instead") else ""
             return _entry(event.at_ms, kind, f"{details.get('error', '')}{instead}")
         message = f", message {details['message']}" if "message" in details else ""

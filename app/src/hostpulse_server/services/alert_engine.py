@@ -19,7 +19,7 @@ from hostpulse_server.engine.rules_reloader import RulesReloader
 from hostpulse_server.engine.server_directory import ServerDirectory
 from hostpulse_server.journal import open_journal
 from hostpulse_server.liveness import BaselineLearner, HostProber, LivenessMonitor
-from hostpulse_server.notifications import ChannelWorkers, Dispatcher
+from hostpulse_server.notifications import ChannelWorkers, Dispatcher, fallback
 from hostpulse_server.notifications.action_links import ActionLinks
 from hostpulse_server.notifications.channels.factory import open_channels
 from hostpulse_server.registry import Registry
@@ -80,7 +80,10 @@ def alert(
         directory = ServerDirectory(Registry(database, clock), clock)
         notifiers = ChannelWorkers(config, database, open_channels(config), clock)
         pulse = Heartbeat(
-            config.alerts.heartbeat_url, lambda: engine.is_healthy and notifiers.is_alive
+            config.alerts.heartbeat_url,
+            lambda: engine.is_healthy and notifiers.is_alive,
+            config.alerts.heartbeat_fail_url,
+            lambda: fallback.is_stuck(config, database, clock.now_ms()),
         )
         heartbeat = BackgroundTask(pulse.beat, SECONDS, clock)
 

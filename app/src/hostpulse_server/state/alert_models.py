@@ -110,10 +110,11 @@ class AlertEventRow(Base):
     """An event of an alert, for its history.
 
     ``kind``: ``firing``, ``severity``, ``resolved``, ``acknowledged``, ``unacknowledged``, ``told``
-    (confirmed by the channel), ``failed`` (the channel will never take it), ``flapping`` or
-    ``steady`` (what the channel in the document was last notified of), ``suppressed`` (why
-    channels are not notified) or ``suppressed_many``, the same of all that the ``alerts`` of the
-    ``document`` name. ``document`` has the particulars.
+    (confirmed by the channel), ``fallback`` (another channel gets it), ``refused`` (by one
+    recipient), ``failed`` (the channel will never take it), ``flapping`` or ``steady`` (what the
+    channel in the document was last notified of), ``suppressed`` (why channels are not notified)
+    or ``suppressed_many``, the same of all that the ``alerts`` of the ``document`` name.
+    ``document`` has the particulars.
     """
 
     __tablename__ = "alert_events"

@@ -44,6 +44,18 @@ class ChannelError(HostpulseError):
         self.retry_after = retry_after
 
 
+class PartlyRefusedError(ChannelError):
+    """Some recipients have the message, ``refused`` (address → answer) never will.
+
+    ``later`` are the addresses for which it is to be tried again.
+    """
+
+    def __init__(self, refused: Mapping[str, str], later: tuple[str, ...]) -> None:
+        super().__init__("some recipients are refused")
+        self.refused = refused
+        self.later = later
+
+
 @dataclass(frozen=True, slots=True)
 class AlertDetails:
     """One alert as a message shows it; texts are as they came, each channel escapes its own way.
@@ -125,6 +137,7 @@ class Notification:
     timezone: str = "UTC"
     is_partial: bool = False
     reason: str = ""
+    recipients: tuple[str, ...] = ()  # those of a channel that are left, all where empty
 
     def to_document(self) -> dict[str, Any]:
         """Return what the outbox keeps, as JSON types."""
@@ -148,7 +161,8 @@ class Notification:
             )
             for alert in document["alerts"]
         )
-        return cls(**{**_known(cls, document), "alerts": alerts})
+        left = tuple(document.get("recipients", ()))
+        return cls(**{**_known(cls, document), "alerts": alerts, "recipients": left})
 
 
 def _known(kind: type[AlertDetails | Notification], document: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import ssl
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from hostpulse_server.notifications.channels.base import ChannelError
+from hostpulse_server.notifications.channels.base import ChannelError, PartlyRefusedError
 from hostpulse_server.notifications.channels.http import trusted
 from hostpulse_server.notifications.channels.mail_message import Mailbox, compose
 from hostpulse_server.notifications.channels.sanitize import one_line
@@ -61,7 +61,7 @@ class Email:
         """Deliver to all recipients that the relay accepts; raises ChannelError without any."""
         message = compose(notification, message_id, self._sender, self._recipients, self._templates)
         try:
-            refused = self._deliver(message)
+            refused = self._deliver(message, self._left(notification))
         except ChannelError:
             raise
         except smtplib.SMTPRecipientsRefused as error:
@@ -72,7 +72,7 @@ class Email:
             raise ChannelError(f"the relay cannot do this: {error}", permanent=True) from None
         except ssl.SSLCertVerificationError as error:
             text = f"the relay's certificate is not trusted: {error.verify_message}"
-            raise ChannelError(text) from None
+            raise ChannelError(text, permanent=True) from None
         except (smtplib.SMTPException, OSError) as error:
             raise ChannelError(f"{self._where}: {_reason(error)}") from None
         for address, answer in refused.items():
@@ -80,17 +80,24 @@ class Email:
                 "channel %s: the relay refuses %s (%s); the others have the message",
                 *(self._name, address, _said(*answer)),
             )
+        if refused:
+            never = {one: _said(*said) for one, said in refused.items() if said[0] in _PERMANENT}
+            raise PartlyRefusedError(never, tuple(one for one in refused if one not in never))
+
+    def _left(self, notification: Notification) -> list[str]:
+        addresses = [one.address for one in self._recipients]
+        left = [one for one in addresses if one in notification.recipients]
+        return left or addresses
 
     @property
     def _where(self) -> str:
         return f"{self._settings.host}:{self._settings.port}"
 
-    def _deliver(self, message: EmailMessage) -> dict[str, tuple[int, bytes]]:
+    def _deliver(self, message: EmailMessage, addresses: list[str]) -> dict[str, tuple[int, bytes]]:
         relay = self._connect()
         try:
             self._secure(relay)
             self._login(relay)
-            addresses = [one.address for one in self._recipients]
             # a local part beyond ASCII needs a relay that knows SMTPUTF8
             options = [] if all(map(str.isascii, addresses)) else ["SMTPUTF8"]
             try:

@@ -137,6 +137,10 @@ class HttpPoster:
         refused = next((one for one in causes if isinstance(one, RefusedError)), None)
         if refused is not None:
             return ChannelError(str(refused), permanent=True)
+        distrusted = next((one for one in causes if _is_distrust(one)), None)
+        if distrusted is not None:
+            text = f"its certificate is not trusted: {getattr(distrusted, 'verify_message', '')}"
+            return ChannelError(self._without_secrets(text), permanent=True)
         if is_late:
             text = f"it did not answer within {self._whole_seconds:g} s"
             return ChannelError(text, maybe_taken=True)
@@ -176,13 +180,14 @@ def _secrets(url: str) -> list[str]:
     return sorted({*found, url}, key=len, reverse=True)
 
 
+def _is_distrust(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLCertVerificationError)
+
+
 def _reason(causes: Sequence[BaseException]) -> str:
     """Return why there is no answer."""
     if any(isinstance(one, socket.gaierror) for one in causes):
         return "its name cannot be resolved"
-    for one in causes:
-        if isinstance(one, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {one.verify_message}"
     if any(isinstance(one, ssl.SSLError | SSLError) for one in causes):
         return "no TLS connection comes about"
     if any(isinstance(one, TimeoutError | requests.Timeout) for one in causes):

@@ -3,7 +3,8 @@
 A new group is notified ``group_wait`` after its first alert. In an open one, new alerts and ends
 wait until ``group_interval`` after the last message; an increased severity, and the end of all that
 was notified, go at once. Never more than ``rate`` messages a minute go to a channel: the most
-severe first, and what does not fit is gathered. New groups that would not fit share one message,
+severe first, and what does not fit is gathered; a critical one goes whatever there is room for, in
+one message with others where they do not fit. New groups that would not fit share one message,
 the storm, and stay together from then on.
 """
 
@@ -16,6 +17,7 @@ from hostpulse_server.notifications.planner.gathering import Gathering, Given
 from hostpulse_server.notifications.planner.groups import GroupState, due_ms, fold, message
 from hostpulse_server.notifications.planner.muting import Muter
 from hostpulse_server.notifications.planner.state import (
+    RANKS,
     STORM,
     NotificationGroup,
     NotificationPlan,
@@ -155,8 +157,13 @@ class _Channel:
     ) -> tuple[Sequence[GroupState], Sequence[GroupState]]:
         """Return which groups are notified now and which have to wait."""
         due.sort(key=self._order)
-        if len(due) <= room or room == 0:
-            return due[:room], due[room:]
+        if len(due) <= room:
+            return due, []
+        urgent = [one for one in due if self._is_urgent(one)]
+        if len(urgent) > room:
+            return self._hasten(urgent, room), [one for one in due if one not in urgent]
+        if room == 0:
+            return [], due
         first, rest = due[: room - 1], due[room - 1 :]
         folded = [one for one in rest if one.group.notified_ms is None and not one.is_owed]
         storm = next((one for one in self._members if one.group.key == STORM), None)
@@ -169,7 +176,33 @@ class _Channel:
             else NotificationGroup(self._name, STORM, wanted_ms=self._input.now_ms)
         )
         left = [one for one in rest if one not in folded and one is not storm]
-        return [*first, fold(group, folded, storm)], left
+        first += [one for one in left if one in urgent]
+        return [*first, fold(group, folded, storm)], [one for one in left if one not in urgent]
+
+    def _is_urgent(self, members: GroupState) -> bool:
+        """Return whether it tells of something critical."""
+        one = message(members, self._settings, self._input.now_ms)
+        return one.kind in {"firing", "update"} and one.rank == RANKS["critical"]
+
+    def _hasten(self, urgent: list[GroupState], room: int) -> Sequence[GroupState]:
+        """Return what tells of all this now, more than there is room for, in few messages."""
+        storm = next((one for one in self._members if one.group.key == STORM), None)
+        new = [one for one in urgent if one.group.notified_ms is None and not one.is_owed]
+        new = [one for one in new if one is not storm]
+        known = [one for one in urgent if one not in new and one is not storm]
+        alone = max(0, room - 1)
+        folded = new[alone:]
+        if not folded:
+            return urgent
+        if len(folded) == 1 and storm is None:
+            return [*known, *new]
+        self._plan.dropped += [one.group for one in folded if one.group.id is not None]
+        group = (
+            storm.group
+            if storm
+            else NotificationGroup(self._name, STORM, wanted_ms=self._input.now_ms)
+        )
+        return [*known, *new[:alone], fold(group, folded, storm)]
 
     def _order(self, members: GroupState) -> tuple[int, int, int]:
         one = message(members, self._settings, self._input.now_ms)
