@@ -196,6 +196,45 @@ def test_a_name_that_nothing_has_is_noted(
     assert len(alerts_site.silences()) == 2
 
 
+def test_planned_work_on_all_but_one_is_silenced_ahead(
+    alerts_site: AlertsHarness, run: Run
+) -> None:
+    """--start with --for or --until; != is all but what fits, and what has no such name."""
+    alerts_site.alert(server_id="web-01")
+    alerts_site.alert(server_id="web-02")
+    said = run("silences add rule=disk_* server_id!=*-02 core!=1 --start 1h --for 2h")
+    assert re.search(
+        r"^silence 1 from 20.+ until 20.+; it matches 1 firing alert now$", said.stdout
+    )
+    run("silences add rule=disk_* server_id!=*-02 --until 3h")
+    ahead, at_once = run.json("silences list")
+    assert (ahead["state"], at_once["state"]) == ("future", "active")
+    assert ahead["end"] - ahead["start"] == 2 * HOUR_MS
+    assert ahead["matchers"] == {"rule": "disk_*", "server_id!": "*-02", "core!": "1"}
+    assert "core!=1 rule=disk_* server_id!=*-02" in run("silences list").stdout
+    silenced = {one["server_id"]: one["silenced_by"] for one in run.json("alerts list")}
+    assert silenced == {"web-01": [at_once["id"]], "web-02": []}
+
+
+def test_a_value_that_nothing_has_is_noted(
+    alerts_site: AlertsHarness, run: Run, tmp_path: Path
+) -> None:
+    """Of rules, servers and labels; not of tags, whose values come and go, nor with !=."""
+    alerts_site.api.registry.add({"id": "db-01", "labels": {"tier": "db"}})
+    rules = tmp_path / "rules.yml"
+    rules.write_text(
+        "rules: [{name: disk_usage, measurement: x_disk, field: f, levels: {info: {above: 1}}}]\n"
+    )
+    config = tmp_path / "server.toml"
+    config.write_text(f'{run.config.read_text()}\n[alerts]\nrules = ["{rules}"]\n')
+    add = Run(config)
+    right = "rule=disk_* server_id=db-?? label.tier=d* mount=/any rule!=none tier!=web"
+    assert add(f"silences add {right} --for 2h").stderr == ""
+    wrong = add("silences add rule=disc_usage server_id=db-1 label.tier=web --for 2h")
+    assert wrong.stderr == golden(__file__, "silences-add-unknown-values.txt", wrong.stderr)
+    assert wrong.exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -209,6 +248,10 @@ def test_a_name_that_nothing_has_is_noted(
         ("silences add rule=x --for 2y", SystemExit),
         ("silences add rule --for 2h", SystemExit),
         ("silences add rule=a rule=b --for 2h", SystemExit),
+        ("silences add rule=a", SystemExit),
+        ("silences add rule=a --for 2h --until 2h", SystemExit),
+        ("silences add rule=a --for soon", SystemExit),
+        ("silences add rule!=a --for 2h", InvalidItemError),
         ("silences add rule=a --for 366d --comment '\x1b'", InvalidItemError),
     ],
 )

@@ -73,12 +73,15 @@ def test_alerts_say_what_silences_them(alerts_site: AlertsHarness) -> None:
         {"label.env": "production"},
         {"label.mount": "no"},
         {"rule": "*"},
+        {"rule!": "cpu_*"},
+        {"core!": "*"},
     )
     others = (
         {"rule": "disk"},
         {"rule": "disk_*", "server_id": "db-*"},
         {"core": "*"},
         {"mount": "no"},
+        {"rule": "*", "mount!": "/data*"},
     )
     for matchers in (*matching, *others):
         body = {"matchers": matchers, "end": "1h", "comment": "x"}

@@ -163,7 +163,7 @@ class SilenceBody(_Body):
         required=True,
         metadata={
             "description": "rule, severity, server_id, a tag's or label's name or `label.NAME` "
-            "→ glob; all must match"
+            "→ glob; all must match. With `!` behind the name: what the glob does not match"
         },
     )
     start = MomentField(
@@ -331,7 +331,7 @@ class SilenceMade(SilenceView):
 
     firing = fields.Integer(metadata={"description": "how many alerts that fire now it matches"})
     notes = fields.List(
-        fields.String(), metadata={"description": "on names that nothing known now has"}
+        fields.String(), metadata={"description": "on names and values that nothing known now has"}
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hostpulse_server import formatting
@@ -63,18 +65,27 @@ def list_silences(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
 
 
 @silences.command()
-@click.argument("matchers", metavar="NAME=GLOB...", nargs=-1, required=True)
+@click.argument("matchers", metavar="MATCHER...", nargs=-1, required=True)
 @click.option(
-    "--for", "end", type=MomentOption(is_ahead=True), required=True, help="How long: 2h, 7d."
+    "--start", type=MomentOption(is_ahead=True), help="When it begins, such as 30m.  [default: now]"
 )
+@click.option("--for", "lasting", metavar="DURATION", help="How long: 2h, 7d.")
+@click.option("--until", type=MomentOption(is_ahead=True), help="When it ends, instead of --for.")
 @comment_option
 @config_option
 @json_option
 @click.pass_context
 def add(
-    ctx: click.Context, *, matchers: tuple[str, ...], end: int, comment: str, as_json: bool
+    ctx: click.Context,
+    /,
+    *,
+    matchers: tuple[str, ...],
+    start: int | None,
+    comment: str,
+    as_json: bool,
+    **over: Any,
 ) -> None:
-    """Silence from now on what matches all of NAME=GLOB.
+    """Silence what fits every MATCHER: NAME=GLOB, or NAME!=GLOB for all but that.
 
     NAME is rule, severity, server_id, a tag's or a label's name, or label.NAME.
     """
@@ -82,16 +93,13 @@ def add(
     from hostpulse_server.operator.silence_preview import reach_json  # noqa: PLC0415 - as above
     from hostpulse_server.state import reading, writing  # noqa: PLC0415 - as above
 
-    given: dict[str, str] = {}
-    for pair in matchers:
-        name, sign, glob = pair.partition("=")
-        if not sign or name in given:
-            raise click.BadParameter(f"{pair!r}: write each NAME=GLOB once", param_hint="NAME=GLOB")
-        given[name] = glob
+    given = _matchers(matchers)
     now_ms = now(ctx)
+    begin = now_ms if start is None else start
+    end = _end(begin, **over)
     with open_state(ctx) as (engine, zone):
         with writing(engine) as session:
-            row = actions.silence(session, given, now_ms, end, actions.Act(who(), now_ms, comment))
+            row = actions.silence(session, given, begin, end, actions.Act(who(), now_ms, comment))
             shown = serializers.silence_json(row, now_ms)
         with reading(engine) as session:
             shown |= reach_json(session, given, load_config(ctx).alerts.rules)
@@ -101,10 +109,37 @@ def add(
     for note in shown["notes"]:
         click.echo(f"note: {note}", err=True)
     count = shown["firing"]
+    beginning = f"from {formatting.moment(begin, zone)} " if begin > now_ms else ""
     alerts = f"{count or 'no'} firing alert{'' if count == 1 else 's'}"
     click.echo(
-        f"silence {shown['id']} until {formatting.moment(end, zone)}; it matches {alerts} now"
+        f"silence {shown['id']} {beginning}until {formatting.moment(end, zone)}; "
+        f"it matches {alerts} now"
     )
+
+
+def _matchers(pairs: tuple[str, ...]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, glob = pair.partition("=")  # of NAME!=GLOB the name is NAME!
+        if not sign or name in given:
+            raise click.BadParameter(
+                f"{pair!r}: write each NAME=GLOB or NAME!=GLOB once", param_hint="MATCHER"
+            )
+        given[name] = glob
+    return given
+
+
+def _end(start_ms: int, lasting: str | None, until: int | None) -> int:
+    from hostpulse_server.api.query_parameters import duration_ms  # noqa: PLC0415 - keeps ``--help`` fast
+
+    if until is not None and lasting is None:
+        return until
+    if lasting is None or until is not None:
+        raise click.UsageError("give either --for or --until")
+    try:
+        return start_ms + duration_ms(lasting)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
 
 
 @silences.command()

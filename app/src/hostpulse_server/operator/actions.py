@@ -21,6 +21,7 @@ from hostpulse_server.errors import (
 )
 from hostpulse_server.state.alert_models import AlertEventRow, AlertRow, SilenceRow
 from hostpulse_server.values.alert import SEVERITIES
+from hostpulse_server.values.matchers import NOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,7 @@ MAX_COMMENT: Final = 1000
 MAX_MATCHERS: Final = 32
 MAX_GLOB: Final = 1024  # a tag's value, each character escaped
 _MAX_BY: Final = 255
-_MATCHED = re.compile(r"(?:label\.)?[a-z][a-z0-9_]{0,63}")
+_MATCHED = re.compile(r"(?:label\.)?[a-z][a-z0-9_]{0,63}!?")
 
 log = logging.getLogger(__name__)
 
@@ -160,9 +161,10 @@ def silence(
     Raises InvalidItemError naming every fault.
     """
     faults = _faults_of_matchers(matchers) | _faults_of_comment(act.comment)
-    is_of_all = all(set(glob) == {"*"} for glob in matchers.values())
+    narrowing = (glob for name, glob in matchers.items() if not name.endswith(NOT))
+    is_of_all = all(set(glob) == {"*"} for glob in narrowing)
     if matchers and is_of_all and not act.comment.strip():
-        faults["/comment"] = ["is required for a silence of everything"]
+        faults["/comment"] = ["is required for a silence of everything, or of all but something"]
     if end_ms <= start_ms:
         faults["/end"] = ["must be after start"]
     elif end_ms <= act.now_ms:
@@ -221,10 +223,14 @@ def _faults_of_matchers(matchers: Mapping[str, str]) -> dict[str, list[str]]:
 def _fault_of_matcher(name: str, glob: str) -> str:
     if not _MATCHED.fullmatch(name):
         return "must be rule, severity, server_id, a tag's name, a label's name or label.NAME"
-    is_empty = not glob and name != "server_id"  # what belongs to no host has an empty one
+    is_empty = (
+        not glob and name.removesuffix(NOT) != "server_id"
+    )  # what belongs to no host has an empty one
     if is_empty or len(glob) > MAX_GLOB or not glob.isprintable():
         return f"must be a glob of 1-{MAX_GLOB} characters without control characters"
-    if name == "severity" and not any(fnmatchcase(one, glob) for one in SEVERITIES):
+    if name.removesuffix(NOT) == "severity" and not any(
+        fnmatchcase(one, glob) for one in SEVERITIES
+    ):
         return f"matches none of {', '.join(SEVERITIES)}"
     return ""
 

@@ -1,4 +1,8 @@
-"""Matchers of silences and routes: globs over the properties of an alert."""
+"""Matchers of silences and routes: globs over the properties of an alert.
+
+A name that ends in ``!`` matches what does not fit: ``rule!=disk_*`` is ``rule!`` → ``disk_*``.
+Release 0.1.0 knows no such name, and mutes nothing by a silence that has one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MAGIC = frozenset("*?[")
+NOT = "!"
 
 
 def properties(
@@ -34,10 +39,20 @@ def properties(
 
 
 def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
-    """Return whether every glob matches the value of its name; a missing value does not match."""
-    return all(name in values and _fits(values[name], glob) for name, glob in matchers.items())
+    """Return whether every glob matches the value of its name.
+
+    A missing value does not match, so it does where the name ends in ``!``.
+    """
+    return all(_holds(name, glob, values) for name, glob in matchers.items())
 
 
-def _fits(value: str, glob: str) -> bool:
+def _holds(name: str, glob: str, values: Mapping[str, str]) -> bool:
+    if name.endswith(NOT):
+        return not _holds(name[:-1], glob, values)
+    return name in values and fits(values[name], glob)
+
+
+def fits(value: str, glob: str) -> bool:
+    """Return whether a value is what a glob says."""
     # fnmatch keeps few patterns compiled: not those of a thousand silences, each of one host
     return value == glob if _MAGIC.isdisjoint(glob) else fnmatchcase(value, glob)
