@@ -196,6 +196,37 @@ def test_a_name_that_nothing_has_is_noted(
     assert len(alerts_site.silences()) == 2
 
 
+def test_many_alerts_are_acknowledged_at_once(alerts_site: AlertsHarness, run: Run) -> None:
+    """One that is over or unknown keeps nobody from the others, and is an error."""
+    ids = [alerts_site.alert(), alerts_site.alert("resolved"), alerts_site.alert()]
+    result = run(f"alerts ack {ids[0]} {ids[1]} {ids[2]} 99")
+    assert len(result.stdout.splitlines()) == 2
+    assert isinstance(result.exception, AlertOverError)
+    assert "there is no alert 99" in result.stderr
+    assert all(one["acknowledged"] for one in run.json("alerts list"))
+    assert run(f"alerts unack {ids[0]} {ids[2]}").exit_code == 0
+    assert not any(one["acknowledged"] for one in run.json("alerts list"))
+
+
+def test_lists_are_narrowed_as_the_api_does(alerts_site: AlertsHarness, run: Run) -> None:
+    """By server, rule, severity and labels; all must hold, in both lists."""
+    alerts_site.alert(server_id="web-01", severity="critical", labels={"env": "prod", "rack": "7"})
+    alerts_site.alert(rule="cpu_usage", labels={"env": "prod"})
+    alerts_site.alert(labels={})
+    for options, query, count in (
+        ("--label env=prod", "label.env=prod", 2),
+        ("--label env=prod --label label.rack=7", "label.env=prod&label.rack=7", 1),
+        ("--label env=production", "label.env=production", 0),
+        ("--severity critical --server web-01", "severity=critical&server_id=web-01", 1),
+        ("--rule cpu_usage --label rack=7", "rule=cpu_usage&label.rack=7", 0),
+    ):
+        for command, path in (("list", ""), ("history", "/history")):
+            shown = run.json(f"alerts {command} {options}")
+            asked = alerts_site.get(f"/alerts{path}?{query}")["alerts"]
+            assert len(shown) == len(asked) == count, (command, options)
+    assert run("alerts list --label env").exit_code == 2
+
+
 def test_planned_work_on_all_but_one_is_silenced_ahead(
     alerts_site: AlertsHarness, run: Run
 ) -> None:

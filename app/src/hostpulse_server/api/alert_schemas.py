@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
@@ -12,6 +13,7 @@ from hostpulse_server.operator.actions import MAX_COMMENT
 from hostpulse_server.values.alert import SEVERITIES
 
 MAX_PAGE = 1000
+LABEL_PATTERN = re.compile(r"label\.[a-z][a-z0-9_]{0,63}")
 NUMBER_PATTERN = r"^[0-9]{1,9}$(?!\n)"
 PLACE_PATTERN = r"^[0-9]{1,15}-[0-9]{1,9}$(?!\n)"
 
@@ -74,15 +76,31 @@ class _Page(Schema):
         many = [name for name in given if len(given.getlist(name)) > 1]
         if many:
             raise ValidationError({name: ["is there more than once"] for name in many})
-        return data
+        return self._gather(dict(data.items()))
+
+    def _gather(self, given: dict[str, Any]) -> dict[str, Any]:
+        return given
 
 
 class _AlertFilters(_Page):
-    """Exact values."""
+    """Exact values; ``label.NAME`` parameters become ``labels``."""
 
     server_id = fields.String(load_default="", validate=[validate.Length(1, 253), _printable])
     rule = fields.String(load_default="", validate=[validate.Length(1, 64), _printable])
     severity = fields.String(load_default="", validate=validate.OneOf(SEVERITIES))
+    labels = fields.Dict(
+        data_key="label.NAME",
+        load_default=dict,
+        metadata={"type": "string", "description": "only alerts whose label NAME has this value"},
+    )
+
+    def _gather(self, given: dict[str, Any]) -> dict[str, Any]:
+        labels = {name: given.pop(name) for name in list(given) if LABEL_PATTERN.fullmatch(name)}
+        if "label.NAME" in given:
+            raise ValidationError({"label.NAME": ["is not the name of a label"]})
+        if labels:
+            given["label.NAME"] = {name.removeprefix("label."): v for name, v in labels.items()}
+        return given
 
 
 class AlertsQuery(_AlertFilters):

@@ -87,6 +87,7 @@ def _wanted(query: Mapping[str, Any]) -> history.AlertFilter:
         rule=query["rule"],
         server_id=query["server_id"],
         severity=query["severity"],
+        labels=query["labels"],
     )
 
 

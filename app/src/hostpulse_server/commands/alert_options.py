@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import sys
 import textwrap
@@ -14,9 +15,10 @@ import click
 
 from hostpulse_server.commands.options import load_config, open_registry, print_table
 from hostpulse_server.runtime.clock import SYSTEM
+from hostpulse_server.values.alert import SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import tzinfo
 
     from sqlalchemy import Engine
@@ -117,6 +119,32 @@ def print_wrapped(name: str, text: str) -> None:
         break_long_words=False,
     )
     click.echo(f"{name}  " + "\n".join(lines).lstrip())
+
+
+def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--server``, ``--rule``, ``--severity`` and ``--label``."""
+    for option in (
+        click.option("--label", "labels", metavar="N=V", multiple=True, help="Only with it."),
+        click.option("--severity", type=click.Choice(SEVERITIES), default=None, help="Only these."),
+        click.option("--rule", metavar="NAME", default="", help="Only of this rule."),
+        click.option(
+            "--server", "server_id", metavar="ID", default="", help="Only of this server."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def filters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``filter_options`` took, as ``AlertFilter`` has it."""
+    labels = dict[str, str]()
+    for pair in given["labels"]:
+        name, sign, value = pair.partition("=")
+        name = name.removeprefix("label.")
+        if not sign or name in labels or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+            raise click.BadParameter(f"{pair!r}: write each NAME=VALUE once", param_hint="--label")
+        labels[name] = value
+    return {**given, "severity": given["severity"] or "", "labels": labels}
 
 
 def comment_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,8 @@ from hostpulse_server import formatting
 from hostpulse_server.commands.alert_options import (
     MomentOption,
     comment_option,
+    filter_options,
+    filters,
     now,
     open_state,
     plain,
@@ -21,7 +23,7 @@ from hostpulse_server.commands.alert_options import (
 from hostpulse_server.commands.options import config_option, json_option, load_config, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import tzinfo
 
 _ALL = 1_000_000
@@ -38,17 +40,19 @@ def alerts() -> None:
 
 @alerts.command("list")
 @click.option("--state", type=click.Choice(("pending", "firing")), default=None)
+@filter_options
 @config_option
 @json_option
 @click.pass_context
-def list_alerts(ctx: click.Context, *, state: str | None, as_json: bool) -> None:
+def list_alerts(ctx: click.Context, /, *, state: str | None, as_json: bool, **of: Any) -> None:
     """List what fires or is about to, the most serious first."""
     from hostpulse_server.operator import history, serializers  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import reading  # noqa: PLC0415 - as above
     from hostpulse_server.values.alert import SEVERITIES  # noqa: PLC0415 - as above
 
     with open_state(ctx) as (engine, zone), reading(engine) as session:
-        rows = history.active(session, history.AlertFilter(state=state or ""), after=0, limit=_ALL)
+        wanted = history.AlertFilter(state=state or "", **filters(of))
+        rows = history.active(session, wanted, after=0, limit=_ALL)
         found = serializers.alerts_json(session, rows, now(ctx))
     found.sort(key=lambda one: -SEVERITIES.index(one["severity"]))
     if as_json:
@@ -81,8 +85,7 @@ def _attention(alert: Mapping[str, Any]) -> str:
 
 
 @alerts.command("history")
-@click.option("--server", "server_id", metavar="ID", default="", help="Only of this server.")
-@click.option("--rule", metavar="NAME", default="", help="Only of this rule.")
+@filter_options
 @click.option("--start", type=MomentOption(), help="Firing then or later on, such as -7d.")
 @click.option("--end", type=MomentOption(), help="Had fired by then.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
@@ -97,7 +100,7 @@ def list_history(
     end: int | None,
     limit: int,
     as_json: bool,
-    **of: str,
+    **of: Any,
 ) -> None:
     """List alerts that fired, the newest first: how long, who was told, who acknowledged."""
     from hostpulse_server.operator import history, serializers  # noqa: PLC0415 - keeps ``--help`` fast
@@ -105,7 +108,7 @@ def list_history(
 
     if start is not None and end is not None and start >= end:
         raise click.BadParameter("must be before --end", param_hint="--start")
-    wanted = history.AlertFilter(**of)
+    wanted = history.AlertFilter(**filters(of))
     with open_state(ctx) as (engine, zone), reading(engine) as session:
         rows = history.fired(session, wanted, limit=limit, start_ms=start, end_ms=end)
         found = serializers.alerts_json(session, rows, now(ctx))
@@ -216,34 +219,61 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 @alerts.command()
-@click.argument("alert_id", metavar="ID", type=int)
+@click.argument("alert_ids", metavar="ID...", type=int, nargs=-1, required=True)
 @comment_option
 @click.option(
     "--until", type=MomentOption(is_ahead=True), help="Until when, such as 4h.  [default: 24h]"
 )
 @config_option
 @click.pass_context
-def ack(ctx: click.Context, *, alert_id: int, comment: str, until: int | None) -> None:
-    """Acknowledge an alert: no more reminders until then, at most 30 days."""
+def ack(ctx: click.Context, *, alert_ids: tuple[int, ...], comment: str, until: int | None) -> None:
+    """Acknowledge alerts: no more reminders until then, at most 30 days."""
     from hostpulse_server.operator import actions  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import writing  # noqa: PLC0415 - as above
 
     act = actions.Act(who(), now(ctx), comment)
-    with open_state(ctx) as (engine, zone), writing(engine) as session:
-        row = actions.acknowledge(session, alert_id, act, until)
-        text = formatting.moment(row.acknowledged_until_ms or 0, zone)
-    click.echo(f"acknowledged alert {alert_id} until {text}")
+    with open_state(ctx) as (engine, zone):
+
+        def acknowledge(alert_id: int) -> str:
+            with writing(engine) as session:
+                row = actions.acknowledge(session, alert_id, act, until)
+                text = formatting.moment(row.acknowledged_until_ms or 0, zone)
+            return f"acknowledged alert {alert_id} until {text}"
+
+        _each(alert_ids, acknowledge)
+
+
+def _each(alert_ids: Sequence[int], do: Callable[[int], str]) -> None:
+    """Do it to each alert, the others too if one is over or unknown; raise the first such error."""
+    from hostpulse_server.errors import AlertOverError, UnknownAlertError  # noqa: PLC0415 - keeps ``--help`` fast
+
+    errors: list[AlertOverError | UnknownAlertError] = []
+    for alert_id in dict.fromkeys(alert_ids):
+        try:
+            click.echo(do(alert_id))
+        except (AlertOverError, UnknownAlertError) as error:
+            errors.append(error)
+    for other in errors[1:]:
+        click.echo(f"note: {other}", err=True)
+    if errors:
+        raise errors[0]
 
 
 @alerts.command()
-@click.argument("alert_id", metavar="ID", type=int)
+@click.argument("alert_ids", metavar="ID...", type=int, nargs=-1, required=True)
 @config_option
 @click.pass_context
-def unack(ctx: click.Context, *, alert_id: int) -> None:
-    """Take an alert's acknowledgement back."""
+def unack(ctx: click.Context, *, alert_ids: tuple[int, ...]) -> None:
+    """Take the acknowledgement of alerts back."""
     from hostpulse_server.operator import actions  # noqa: PLC0415 - keeps ``--help`` fast
     from hostpulse_server.state import writing  # noqa: PLC0415 - as above
 
-    with open_state(ctx) as (engine, _), writing(engine) as session:
-        actions.unacknowledge(session, alert_id, actions.Act(who(), now(ctx)))
-    click.echo(f"alert {alert_id} is not acknowledged")
+    act = actions.Act(who(), now(ctx))
+    with open_state(ctx) as (engine, _):
+
+        def unacknowledge(alert_id: int) -> str:
+            with writing(engine) as session:
+                actions.unacknowledge(session, alert_id, act)
+            return f"alert {alert_id} is not acknowledged"
+
+        _each(alert_ids, unacknowledge)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hostpulse_server.state.alert_models import AlertEventRow, AlertRow, SilenceRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -26,6 +26,7 @@ class AlertFilter:
     rule: str = ""
     server_id: str = ""
     severity: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class PageCursor(NamedTuple):
@@ -74,7 +75,10 @@ def _matching(wanted: AlertFilter) -> sa.Select[AlertRow]:
         AlertRow.server_id: wanted.server_id,
         AlertRow.severity: wanted.severity,
     }
-    return sa.select(AlertRow).where(*(column == text for column, text in given.items() if text))
+    return sa.select(AlertRow).where(
+        *(column == text for column, text in given.items() if text),
+        *(AlertRow.labels[name].as_string() == text for name, text in wanted.labels.items()),
+    )
 
 
 def events(session: Session, alert_id: int) -> Sequence[AlertEventRow]:
