@@ -387,13 +387,21 @@ def test_a_restart_sends_nothing_again(planning: PlanningHarness) -> None:
 
 
 def test_a_message_says_what_else_is_wrong_on_the_host(planning: PlanningHarness) -> None:
-    """Of another rule; and links to the host's dashboard."""
-    planning.fire("web-01", "memory_usage")
+    """Of another rule; and links to the host's dashboard, at the time of the incident."""
+    number = planning.fire("web-01", "memory_usage")
     planning.fire("web-01", "cpu_usage", "critical")
     received = {one.message.alerts[0].rule: one.message.alerts[0] for one in planning.run(11)}
     assert received["memory_usage"].others == ("critical cpu_usage: cpu_usage on web-01",)
-    assert received["memory_usage"].dashboard == (
+    memory = received["memory_usage"]
+    assert memory.dashboard == (
         "https://graphs.example.org/d/hostpulse-server-detail?var-server=web-01"
+        f"&from={memory.started_ms - 600_000}&to=now"
+    )
+    planning.end(number)
+    (over,) = (one.message.alerts[0] for one in planning.run(HOUR) if one.message.alerts)
+    assert over.resolved_ms is not None
+    assert over.dashboard.endswith(
+        f"&from={over.started_ms - 600_000}&to={over.resolved_ms + 600_000}"
     )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hostpulse_server.registry import Server
 
 DASHBOARD: Final = "/d/hostpulse-server-detail?var-server="
+AROUND_MS: Final = 600_000  # shown before an incident and behind it
 MAX_OTHERS: Final = 20
 
 
@@ -190,7 +191,7 @@ class AlertViews:
             tags=row.tags,
             labels=row.labels,
             runbook=row.runbook,
-            dashboard=self._dashboard(row.server_id),
+            dashboard=self._dashboard(row),
             trend=tuple(evidence.get("trend", ())),
             evidence=tuple(evidence.get("lines", ())),
             processes=tuple(evidence.get("processes", ())),
@@ -202,9 +203,14 @@ class AlertViews:
             previous_severity=before if before != row.severity else "",
         )
 
-    def _dashboard(self, server_id: str) -> str:
+    def _dashboard(self, row: AlertRow) -> str:
+        """Return a link to the host's dashboard, from before it began until its end, or now."""
         root = self._config.site.grafana_url.rstrip("/")
-        return f"{root}{DASHBOARD}{quote(server_id, safe='')}" if root and server_id else ""
+        if not root or not row.server_id:
+            return ""
+        end = "now" if row.resolved_ms is None else row.resolved_ms + AROUND_MS
+        span = f"&from={row.started_ms - AROUND_MS}&to={end}"
+        return f"{root}{DASHBOARD}{quote(row.server_id, safe='')}{span}"
 
     def _acknowledged_by(self, row: AlertRow) -> str:
         is_in_force = (row.acknowledged_until_ms or 0) > self._now_ms
