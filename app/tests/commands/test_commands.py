@@ -237,6 +237,15 @@ def test_completeness_shows_what_was_stored_and_what_evaluated(
     assert run("servers", "completeness", "nobody").exit_code == 1
 
 
+def test_doctor_warns_of_a_language_without_texts(run: Installation) -> None:
+    """It is accepted, and no fault."""
+    text = run.path.read_text()
+    run.path.write_text(f'{text}[site]\nlanguage = "ko"\n')
+    line = run("doctor").stdout.splitlines()[0]
+    assert line.startswith("WARN  configuration")
+    assert line.endswith('there are no texts in [site] language "ko" yet: all are in English')
+
+
 def test_doctor_stops_at_a_configuration_it_cannot_read(run: Installation) -> None:
     """Nothing else can be checked then."""
     run.path.write_text("colour = 1\n")

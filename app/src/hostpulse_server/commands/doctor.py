@@ -84,7 +84,7 @@ def examine(ctx: click.Context) -> list[CheckResult]:
     except HostpulseError as error:
         return [CheckResult("configuration", is_ok=False, text=str(error))]
     checks: tuple[tuple[str, Callable[[ServerConfig], str]], ...] = (
-        ("configuration", lambda config: str(config.source)),
+        ("configuration", _configuration),
         ("data dir", _data_dir),
         ("journal", _journal),
         ("state schema", _state),
@@ -278,6 +278,12 @@ def _channels(config: ServerConfig) -> str:
             f"{unless}nobody is notified of alerts: no channel is configured; see docs/alerts.md"
         )
     return ", ".join(sorted(config.channels))
+
+
+def _configuration(config: ServerConfig) -> str:
+    if config.site.untranslated:
+        raise _Warning(f"{config.source}: {config.site.untranslated}")
+    return str(config.source)
 
 
 def _heartbeat(config: ServerConfig) -> str:

@@ -39,6 +39,13 @@ class SiteConfig:
     language: str = key(values.matching(r"[a-z]{2}", 'two letters such as "en"'), "en")
     certificates: tuple[str, ...] = key(values.FILES, ())
 
+    @property
+    def untranslated(self) -> str:
+        """What to warn of while there are no texts in ``language``; empty for English."""
+        if self.language == "en":
+            return ""
+        return f'there are no texts in [site] language "{self.language}" yet: all are in English'
+
 
 @dataclass(frozen=True)
 class ApiConfig:

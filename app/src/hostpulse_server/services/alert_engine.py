@@ -112,6 +112,8 @@ def alert(
         )
         notifiers.start()
         stack.callback(notifiers.stop)
+        if config.site.untranslated:
+            log.warning("%s", config.site.untranslated)
         log.info("alert engine ready")
         ready()
         engine.run()
