@@ -139,6 +139,25 @@ def test_what_makes_the_answer_doubtful_is_said(site: RoutesSite) -> None:
     assert site.run("routes test --server web-01 --rule cpu_usage --severity bad").exit_code == 2
 
 
+def test_the_message_of_a_rule_is_sent_by_its_route_as_a_test(site: RoutesSite) -> None:
+    """Each channel's answer is said; one that fails does not keep it from the others."""
+    site.rules.write_text(RULES.replace("warning: {above: 80}", "critical: {above: 80}"))
+    of = "routes test --server web-01 --rule cpu_usage --severity"
+    result = site.run(f"{of} critical --send")
+    assert str(result.exception) == "1 of 2 channels did not take the test"
+    assert "channel chat: took the test message" in result.stdout
+    assert "channel pager: did not take the test: channels.pager.url_file: " in result.stdout
+    (post,) = site.receiver.await_posts(1)
+    text = post.payload["text"]
+    assert "prod-eu · TEST · cpu_usage on web-01, core total: cpu usage_percent is 80.8" in text
+    assert "This is a test, sent by command line (" in text
+    assert "alerts ack" not in str(post.payload)  # there is nothing to acknowledge
+    assert site.run(f"{of} warning --send").exit_code == 2  # the rule never makes that
+    assert len(site.receiver.posts) == 1
+    assert site.run(f"{of} critical").exit_code == 0  # without --send nothing is sent
+    assert len(site.receiver.posts) == 1
+
+
 def test_a_channel_is_tried_whatever_is_wrong_with_others(site: RoutesSite) -> None:
     """The message says that it is a test and who sent it."""
     result = site.run("channels test chat")

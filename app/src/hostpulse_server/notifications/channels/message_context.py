@@ -210,7 +210,7 @@ def _more(one: Notification) -> str:
 def _how(one: Notification) -> str:
     """Return how to acknowledge where a message has no link."""
     firing = [alert for alert in one.alerts if alert.state == "firing"]
-    if link(one.act_url) or not firing:
+    if link(one.act_url) or not firing or one.kind == "test":
         return ""
     return f"hostpulse-server alerts ack {firing[0].id}"
 
