@@ -17,7 +17,7 @@ from tests.support.golden import golden
 from tests.support.installation import run_command
 
 from hostpulse_server.api.services import EXTENSION
-from hostpulse_server.commands import alert_options
+from hostpulse_server.commands import alert_options, tables
 from hostpulse_server.errors import (
     AlertOverError,
     InvalidItemError,
@@ -323,6 +323,21 @@ def test_a_terminal_gets_lines_that_fit_and_nothing_it_obeys(
     assert len(lines[1]) == 120
     assert lines[1].endswith("…")
     assert "\x1b" not in printed.decode()
+
+
+def test_every_table_of_alerts_fits_80_columns() -> None:
+    """What tells alerts apart and all times stay whole; the rest is below each row."""
+    when = "2026-12-01 14:05:07 Europe/Berlin"
+    head = ("ID", "SEVERITY", "STATE", "SERVER", "RULE", "SINCE", "ATTENTION", "SUMMARY")
+    row = ("1234", "critical", "firing", "web-01.example.org", "certificate_expiry", when)
+    rows = [(*row, "acknowledged by ops", "word " * 30), (*row, "-", "short")]
+    lines = list(tables.fit(head, rows, 80, details=2))
+    assert max(map(len, lines)) <= 80
+    assert all(when in line and "1234" in line for line in (lines[1], lines[3]))
+    assert lines[2].startswith("    attention acknowledged by ops; word word ")
+    assert lines[4] == "    short"
+    (_, whole) = tables.fit(head, [(*row, "-", "short")], 140, details=2)
+    assert whole.split() == [*" ".join(row).split(), "-", "short"]
 
 
 def test_a_database_that_is_not_there_holds_no_alerts(tmp_path: Any) -> None:

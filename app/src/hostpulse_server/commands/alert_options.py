@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import shutil
-import sys
 import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hostpulse_server.commands.options import load_config, open_registry, print_table
+from hostpulse_server.commands.options import load_config, open_registry
 from hostpulse_server.runtime.clock import SYSTEM
 from hostpulse_server.values.alert import SEVERITIES
 
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 _NOW = "hostpulse_server.now"
 _WIDTH = 80
-_LEAST_WIDTH = 20  # of the last column, however narrow the terminal is
 
 
 def now(ctx: click.Context | None) -> int:
@@ -83,20 +80,6 @@ def plain(text: str) -> str:
     """Return a text on one line, without what a terminal would obey."""
     spaced = " ".join(text.split())
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in spaced)
-
-
-def print_fitting(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; on a terminal its last column is cut to fit."""
-    cells = [[plain(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        others = sum(
-            2 + max(len(line[column]) for line in (head, *cells)) for column in range(len(head) - 1)
-        )
-        room = max(_LEAST_WIDTH, shutil.get_terminal_size().columns - others)
-        for line in cells:
-            if len(line[-1]) > room:
-                line[-1] = f"{line[-1][: room - 1]}…"
-    print_table(head, cells)
 
 
 def print_lines(pairs: Sequence[tuple[str, str]]) -> None:

@@ -15,12 +15,12 @@ from hostpulse_server.commands.alert_options import (
     now,
     open_state,
     plain,
-    print_fitting,
     print_lines,
     print_wrapped,
     who,
 )
 from hostpulse_server.commands.options import config_option, json_option, load_config, print_json
+from hostpulse_server.commands.tables import print_fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +72,7 @@ def list_alerts(ctx: click.Context, /, *, state: str | None, as_json: bool, **of
         )
         for one in found
     ]
-    print_fitting(head, table)
+    print_fitting(head, table, details=2)
 
 
 def _attention(alert: Mapping[str, Any]) -> str:
@@ -140,7 +140,7 @@ def list_history(
         )
         for one in found
     ]
-    print_fitting(head, table)
+    print_fitting(head, table, details=3)
 
 
 @alerts.command()

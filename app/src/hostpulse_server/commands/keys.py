@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from hostpulse_server import formatting
 from hostpulse_server.commands.options import (
     config_option,
     json_option,
     load_config,
     open_registry,
     print_json,
-    print_table,
     secret_sink,
 )
+from hostpulse_server.commands.tables import print_fitting
 from hostpulse_server.registry.identity import ROLES
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from hostpulse_server.registry import Role
 
 key_file_option = click.option(
@@ -81,20 +83,28 @@ def rotate(ctx: click.Context, *, name: str, key_file: Path | None) -> None:
 @click.pass_context
 def list_keys(ctx: click.Context, *, show_revoked: bool, as_json: bool) -> None:
     """List keys: id, role, server and when each was made; never the key itself."""
-    with open_registry(load_config(ctx)) as registry:
+    config = load_config(ctx)
+    zone = formatting.zone(config.site.timezone)
+    with open_registry(config) as registry:
         found = registry.list_keys(revoked=show_revoked)
     if as_json:
         print_json([key.as_json() for key in found])
         return
     rows = [
-        (key.id, key.role, key.server_id or "-", _day(key.created_ms), _day(key.revoked_ms))
+        (
+            key.id,
+            key.role,
+            key.server_id or "-",
+            _day(key.created_ms, zone),
+            _day(key.revoked_ms, zone),
+        )
         for key in found
     ]
-    print_table(("KEY", "ROLE", "SERVER", "MADE", "REVOKED"), rows)
+    print_fitting(("KEY", "ROLE", "SERVER", "MADE", "REVOKED"), rows)
 
 
-def _day(time_ms: int | None) -> str:
-    return "-" if time_ms is None else f"{datetime.fromtimestamp(time_ms / 1000, UTC):%F %TZ}"
+def _day(time_ms: int | None, zone: tzinfo) -> str:
+    return "-" if time_ms is None else formatting.moment(time_ms, zone)
 
 
 @keys.command()

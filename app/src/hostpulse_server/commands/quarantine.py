@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hostpulse_server import formatting
 from hostpulse_server.commands.options import (
     config_option,
     json_option,
     load_config,
-    print_table,
 )
+from hostpulse_server.commands.tables import print_fitting
 from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
@@ -52,10 +52,11 @@ def list_(ctx: click.Context, *, limit: int, as_json: bool) -> None:
         # ASCII: what was refused may hold what no terminal's encoding can say
         click.echo(json.dumps([_document(row) for row in rows], indent=2))
         return
+    zone = formatting.zone(load_config(ctx).site.timezone)
     table = [
         (
             str(row.id),
-            datetime.fromtimestamp(row.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
+            formatting.moment(row.at_ms, zone),
             row.server_id or "-",
             row.measurement or f"({row.kind})",
             row.reason,
@@ -63,7 +64,7 @@ def list_(ctx: click.Context, *, limit: int, as_json: bool) -> None:
         )
         for row in rows
     ]
-    print_table(("ID", "WHEN", "SERVER", "MEASUREMENT", "REASON", "DETAIL"), table)
+    print_fitting(("ID", "WHEN", "SERVER", "MEASUREMENT", "REASON", "DETAIL"), table)
 
 
 @quarantine.command()

@@ -15,9 +15,9 @@ from hostpulse_server.commands.options import (
     load_config,
     open_registry,
     print_json,
-    print_table,
     secret_sink,
 )
+from hostpulse_server.commands.tables import print_fitting
 from hostpulse_server.errors import InvalidItemError
 from hostpulse_server.runtime.clock import SYSTEM
 
@@ -150,7 +150,7 @@ def list_servers(ctx: click.Context, *, as_json: bool) -> None:
         )
         for server in shown
     ]
-    print_table(("ID", "STATUS", "SEEN AGO", "COMPLETE", "AGENT", "ADDRESS", "LABELS"), rows)
+    print_fitting(("ID", "STATUS", "SEEN AGO", "COMPLETE", "AGENT", "ADDRESS", "LABELS"), rows)
 
 
 @servers.command("completeness")
@@ -183,7 +183,7 @@ def show_completeness(ctx: click.Context, *, server_id: str, as_json: bool) -> N
         )
         for one in found["streams"]
     ]
-    print_table(("STREAM", "TAKEN", *(part.upper() for part in parts), "NOT EVALUATED"), rows)
+    print_fitting(("STREAM", "TAKEN", *(part.upper() for part in parts), "NOT EVALUATED"), rows)
     if found["quarantined"]["points"]:
         click.echo(f"{found['quarantined']['points']} points are in the quarantine")
 

@@ -12,7 +12,6 @@ from hostpulse_server.commands.alert_options import (
     comment_option,
     now,
     open_state,
-    print_fitting,
     who,
 )
 from hostpulse_server.commands.options import (
@@ -21,6 +20,7 @@ from hostpulse_server.commands.options import (
     load_config,
     print_json,
 )
+from hostpulse_server.commands.tables import print_fitting
 
 
 @click.group()
@@ -61,7 +61,7 @@ def list_silences(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
         )
         for one in found
     ]
-    print_fitting(("ID", "STATE", "START", "END", "BY", "MATCHES", "COMMENT"), table)
+    print_fitting(("ID", "STATE", "START", "END", "BY", "MATCHES", "COMMENT"), table, 3)
 
 
 @silences.command()
