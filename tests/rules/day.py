@@ -1,13 +1,12 @@
 """A day of a fleet, lived by the real engine, rules, liveness and dispatcher on a clock of our own.
 
 Only three parts stand in: the journal, which is a list (a real one would wait for the disk
-half a million times), the answer of the api and the hosts' answers to probes. Messages count when
-they are in the outbox; a channel that always works confirms them.
+half a million times), the answer of the api and the hosts' answers to probes. The channel renders a
+message as Slack's does, and keeps the text.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import threading
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-from tests.rules.fleet import DAY_S, INTERVAL_S, Fleet, Incident, body
+from tests.rules.delivery import Delivery, Disturbances
+from tests.rules.fleet import DAY_S, INTERVAL_S, Fleet, Incident
 from tests.support.clock import ManualClock
 
 from hostpulse_server import state
@@ -32,13 +31,21 @@ from hostpulse_server.journal.records import SAMPLES
 from hostpulse_server.liveness import BaselineLearner, LivenessMonitor, Probe
 from hostpulse_server.notifications import Dispatcher
 from hostpulse_server.notifications.action_links import ActionLinks
+from hostpulse_server.notifications.channels import message_context
+from hostpulse_server.notifications.channels.base import ChannelError
+from hostpulse_server.notifications.channels.rendering import Templates
+from hostpulse_server.notifications.workers import IDLE_SECONDS, ChannelWorker
+from hostpulse_server.operator import actions
 from hostpulse_server.registry import Registry
 from hostpulse_server.rules import RuleSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Engine as Database
+    from tests.rules.delivery import Span
+
+    from hostpulse_server.notifications.channels.base import Notification
 
 PACK = Path(__file__).parents[2] / "roles/hostpulse_server/files/rules/hostpulse.yml"
 _CONFIG = """\
@@ -110,12 +117,13 @@ class ListJournal:
 
 @dataclass(frozen=True)
 class Told:
-    """A message: its kind, and which alerts (rule, server, state) it tells of."""
+    """A message: its kind, which alerts (rule, server, state) it tells of, and its text."""
 
     time_s: int
     kind: str
     note: str
     alerts: tuple[tuple[str, str, str], ...]
+    text: str
 
 
 class _Answers:
@@ -143,8 +151,36 @@ class _Answers:
         self._answers.pop(server_id, None)
 
 
-def live(size: int, incidents: tuple[Incident, ...], hours: float = 24.0) -> list[Told]:
+class _Channel:
+    """Takes messages, but for when it is away."""
+
+    def __init__(self, away: Span, now_s: dict[str, int]) -> None:
+        self._away = away
+        self._now_s = now_s
+        self._templates = Templates()
+        self.told: list[Told] = []
+        self.is_refusing = False
+
+    def send(self, notification: Notification, *, message_id: str) -> None:
+        """Take it, as text."""
+        self.is_refusing = self._now_s["now"] in self._away
+        if self.is_refusing:
+            raise ChannelError("no answer", permanent=False)
+        context = message_context.build_context(notification, message_id)
+        text = self._templates.render("slack_text.txt", context).text
+        alerts = tuple((one.rule, one.server_id, one.state) for one in notification.alerts)
+        note = notification.note
+        self.told.append(Told(self._now_s["now"], notification.kind, note, alerts, text))
+
+
+def live(
+    size: int,
+    incidents: tuple[Incident, ...],
+    hours: float = 24.0,
+    disturbances: Disturbances | None = None,
+) -> list[Told]:
     """Return all messages of a day."""
+    wrong = disturbances or Disturbances()
     fleet = Fleet(size, incidents)
     clock = ManualClock()
     start_ms = clock.ms
@@ -170,22 +206,37 @@ def live(size: int, incidents: tuple[Incident, ...], hours: float = 24.0) -> lis
             dispatcher=Dispatcher(config, clock, ActionLinks(config, clock), directory.server),
             clock=clock,
             stop=threading.Event(),
+            wake=lambda: now_s.update(woken=1),
             idle_seconds=0,
         )
-        streams = {host.number: f"stream-{host.number}" for host in fleet.hosts}
-        told: list[Told] = []
+        _silence(database, fleet, wrong.silences, start_ms)
+        channel = _Channel(wrong.away, now_s)
+        worker = ChannelWorker("mail", channel, ["mail"], config, database, clock, lambda: None)
+        delivery = Delivery(fleet, wrong, start_ms)
         for time_s in range(0, int(hours * DAY_S / 24), INTERVAL_S):
             now_s["now"] = time_s
-            clock.ms = start_ms + time_s * 1000
+            off_s = wrong.server_clock_s if time_s in wrong.server_clock else 0
+            clock.set_by_ms = off_s * 1000
+            clock.ms = start_ms + (time_s + off_s) * 1000
             for said in fleet.at(time_s):
-                name = fleet.hosts[said.host].name
-                entry = body(
-                    said, name, streams[said.host], INTERVAL_S, lambda at: start_ms + at * 1000
-                )
-                journal.append(entry, SAMPLES, clock.ms)
+                for entry in delivery.requests(said):
+                    journal.append(entry, SAMPLES, clock.ms)
             engine.turn()
-            told += _confirm(database, clock.ms, time_s)
-        return told
+            if now_s.pop("woken", 0) or channel.is_refusing:
+                while (seconds := worker.work()) == 0.0:
+                    pass
+                if seconds != IDLE_SECONDS:
+                    now_s["woken"] = 1
+        return channel.told
+
+
+def _silence(database: Database, fleet: Fleet, silences: Mapping[int, Span], start_ms: int) -> None:
+    with state.writing(database) as session:
+        for host, span in silences.items():
+            matchers = {"server_id": fleet.hosts[host].name}
+            start, end = (start_ms + time_s * 1000 for time_s in (span.start_s, span.end_s))
+            act = actions.Act("Robin", start_ms, "planned work")
+            actions.silence(session, matchers, start, end, act)
 
 
 @contextmanager
@@ -204,28 +255,3 @@ def _site(fleet: Fleet, clock: ManualClock) -> Iterator[tuple[Path, Database]]:
             registry.add({"id": host.name, "address": f"10.0.{host.number}.1"})
         yield folder, database
         database.dispose()
-
-
-def _confirm(database: Database, now_ms: int, time_s: int) -> list[Told]:
-    """Take what waits in the outbox, as a channel that always works does."""
-    with state.reading(database) as session:
-        waiting = session.execute(
-            sa.text("SELECT id, document FROM outbox WHERE state = 'waiting' ORDER BY id")
-        ).all()
-    if not waiting:
-        return []
-    with state.writing(database) as session:
-        session.execute(
-            sa.text(
-                "UPDATE outbox SET state = 'sent', done_ms = :now, next_ms = :now "
-                "WHERE state = 'waiting'"
-            ),
-            {"now": now_ms},
-        )
-    return [_told(document, time_s) for _, document in waiting]
-
-
-def _told(document: str, time_s: int) -> Told:
-    said = json.loads(document)
-    alerts = tuple((one["rule"], one["server_id"], one["state"]) for one in said["alerts"])
-    return Told(time_s, said["kind"], said["note"], alerts)

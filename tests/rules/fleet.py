@@ -7,14 +7,13 @@ incident lays other values over this for a while.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 INTERVAL_S = 10
 DAY_S = 86_400
@@ -217,22 +216,3 @@ def _at_rest(
         for one in _points()
     }
     return {key: {name: rest[key][name] for name in values} for key, values in fields.items()}
-
-
-def body(said: Said, name: str, stream: str, interval_s: int, to_ms: Callable[[int], int]) -> bytes:
-    """Return the journal's body for what a host said."""
-    samples = [
-        {
-            "seq": said.time_s // interval_s + 1,
-            "time": to_ms(said.time_s),
-            "interval_ms": interval_s * 1000,
-            "points": said.points,
-        }
-    ]
-    document = {
-        "server_id": name,
-        "agent": {"version": "0.1.0", "stream": stream},
-        "samples": samples if said.points else [],
-        "events": list(said.events),
-    }
-    return json.dumps(document, separators=(",", ":")).encode()

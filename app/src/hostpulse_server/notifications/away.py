@@ -18,9 +18,10 @@ _LINES: Final = 5  # of alerts: what a note has room for
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """From when to when a channel took nothing."""
+    """From when to when a channel took nothing, seen from now."""
 
     since_ms: int
+    until_ms: int
     now_ms: int
     zone: tzinfo
 
@@ -52,6 +53,6 @@ class Away:
 
     def _period(self) -> str:
         first, last = (
-            formatting.moment(time_ms, self.zone) for time_ms in (self.since_ms, self.now_ms)
+            formatting.moment(time_ms, self.zone) for time_ms in (self.since_ms, self.until_ms)
         )
         return f"from {first} to {last}"

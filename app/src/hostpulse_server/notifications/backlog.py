@@ -90,7 +90,7 @@ class _Backlog:
             ).where(SilenceRow.end_ms > now_ms)
         )
         self._muter = Muter((), [Silence(*row) for row in silences], now_ms)
-        self._away = Away(now_ms, now_ms, formatting.zone(config.site.timezone))
+        self._away = Away(now_ms, now_ms, now_ms, formatting.zone(config.site.timezone))
         self._over: list[AlertRow] = []
 
     def merge(self) -> None:
@@ -101,7 +101,8 @@ class _Backlog:
             .order_by(OutboxRow.id)
         ).all()
         since_ms = min(row.document.get(_SINCE, row.created_ms) for row in rows)
-        self._away = dataclasses.replace(self._away, since_ms=since_ms)
+        until_ms = self._answered_ms(since_ms) or self._now_ms
+        self._away = dataclasses.replace(self._away, since_ms=since_ms, until_ms=until_ms)
         incidents: defaultdict[int, list[OutboxRow]] = defaultdict(list)
         for row in rows:
             # what another channel refused is sent as it was written
@@ -121,6 +122,17 @@ class _Backlog:
                 .where(OutboxRow.channel == self._channel, OutboxRow.state == "waiting")
                 .values(reported_ms=reported_ms)
             )
+
+    def _answered_ms(self, since_ms: int) -> int | None:
+        """Return when the channel took the first of what waited, ``None`` if it has not yet."""
+        return self._session.scalar(
+            sa.select(sa.func.min(OutboxRow.done_ms)).where(
+                OutboxRow.channel == self._channel,
+                OutboxRow.state == "sent",
+                OutboxRow.done_ms > since_ms,
+                OutboxRow.attempts > 0,
+            )
+        )
 
     def _merge(self, group_id: int, waiting: Sequence[OutboxRow]) -> None:
         """Leave one message of an incident, or none."""

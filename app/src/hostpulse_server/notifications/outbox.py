@@ -258,6 +258,17 @@ def _pull_back(
     )
 
 
+def hasten(session: Session, channel: str, now_ms: int) -> None:
+    """Let all that was refused go now, but for what waits for some recipients only."""
+    session.execute(
+        sa.update(OutboxRow)
+        .where(OutboxRow.channel == channel, OutboxRow.state == "waiting", is_for_all())
+        .where(OutboxRow.attempts > 0, OutboxRow.next_ms > now_ms)
+        .values(next_ms=now_ms)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def finish(session: Session, number: int, **values: Any) -> bool:
     """Change a message that still waits; return whether it did."""
     done = session.execute(

@@ -237,7 +237,6 @@ class ChannelWorker:
             incident = notification.incident or notification.kind
             self._channel.send(notification, message_id=f"{incident}.{row.id}")
         except PartlyRefusedError as error:
-            self._is_refused = False
             self._unwritten = partial(self._sent, row, self._clock.now_ms(), error)
         except ChannelError as error:
             self._failed(row, error)
@@ -247,7 +246,6 @@ class ChannelWorker:
             text = f"unforeseen {type(error).__name__}; the log of the alert engine has more"
             self._failed(row, ChannelError(text, permanent=row.attempts + 1 >= MOST_FAULTS))
         else:
-            self._is_refused = False
             self._unwritten = partial(self._sent, row, self._clock.now_ms())
 
     def _sent(self, row: OutboxRow, now_ms: int, partly: PartlyRefusedError | None = None) -> None:
@@ -262,6 +260,9 @@ class ChannelWorker:
                 outbox.drop_overtaken(session, row)
                 if partly is not None:
                     outbox.keep_for_some(session, row, partly, now_ms)
+            if row.attempts:  # it is back: the others need not wait for their next try
+                outbox.hasten(session, self._name, now_ms)
+        self._is_refused = False
 
     def _failed(self, row: OutboxRow, error: ChannelError) -> None:
         self._is_refused = True
