@@ -135,7 +135,7 @@ class PlanningHarness:
             value=None,
             threshold=None,
             summary=f"{rule} on {server_id}",
-            runbook="",
+            runbook="docs/runbooks.md#memory_usage" if rule == "memory_usage" else "",
             labels=dict(labels or {}),
             evidence={"facts": {"verdict": verdict}} if verdict else {},
             started_ms=self.clock.ms,

@@ -387,7 +387,7 @@ def test_a_restart_sends_nothing_again(planning: PlanningHarness) -> None:
 
 
 def test_a_message_says_what_else_is_wrong_on_the_host(planning: PlanningHarness) -> None:
-    """Of another rule; and links to the host's dashboard, at the time of the incident."""
+    """Of another rule; with links to the runbook, and to the dashboard of that time."""
     number = planning.fire("web-01", "memory_usage")
     planning.fire("web-01", "cpu_usage", "critical")
     received = {one.message.alerts[0].rule: one.message.alerts[0] for one in planning.run(11)}
@@ -397,6 +397,7 @@ def test_a_message_says_what_else_is_wrong_on_the_host(planning: PlanningHarness
         "https://graphs.example.org/d/hostpulse-server-detail?var-server=web-01"
         f"&from={memory.started_ms - 600_000}&to=now"
     )
+    assert memory.runbook == "https://monitor.example.org:8443/runbooks/memory_usage"
     planning.end(number)
     (over,) = (one.message.alerts[0] for one in planning.run(HOUR) if one.message.alerts)
     assert over.resolved_ms is not None

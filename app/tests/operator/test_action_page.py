@@ -78,7 +78,7 @@ def test_the_page_shows_how_the_incident_stands(alerts_site: AlertsHarness, page
     assert "another incident" not in text
     assert "threshold 90" in text
     assert "2027-01-15 07:55:05 UTC" in text
-    assert "docs/runbooks.md#disk_usage" in text
+    assert 'href="https://monitor:8443/runbooks/disk_usage"' in text
     assert "Take it back" not in text
     alerts_site.api.clock.move(60)
     assert "for 6 min" in page.get().text

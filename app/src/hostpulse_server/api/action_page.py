@@ -6,17 +6,14 @@ token is all that is asked for, so the page sets no cookie and runs no script.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from hostpulse_server import formatting
-from hostpulse_server.api import action_page_view, limits
+from hostpulse_server.api import action_page_view, limits, page_style
 from hostpulse_server.api.problems import ProblemError
 from hostpulse_server.api.services import services
 from hostpulse_server.errors import (
@@ -34,17 +31,6 @@ if TYPE_CHECKING:
 
 MAX_FORM: Final = 16_384
 MAX_NAME: Final = 80
-_STYLE = (Path(__file__).parent / "templates" / "act.css").read_text(encoding="utf-8")
-_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode("ascii")
-_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_DIGEST}'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex, nofollow",
-}
 _SILENCES: Final = {"silence-1": 1, "silence-4": 4, "silence-24": 24}
 
 blueprint = Blueprint("act", __name__, url_prefix=f"/{PATH}", template_folder="templates")
@@ -137,8 +123,8 @@ def _page(
 
 def _answer(template: str, status: int, **values: Any) -> Response:
     site = services().config.site.name
-    text = render_template(template, site=site, style=_STYLE, **values)
-    return Response(text, status, _HEADERS, content_type="text/html; charset=utf-8")
+    text = render_template(template, site=site, style=page_style.STYLE, **values)
+    return Response(text, status, page_style.HEADERS, content_type="text/html; charset=utf-8")
 
 
 def _refused(status: int, title: str, text: str, headers: dict[str, str] | None = None) -> Response:

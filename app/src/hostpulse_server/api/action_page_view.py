@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server import formatting
+from hostpulse_server.notifications import runbooks
 from hostpulse_server.operator import serializers
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ def page(incident: Incident, link: ActionLink, site: SiteConfig) -> dict[str, An
         "title": title(firing, over),
         "environment": environments.pop() if len(environments) == 1 else "",
         "firing": firing,
-        "alerts": [_alert(row, incident, where) for row in itertools.islice(every, MAX_SHOWN)],
+        "alerts": [
+            _alert(row, incident, where, site.public_url)
+            for row in itertools.islice(every, MAX_SHOWN)
+        ],
         "omitted": max(0, firing + over - MAX_SHOWN),
         "acknowledged": len(incident.acknowledged),
         "silenced": len(incident.silenced),
@@ -79,7 +83,8 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _alert(row: AlertRow, incident: Incident, where: tzinfo) -> dict[str, Any]:
+def _alert(row: AlertRow, incident: Incident, where: tzinfo, public_url: str) -> dict[str, Any]:
+    runbook = runbooks.address(row.runbook, public_url)
     until_ms = incident.now_ms if row.resolved_ms is None else row.resolved_ms
     lasted = formatting.duration(until_ms - row.started_ms)
     began = formatting.moment(row.started_ms, where)
@@ -99,8 +104,8 @@ def _alert(row: AlertRow, incident: Incident, where: tzinfo) -> dict[str, Any]:
         else f"flaps, over now; began last {began}, for {lasted}"
         if is_quiet
         else f"since {began}, for {lasted}",
-        "runbook": row.runbook,
-        "is_link": row.runbook.startswith(("https://", "http://")),
+        "runbook": runbook,
+        "is_link": runbook.startswith(("https://", "http://")),
         "acknowledged": taken
         and {
             "by": taken["by"],

@@ -17,6 +17,7 @@ from hostpulse_server.api import (
     openapi,
     problems,
     queries,
+    runbook_page,
     servers,
     silences,
     telemetry,
@@ -68,6 +69,7 @@ def create_app(  # each part can be replaced
         api.register_blueprint(module.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(action_page.blueprint)
+    app.register_blueprint(runbook_page.blueprint)
     problems.register(app)
     hops = config.api.trusted_proxies
     if hops:

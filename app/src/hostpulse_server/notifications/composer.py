@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from hostpulse_server.notifications import runbooks
 from hostpulse_server.notifications.channels.base import MAX_SHOWN, AlertDetails, Notification
 from hostpulse_server.notifications.planner.state import RANKS
 from hostpulse_server.notifications.repository import portions
@@ -190,7 +191,7 @@ class AlertViews:
             field=row.field,
             tags=row.tags,
             labels=row.labels,
-            runbook=row.runbook,
+            runbook=runbooks.address(row.runbook, self._config.site.public_url),
             dashboard=self._dashboard(row),
             trend=tuple(evidence.get("trend", ())),
             evidence=tuple(evidence.get("lines", ())),

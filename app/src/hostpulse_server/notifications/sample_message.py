@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hostpulse_server.notifications import runbooks
 from hostpulse_server.notifications.channels.base import AlertDetails, Notification
 from hostpulse_server.rules.metric_names import TAGS
 from hostpulse_server.rules.summary import render_summary
@@ -69,7 +70,7 @@ def sample(
         field=rule.field,
         tags=tags,
         labels=target.labels,
-        runbook=rule.runbook,
+        runbook=runbooks.address(rule.runbook, site.public_url),
     )
     return Notification(
         kind="test",
