@@ -71,10 +71,10 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= _SMALL else f"{value:.3g}"
 
 
-def clock_time(at_ms: int, now_ms: int) -> str:
-    """Return ``12:00:10 UTC``, with its date unless that is today's."""
-    at, now = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (at_ms, now_ms))
-    return at.strftime("%H:%M:%S UTC" if at.date() == now.date() else "%Y-%m-%d %H:%M:%S UTC")
+def clock_time(at_ms: int, now_ms: int, where: tzinfo) -> str:
+    """Return ``12:00:10 CET``, with its date unless that is today's there."""
+    at, now = (datetime.fromtimestamp(ms / 1000, where) for ms in (at_ms, now_ms))
+    return at.strftime("%H:%M:%S %Z" if at.date() == now.date() else "%Y-%m-%d %H:%M:%S %Z")
 
 
 def span(ms: int) -> str:

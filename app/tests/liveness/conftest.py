@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from tests.support.clock import ManualClock
@@ -109,6 +110,7 @@ class Fleet:
     prober: FakeProber = field(init=False)
     probed: UpProber = field(init=False)
     liveness: LivenessMonitor = field(init=False)
+    zone: str = field(default="UTC", kw_only=True)
     conditions: list[Condition] = field(default_factory=list)
     dumped: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
 
@@ -122,7 +124,12 @@ class Fleet:
         self.probed = UpProber(self)
         learner = BaselineLearner(self.probed) if self.is_learning else None
         self.liveness = LivenessMonitor(
-            self.rules, self.clock, self.prober, learner, lambda: self.silences
+            self.rules,
+            self.clock,
+            self.prober,
+            learner,
+            lambda: self.silences,
+            zone=ZoneInfo(self.zone),
         )
 
     def add(self, *ids: str, **settings: Any) -> None:
@@ -184,8 +191,8 @@ class Fleet:
 def make_fleet() -> Callable[..., Fleet]:
     """Return a function that makes a fleet of so many reporting servers."""
 
-    def make(count: int = 0, *given: Rule) -> Fleet:
-        fleet = Fleet(ManualClock(), rules(*given))
+    def make(count: int = 0, *given: Rule, zone: str = "UTC") -> Fleet:
+        fleet = Fleet(ManualClock(), rules(*given), zone=zone)
         fleet.add(*(f"h{number}" for number in range(count)))
         fleet.live(20.0)
         return fleet

@@ -54,6 +54,19 @@ def test_a_host_that_is_down_is_told_after_three_minutes_and_ends_with_its_first
     assert fleet.live(10 * MINUTE) == []
 
 
+def test_times_of_day_are_those_of_the_site(make_fleet: Make) -> None:
+    """Of a host, of the fleet and of our own intake; the zone is said."""
+    fleet = make_fleet(5, zone="Asia/Seoul")
+    fleet.silent = {"h1"}
+    (firing,) = fleet.live(3 * MINUTE)
+    assert firing.text == "h1 is down: 10.0.1.7 does not answer; last sample 17:00:20 KST"
+    assert firing.evidence[0] == "last sample 17:00:20 KST, 3 min ago"
+    fleet = make_fleet(40, zone="Asia/Seoul")
+    fleet.silent = {f"h{number}" for number in range(36)}
+    (firing, *_) = fleet.live(10 * MINUTE)
+    assert "36 of 40 servers are silent since 17:00:20 KST: " in firing.text
+
+
 def test_a_stopped_agent_on_a_live_host_is_a_warning_after_ten_minutes(make_fleet: Make) -> None:
     """The host answers, so it is not down."""
     fleet = make_fleet(5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from hostpulse_server.rules.loading import read_bundle, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import tzinfo
 
     from hostpulse_server.engine.kept_rules import KeptRules
     from hostpulse_server.rules import RuleSet
@@ -45,7 +47,10 @@ class RulesReloader:
         clock: Clock,
         kept: KeptRules | None = None,
         read: Callable[[Mapping[str, bytes], Sequence[str]], RuleSet] = _read,
+        *,
+        zone: tzinfo = UTC,
     ) -> None:
+        self._zone = zone
         self._patterns = tuple(patterns)
         self._clock = clock
         self._kept = kept
@@ -110,7 +115,7 @@ class RulesReloader:
         if self.rules is None:
             return "nothing is evaluated"
         if self._kept_ms:
-            return f"the last good ones, read at {moment(self._kept_ms)}, stay in force"
+            return f"the last good ones, read at {moment(self._kept_ms, self._zone)}, stay in force"
         return "those read before stay in force"
 
     def _refuse_nothing(self, rules: RuleSet, before: RuleSet | None) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hostpulse_server.formatting import clock_time, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import tzinfo
 
     from hostpulse_server.liveness.host_state import HostState
     from hostpulse_server.registry import Server
@@ -53,7 +54,7 @@ def subnet_name(first: bytes) -> str:
     return f"{ipaddress.ip_address(address)}/{8 * len(first)}"
 
 
-def find(
+def find(  # noqa: PLR0913 - the facts of a verdict
     server: Server,
     known: HostState,
     begun_ms: int,
@@ -61,24 +62,26 @@ def find(
     *,
     is_waiting: bool,
     is_network_open: bool,
+    zone: tzinfo,
 ) -> Cause | None:
     """Return what is wrong with a host that is silent, or counts as such, since ``begun_ms``.
 
     ``None``: too little is known yet, and ``is_waiting`` is whether there is time to wait.
     ``is_network_open`` is whether answers on their way may still blame its whole network.
     """
-    last = _last_sample(server, known, begun_ms, now_ms)
+    times = _Times(now_ms, zone)
+    last = _last_sample(server, known, begun_ms, times)
     refusal = known.refusal
     if refusal and now_ms - refusal.at_ms < REFUSAL_MS:
         text = f"The samples of {server.name} reach hostpulse and are refused: {refusal.text}"
-        return replace(_finding("path_broken", text, known, last, now_ms), is_asked=False)
+        return replace(_finding("path_broken", text, known, last, times), is_asked=False)
     if not server.address:
         text = f"{server.name} is silent; it has no address to ask whether it is down"
-        return _finding("silent", text, known, last, now_ms, "no address is registered for it")
+        return _finding("silent", text, known, last, times, "no address is registered for it")
     if is_waiting and _is_open(known, is_network_open=is_network_open):
         return None
     verdict, text, more = _of_answers(server, known)
-    return _finding(verdict, text, known, last, now_ms, *more)
+    return _finding(verdict, text, known, last, times, *more)
 
 
 def _is_open(known: HostState, *, is_network_open: bool) -> bool:
@@ -119,28 +122,40 @@ class _Last:
     line: str
 
 
-def _last_sample(server: Server, known: HostState, begun_ms: int, now_ms: int) -> _Last:
+class _Times(NamedTuple):
+    """Times of day, as seen now and where the site's people are."""
+
+    now_ms: int
+    zone: tzinfo
+
+    def of(self, at_ms: int) -> str:
+        return clock_time(at_ms, self.now_ms, self.zone)
+
+
+def _last_sample(server: Server, known: HostState, begun_ms: int, times: _Times) -> _Last:
     if known.last_seen_ms:
-        text = f"last sample {clock_time(known.last_seen_ms, now_ms)}"
-        return _Last(known.last_seen_ms, text, f"{text}, {span(now_ms - known.last_seen_ms)} ago")
+        text = f"last sample {times.of(known.last_seen_ms)}"
+        return _Last(
+            known.last_seen_ms, text, f"{text}, {span(times.now_ms - known.last_seen_ms)} ago"
+        )
     if server.agent_version is not None:
         # it has reported, but before the engine ran, or it was disabled
-        at = clock_time(begun_ms, now_ms)
+        at = times.of(begun_ms)
         return _Last(begun_ms, f"no sample since {at}", f"no sample since it is watched, {at}")
-    text = f"never reported since it was registered at {clock_time(server.created_ms, now_ms)}"
+    text = f"never reported since it was registered at {times.of(server.created_ms)}"
     return _Last(server.created_ms, text, text)
 
 
 def _finding(
-    verdict: Verdict, text: str, known: HostState, last: _Last, now_ms: int, *more: str
+    verdict: Verdict, text: str, known: HostState, last: _Last, times: _Times, *more: str
 ) -> Cause:
     lines = [last.line]
     if known.stop:
-        stopped = f"stopped cleanly at {clock_time(known.stop.at_ms, now_ms)}"
+        stopped = f"stopped cleanly at {times.of(known.stop.at_ms)}"
         text = f"{text}; it {stopped}"
         lines.append(f"{stopped} ({known.stop.text})" if known.stop.text else stopped)
-    if known.refusal and now_ms - known.refusal.at_ms < REFUSAL_MS:
-        at = clock_time(known.refusal.at_ms, now_ms)
+    if known.refusal and times.now_ms - known.refusal.at_ms < REFUSAL_MS:
+        at = times.of(known.refusal.at_ms)
         lines.append(f"its requests are refused: {known.refusal.text} (at {at})")
     lines.extend((*known.steadiness.lines, *more))
     return Cause(verdict, last.at_ms, f"{text}; {last.text}", tuple(lines))

@@ -12,6 +12,7 @@ from hostpulse_server.values.alert import NO_SERVER, SEVERITIES, AlertIdentity, 
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import tzinfo
 
     from hostpulse_server.liveness.host_state import HostState
     from hostpulse_server.liveness.model import Ingest
@@ -82,7 +83,8 @@ class FleetOutageDetector:
     ``outage`` is that of the fleet, while it lasts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
         self.outage: Outage | None = None
         self._rule: Rule | None = None
         self._reported: dict[str, FiringCondition] = {}
@@ -168,14 +170,15 @@ class FleetOutageDetector:
             since_ms = self._broken_ms
             text = f"hostpulse takes no samples: {self._reason}"
             lines = [
-                f"since {clock_time(since_ms, now_ms)}",
+                f"since {clock_time(since_ms, now_ms, self._zone)}",
                 "no server is judged silent meanwhile",
             ]
         else:
             since_ms = self.outage.start_ms
+            since = clock_time(since_ms, now_ms, self._zone)
             text = (
-                f"{len(self._silent)} of {self._total} servers are silent since "
-                f"{clock_time(since_ms, now_ms)}: look at hostpulse or the network before the hosts"
+                f"{len(self._silent)} of {self._total} servers are silent since {since}: "
+                "look at hostpulse or the network before the hosts"
             )
             still = (
                 f"still reporting: {some_of(self._reporting)}"

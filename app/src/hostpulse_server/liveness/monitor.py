@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from hostpulse_server.liveness import causes
@@ -16,6 +17,7 @@ from hostpulse_server.values.matchers import matches, properties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import tzinfo
 
     from hostpulse_server.liveness.baseline import BaselineLearner
     from hostpulse_server.liveness.model import Ingest, Prober
@@ -45,15 +47,18 @@ class LivenessMonitor:
         prober: Prober,
         baseline: BaselineLearner | None = None,
         silences: Callable[[], Sequence[Mapping[str, str]]] = tuple,
+        *,
+        zone: tzinfo = UTC,
     ) -> None:
         self._clock = clock
         self._prober = prober
         self._baseline = baseline
         self._tracker = HostTracker(rules)
         self._silences = silences
-        self._fleet_outage = FleetOutageDetector()
+        self._zone = zone
+        self._fleet_outage = FleetOutageDetector(zone)
         self._fleet_outage.choose(rules, 0)
-        self._network_outages = NetworkOutageDetector(self._tracker)
+        self._network_outages = NetworkOutageDetector(self._tracker, zone)
         self._clock_steps = ClockSteps(clock)
         self._given_floor_ms = self._floor_ms = 0
 
@@ -192,6 +197,7 @@ class LivenessMonitor:
             now_ms,
             is_waiting=now_ms - known.wait_ms < WAIT_MS,
             is_network_open=self._network_outages.is_open(server_id),
+            zone=self._zone,
         )
         if finding is None:
             known.look_ms = now_ms

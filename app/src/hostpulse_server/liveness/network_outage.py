@@ -15,6 +15,7 @@ from hostpulse_server.values.alert import NO_SERVER, SEVERITIES, AlertIdentity, 
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import tzinfo
 
     from hostpulse_server.liveness.host_state import HostState
     from hostpulse_server.liveness.tracker import HostTracker
@@ -58,7 +59,8 @@ class NetworkOutageDetector:
     ``open_nets`` are networks of which an answer on its way may still decide that.
     """
 
-    def __init__(self, tracker: HostTracker) -> None:
+    def __init__(self, tracker: HostTracker, zone: tzinfo) -> None:
+        self._zone = zone
         self._tracker = tracker
         self._outages: dict[bytes, NetworkOutage] = {}
         self._floor_ms = 0
@@ -259,7 +261,7 @@ class NetworkOutageDetector:
         silent = sorted(silent)
         text = (
             f"Network {name}: {len(silent)} hosts are silent since "
-            f"{clock_time(outage.start_ms, now_ms)}, and none of them answers"
+            f"{clock_time(outage.start_ms, now_ms, self._zone)}, and none of them answers"
         )
         lines = (
             f"silent: {some_of(silent)}",

@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from hostpulse_server import state
+from hostpulse_server import formatting, state
 from hostpulse_server.engine.active_silences import ActiveSilences
 from hostpulse_server.engine.background import BackgroundTask
 from hostpulse_server.engine.heartbeat import SECONDS, Heartbeat
@@ -45,7 +45,7 @@ def run(config: ServerConfig) -> None:
     """
     stop = threading.Event()
     notifier = Notifier()
-    rules = RulesReloader(config.alerts.rules, SYSTEM, KeptRules(config.paths.kept_rules))
+    rules = _rules(config, SYSTEM)
 
     def stopping() -> None:
         notifier.stopping()
@@ -70,7 +70,7 @@ def alert(
     Raises as ``run``.
     """
     if rules is None:
-        rules = RulesReloader(config.alerts.rules, clock, KeptRules(config.paths.kept_rules))
+        rules = _rules(config, clock)
     with ExitStack() as stack:
         stack.enter_context(only_one(config.data_dir, "alerts", "alert engine"))
         database = state.open_engine(config.state.url)
@@ -102,6 +102,7 @@ def alert(
                 HostProber(clock),
                 _baseline(config, clock),
                 ActiveSilences(database, clock),
+                zone=formatting.zone(config.site.timezone),
             ),
             ingest=IngestMonitor(config, journal, clock),
             dispatcher=Dispatcher(config, clock, ActionLinks(config, clock), directory.server),
@@ -117,6 +118,11 @@ def alert(
         log.info("alert engine ready")
         ready()
         engine.run()
+
+
+def _rules(config: ServerConfig, clock: Clock) -> RulesReloader:
+    zone = formatting.zone(config.site.timezone)
+    return RulesReloader(config.alerts.rules, clock, KeptRules(config.paths.kept_rules), zone=zone)
 
 
 def _baseline(config: ServerConfig, clock: Clock) -> BaselineLearner | None:
