@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from hostpulse_server.rule_testing.backtest import Episode
@@ -68,6 +70,10 @@ def test_the_text_fits_a_terminal() -> None:
     text = "\n".join(lines)
     assert "shop-db-01.example.org  mount=/var/lib/docker\n    warning" in text
     assert "with both, but otherwise: 1" in text
+    seoul = [line for one in report.sections(ZoneInfo("Asia/Seoul")) for line in one.lines()]
+    assert max(map(len, seoul)) <= WIDTH
+    assert "pack.yml, 1970-01-01 09:00:00 KST to 1970-01-01 10:40:00 KST:" in seoul
+    assert any("1970-01-01 09:05:00 KST" in line for line in seoul)
     document = report.as_json()
     (changed,) = document["changed"]
     assert (changed["first"][0]["from"], changed["second"][0]["from"]) == (5 * MINUTE, 9 * MINUTE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hostpulse_server import formatting
 from hostpulse_server.commands.options import (
     config_option,
     json_option,
@@ -20,6 +21,7 @@ from hostpulse_server.runtime.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
 
     from hostpulse_server.config import ServerConfig
     from hostpulse_server.rule_testing.backtest import BacktestHost
@@ -133,7 +135,7 @@ def backtest(  # noqa: PLR0913 - the options of a command
     if as_json:
         print_json(report.as_json())
     else:
-        _print_report(report)
+        _print_report(report, formatting.zone(config.site.timezone))
 
 
 def _replayed(
@@ -239,8 +241,8 @@ def _outcome_json(outcome: CaseOutcome) -> dict[str, Any]:
     }
 
 
-def _print_report(report: Report) -> None:
-    for section in report.sections():
+def _print_report(report: Report, zone: tzinfo) -> None:
+    for section in report.sections(zone):
         click.echo("\n".join(section.lines()))
 
 

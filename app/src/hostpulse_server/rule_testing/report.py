@@ -5,15 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
-from hostpulse_server.formatting import figure, rule_duration
+from hostpulse_server.formatting import figure, moment, rule_duration
 from hostpulse_server.rule_testing.comparison import BacktestComparison, compare, difference
 from hostpulse_server.values.alert import NO_SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import tzinfo
 
     from hostpulse_server.rule_testing.backtest import Episode
 
@@ -84,17 +85,18 @@ class Report:
     servers: int
     sides: tuple[Side, ...]
 
-    def sections(self) -> Iterator[Section]:
-        """Yield what people read.
+    def sections(self, zone: tzinfo = UTC) -> Iterator[Section]:
+        """Yield what people read, with times in their zone.
 
         Of the second side, which is there to be compared, only what differs has rows; these begin
         with the rule's name.
         """
+        start, end = (moment(time_ms, zone) for time_ms in (self.start_ms, self.end_ms))
         for number, side in enumerate(self.sides):
             fired = side.fired()
-            yield Section(f"{side.name}, {when(self.start_ms)} to {when(self.end_ms)}:")
+            yield Section(f"{side.name}, {start} to {end}:")
             for name, spells in fired.items():
-                rows = [] if number else [_row(one) for one in spells]
+                rows = [] if number else [_row(one, zone) for one in spells]
                 yield Section(f"{name}: would have fired {_times(spells)}", rows)
             quiet = [name for name in side.rules if name not in fired]
             if quiet:
@@ -103,15 +105,15 @@ class Report:
         if comparison is None:
             return
         for side, only in zip(self.sides, comparison.only, strict=True):
-            rows = [(spell.identity.rule, *_row(spell)) for spell in only]
+            rows = [(spell.identity.rule, *_row(spell, zone)) for spell in only]
             yield Section(f"only with {side.name}: {len(only)}", rows)
         yield Section(f"with both, but otherwise: {len(comparison.changed)}")
         for before, after in comparison.changed:
-            rule, (server, tags, *_) = before[0].identity.rule, _row(before[0])
+            rule, (server, tags, *_) = before[0].identity.rule, _row(before[0], zone)
             place = server if tags == "-" else f"{server}, {tags}"
             yield Section(f"{rule} on {place}: {difference(before, after, self.end_ms)}")
             moments = [
-                (name, *_row(spell)[-_FACTS:])
+                (name, *_row(spell, zone)[-_FACTS:])
                 for name, spells in (("first", before), ("second", after))
                 for spell in spells
             ]
@@ -165,11 +167,6 @@ def wrapped(text: str) -> list[str]:
     )
 
 
-def when(time_ms: int) -> str:
-    """Return a time for people."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def _times(spells: Sequence[Episode]) -> str:
     servers = Counter(spell.identity.server_id for spell in spells)
     named = [f"{_host(name)} ({count})" for name, count in servers.most_common(_MOST_NAMED)]
@@ -193,13 +190,13 @@ def _host(server_id: str) -> str:
     return server_id if server_id != NO_SERVER else "(hostpulse)"
 
 
-def _row(spell: Episode) -> Row:
+def _row(spell: Episode, zone: tzinfo) -> Row:
     identity = spell.identity
     return (
         _host(identity.server_id),
         ", ".join(f"{name}={value}" for name, value in identity.tags) or "-",
         spell.severity,
-        when(spell.from_ms),
+        moment(spell.from_ms, zone),
         "to the end"
         if spell.until_ms is None
         else rule_duration(spell.until_ms - spell.from_ms, 2),
