@@ -33,6 +33,7 @@ from tests.support.slack_receiver import Answer, SlackReceiver
 
 from hostpulse_server.config import EmailChannel
 from hostpulse_server.notifications.channels.email import Email
+from hostpulse_server.notifications.channels.message_context import build_context
 from hostpulse_server.notifications.channels.rendering import Templates
 from hostpulse_server.notifications.channels.sparkline import sparkline
 from hostpulse_server.notifications.channels.webhook import Webhook
@@ -399,3 +400,23 @@ def test_without_a_link_the_command_that_acknowledges_is_said(
     _, text, page = mailed(relay, message)
     for channel in (text, page, shown(sent(receiver, message)["blocks"])):
         assert "hostpulse-server alerts ack 17" in channel
+
+
+def test_what_a_message_lists_is_not_counted_as_more() -> None:
+    """Of a host the others are listed below; of an end, what is missing was over before."""
+    (alert,) = FIRING.alerts
+    one = dataclasses.replace(FIRING, firing=1 + len(alert.others), servers=1, act_url="")
+    assert build_context(one, "1")["more"] == ""
+    assert build_context(dataclasses.replace(one, firing=one.firing + 2), "1")["more"] == (
+        "and 2 more"
+    )
+    end = dataclasses.replace(RESOLVED, resolved=2, servers=1)
+    assert build_context(end, "1")["more"] == "and 1 more, over before"
+
+
+def test_without_a_link_all_that_fires_can_be_acknowledged_at_once() -> None:
+    """One command for what the message lists."""
+    (alert,) = FIRING.alerts
+    both = (alert, dataclasses.replace(alert, id=alert.id + 1))
+    how = build_context(dataclasses.replace(FIRING, alerts=both, act_url=""), "1")["how"]
+    assert how == f"hostpulse-server alerts ack {alert.id} {alert.id + 1}"

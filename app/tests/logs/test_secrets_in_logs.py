@@ -123,3 +123,15 @@ def test_uncaught_errors_are_lines_too(lines: io.StringIO) -> None:
     entry = json.loads(lines.getvalue())
     assert (entry["level"], entry["message"]) == ("CRITICAL", "unexpected error")
     assert "hunter2" not in lines.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server.toml: channels.a.webhook_url: unknown key; known here: webhook_url_file",
+        "server.toml: channels.mail.password: must be a text",
+    ],
+)
+def test_an_error_about_a_key_is_no_secret(text: str) -> None:
+    """It has to name the fault."""
+    assert redact.text(text) == text

@@ -19,6 +19,7 @@ RECEIVED = re.compile(r"<!-- received: (\w+) (\w+) (\w+) -->\n\n```text\n(.*?)``
 # what differs from one run to the next, and what stands for it
 VARIES = (
     (r"/act/[\w.-]+", "/act/TOKEN"),
+    (r"&from=\d+", "&from=TIME"),
     (r"[▁-█╎]+", "TREND"),
     (r"\n(?:• |  )\S+ .*CPU .*", ""),
     (r"\n  - \S+ \([\d.]+\) answers: .*", "\n  - ADDRESS answers"),
@@ -54,10 +55,10 @@ def test_the_full_disk_is_told_with_all_that_helps(disk: Any) -> None:
         assert re.fullmatch(r"\S+ \S+ UTC, for \d+ s", fields["Since"])
         assert "→" in fields["Trend"]
         assert re.search(r"Heaviest processes.*\n.*hostpulse-agent.*CPU .* MiB", text, re.DOTALL)
-        assert "docs/runbooks.md#disk_usage" in text
-    assert "https://grafana.example.org/d/hostpulse-server-detail?var-server=web-01" in (
-        disk.firing.text
-    )
+        assert "Runbook" in text
+    assert "Runbook: https://monitor:8443/runbooks/disk_usage" in disk.firing.text
+    dashboard = r"https://grafana.example.org/d/hostpulse-server-detail\?var-server=web-01&from=\d+"
+    assert re.search(rf"Dashboard: {dashboard}&to=now", disk.firing.text)
     assert disk.firing.mail["Subject"].startswith("[demo] CRITICAL: /srv/data 9")
 
 
@@ -66,7 +67,17 @@ def test_the_stopped_agent_is_told_from_a_dead_host_and_why(agent: Any) -> None:
     for text in (agent.firing.blocks, agent.firing.text):
         assert "demo · WARNING · The agent on web-01 has stopped, or cannot reach" in text
         assert re.search(r"What it rests on.*last sample .* ago\n.* answers: ", text, re.DOTALL)
-        assert "docs/runbooks.md#liveness" in text
+        assert "Runbook" in text
+    assert "Runbook: https://monitor:8443/runbooks/liveness" in agent.firing.text
+
+
+def test_the_runbook_is_a_page_behind_its_link(
+    disk: Any, browser: Callable[..., tuple[int, str]]
+) -> None:
+    """Without a key, as whoever gets the message taps it."""
+    (url,) = re.findall(r"Runbook: (\S+)", disk.firing.text)
+    status, page = browser(url)
+    assert (status, "<h1>disk_usage</h1>" in page) == (200, True)
 
 
 def test_who_only_opens_the_link_acknowledges_nothing(story: Any) -> None:
@@ -116,8 +127,10 @@ def test_the_history_says_what_befell_each(story: Any) -> None:
         ("ops", "resolved"),
         ("mail", "resolved"),
     }
-    order = [one["kind"] for one in events if one["kind"] != "told"]
+    order = [one["kind"] for one in events if one["kind"] not in {"told", "suppressed"}]
     assert order == ["firing", "acknowledged", "resolved"]
+    why = {one["details"]["reason"] for one in events if one["kind"] == "suppressed"}
+    assert why <= {"group_wait", "group_interval"}
     assert [one["at"] for one in events] == sorted(one["at"] for one in events)
     assert story.alert["reason"] == "cleared"
     assert story.alert["labels"] == {"env": "demo", "role": "web"}

@@ -31,6 +31,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             rf"(?i)((?:{_NAMES})[\\\"']*\s*[:=]\s*)"
+            # what our own errors say of such a key
+            r"(?!(?:unknown key|is|must|has)\b)"
             r"(?:\\?\"(?:[^\"\\]|\\[^\"])*\\?\"|'[^']*'|[^\s,;&}\"']+)"
         ),
         rf"\1{HIDDEN}",

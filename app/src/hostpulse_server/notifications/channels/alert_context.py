@@ -100,6 +100,7 @@ def of(one: AlertDetails, message: Notification, zone: tzinfo) -> dict[str, Any]
         "flapping": {"changes": one.changes, "seconds": one.changed_within_ms // 1000}
         if one.flap == "flapping"
         else None,
+        "figures": "" if formatting.is_answer(one.field) else _figures(one),
         "value": _finite(one.value),
         "worst": _finite(one.worst),
         "threshold": _finite(one.threshold),
@@ -136,7 +137,8 @@ def _brief(values: Mapping[str, Any]) -> str:
         was = f"was {values['previous_severity']}, " if values["previous_severity"] else ""
         return f"{was}{values['flap_text'] or 'for ' + values['lasted']}"
     why = f": {values['because']}" if values["because"] else ""
-    return f"lasted {values['lasted']}{why}"
+    figures = f", {values['figures']}" if values["figures"] else ""
+    return f"lasted {values['lasted']}{figures}{why}"
 
 
 def _finite(value: float | None) -> float | None:
@@ -180,6 +182,15 @@ def _flap(one: AlertDetails) -> str:
 
 
 def _value(one: AlertDetails) -> str:
+    value = _figures(one)
+    if not value or one.threshold is None or formatting.is_answer(one.field):
+        return value
+    threshold = formatting.with_unit(one.threshold, one.field)
+    return f"{value} (threshold: {one.comparison} {threshold})".replace(":  ", ": ")
+
+
+def _figures(one: AlertDetails) -> str:
+    """Return the value of now, or of the end, and the worst."""
     if one.value is None:
         return ""
     value = formatting.with_unit(one.value, one.field, one.threshold)
@@ -190,10 +201,7 @@ def _value(one: AlertDetails) -> str:
     if one.worst is not None and (one.state == "resolved" or one.worst != one.value):
         now = " now" if one.state != "resolved" else ""
         value = f"{value}{now}, worst {formatting.with_unit(one.worst, one.field, one.threshold)}"
-    if one.threshold is None:
-        return value
-    threshold = formatting.with_unit(one.threshold, one.field)
-    return f"{value} (threshold: {one.comparison} {threshold})".replace(":  ", ": ")
+    return value
 
 
 def _trend(trend: Sequence[float], field: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hostpulse_server import formatting
 from hostpulse_server.notifications.channels import alert_context
 from hostpulse_server.notifications.channels.alert_context import ICONS, NAME, names, tone
+from hostpulse_server.notifications.channels.base import MAX_SHOWN
 from hostpulse_server.notifications.channels.sanitize import link, one_line
 from hostpulse_server.values.alert import NO_SERVER, SEVERITIES
 
@@ -198,13 +199,16 @@ def _more(one: Notification) -> str:
     total = one.resolved if one.kind in _ENDED else one.firing
     state = "resolved" if one.kind in _ENDED else "firing"
     shown = sum(alert.state == state for alert in one.alerts)
-    left = total - shown
+    # what else is wrong on the host is listed with its only alert
+    listed = len(one.alerts[0].others) if len(one.alerts) == 1 and one.servers <= 1 else 0
+    left = total - shown - (0 if one.kind in _ENDED else listed)
     if left <= 0 or not one.alerts:
         return ""
+    before = ", over before" if one.kind in _ENDED and len(one.alerts) < MAX_SHOWN else ""
     servers = one.servers - len({it.server_id for it in one.alerts if it.state == state})
     where = f" on {servers} more server{'' if servers == 1 else 's'}" if servers > 0 else ""
     still = (" still fires" if left == 1 else " still fire") if one.is_partial else ""
-    return f"and {left} more{still}{where}"
+    return f"and {left} more{still}{where}{before}"
 
 
 def _how(one: Notification) -> str:
@@ -212,7 +216,7 @@ def _how(one: Notification) -> str:
     firing = [alert for alert in one.alerts if alert.state == "firing"]
     if link(one.act_url) or not firing or one.kind == "test":
         return ""
-    return f"hostpulse-server alerts ack {firing[0].id}"
+    return f"hostpulse-server alerts ack {' '.join(str(alert.id) for alert in firing)}"
 
 
 def _by_server(alerts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
