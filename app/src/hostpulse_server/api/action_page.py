@@ -7,9 +7,9 @@ token is all that is asked for, so the page sets no cookie and runs no script.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from flask import Blueprint, Response, g, render_template, request
+from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from hostpulse_server import formatting
@@ -118,18 +118,12 @@ def _page(
     status: int = 200,
 ) -> Response:
     values = action_page_view.page(incident, link, services().config.site)
-    return _answer("act.html", status, said=said, **values)
-
-
-def _answer(template: str, status: int, **values: Any) -> Response:
-    site = services().config.site.name
-    text = render_template(template, site=site, style=page_style.STYLE, **values)
-    return Response(text, status, page_style.HEADERS, content_type="text/html; charset=utf-8")
+    return page_style.answer("act.html", status, said=said, **values)
 
 
 def _refused(status: int, title: str, text: str, headers: dict[str, str] | None = None) -> Response:
     g.problem = text
-    response = _answer("act_refused.html", status, title=title, text=text)
+    response = page_style.answer("act_refused.html", status, title=title, text=text)
     response.headers.update(headers or {})
     return response
 

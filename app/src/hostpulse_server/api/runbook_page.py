@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Blueprint, Response, g, render_template, request
+from flask import Blueprint, Response, g, request
 
 from hostpulse_server.api import limits, page_style
 from hostpulse_server.api.problems import ProblemError
-from hostpulse_server.api.services import services
 from hostpulse_server.notifications import runbooks
 
 blueprint = Blueprint(
@@ -23,21 +20,13 @@ def show(name: str) -> Response:
     body = runbooks.pages().get(name)
     if body is None:
         raise ProblemError(404, "This release has no such runbook.")
-    return _answer("runbook.html", 200, title=name, body=body)
-
-
-def _answer(template: str, status: int, **values: Any) -> Response:
-    text = render_template(
-        template, site=services().config.site.name, style=page_style.STYLE, **values
-    )
-    content_type = "text/html; charset=utf-8"
-    return Response(text, status, page_style.HEADERS, content_type=content_type)
+    return page_style.answer("runbook.html", 200, title=name, body=body)
 
 
 @blueprint.errorhandler(ProblemError)
 def _problem(error: ProblemError) -> Response:
     g.problem = error.detail
     title = "No such runbook" if error.status == 404 else "Not now"  # noqa: PLR2004 - HTTP
-    response = _answer("act_refused.html", error.status, title=title, text=error.detail)
+    response = page_style.answer("act_refused.html", error.status, title=title, text=error.detail)
     response.headers.update(error.headers or {})
     return response

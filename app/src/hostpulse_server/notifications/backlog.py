@@ -243,17 +243,7 @@ class _Backlog:
         message = notice(
             self._config, self._channel, self._away.of_over(list(over.values())), self._now_ms
         )
-        if not notices:
-            outbox.add(self._session, message)
-            self._session.flush()
-            row = self._session.scalars(
-                sa.select(OutboxRow)
-                .where(OutboxRow.channel == self._channel, OutboxRow.state == "waiting")
-                .order_by(OutboxRow.id.desc())
-                .limit(1)
-            ).one()
-        else:
-            row = notices[0]
+        row = notices[0] if notices else outbox.add(self._session, message)
         row.document = {**message.to_document(), _SINCE: self._away.since_ms}
         row.alert_ids = list(over)
 

@@ -68,22 +68,31 @@ def hand_over(session: Session, config: ServerConfig, row: OutboxRow, now_ms: in
         f"Channel {row.channel} has not taken this for {minutes} minutes: "
         f"{row.error or 'it takes nothing'}"
     )
-    outbox.add(
-        session,
-        dataclasses.replace(
-            before,
-            channel=other,
-            created_ms=now_ms,
-            note=f"{note}\n{before.note}" if before.note else note,
-        ),
-        alert_ids=row.alert_ids,
-        group_id=row.group_id,
-        refused_by=[*row.refused_by, row.channel],
-        stands_for=row.document.get(outbox.STANDS_FOR, row.id),
-    )
+    message = noted(before, other, note, now_ms)
+    pass_on(session, row, message, row.document.get(outbox.STANDS_FOR, row.id))
     handed = {"channel": row.channel, "kind": row.kind, "message": row.id, "instead": other}
     outbox.note(session, row.alert_ids, "fallback", now_ms, {**handed, "error": row.error})
     outbox.mark_reported(session, row.channel, now_ms)
+
+
+def noted(message: Notification, channel: str, note: str, now_ms: int) -> Notification:
+    """Return a message for another channel, with why it goes there at its top."""
+    text = f"{note}\n{message.note}" if message.note else note
+    return dataclasses.replace(message, channel=channel, created_ms=now_ms, note=text)
+
+
+def pass_on(
+    session: Session, row: OutboxRow, message: Notification, stands_for: int | None
+) -> None:
+    """Put a message that a channel does not take into the outbox of another one."""
+    outbox.add(
+        session,
+        message,
+        alert_ids=row.alert_ids,
+        group_id=row.group_id,
+        refused_by=[*row.refused_by, row.channel],
+        stands_for=stands_for,
+    )
 
 
 def withdraw(session: Session, row: OutboxRow, now_ms: int) -> None:

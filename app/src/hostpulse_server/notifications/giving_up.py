@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from hostpulse_server.notifications import fallback, outbox
@@ -50,19 +49,8 @@ def give_up(
             outbox.forget_notified(session, row.alert_ids, (*row.refused_by, row.channel)[0])
         return
     note = f"Channel {row.channel} did not take this: {reason}"
-    outbox.add(
-        session,
-        dataclasses.replace(
-            before,
-            channel=other,
-            created_ms=now_ms,
-            note=f"{note}\n{before.note}" if before.note else note,
-        ),
-        alert_ids=row.alert_ids,
-        group_id=row.group_id,
-        refused_by=[*row.refused_by, row.channel],
-        stands_for=row.document.get(outbox.STANDS_FOR),
-    )
+    message = fallback.noted(before, other, note, now_ms)
+    fallback.pass_on(session, row, message, row.document.get(outbox.STANDS_FOR))
 
 
 def report(

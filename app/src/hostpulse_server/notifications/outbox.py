@@ -37,29 +37,29 @@ def add(
     group_id: int | None = None,
     refused_by: Sequence[str] = (),
     stands_for: int | None = None,
-) -> None:
-    """Put a message into the outbox of the channel that it names, to be sent at once.
+) -> OutboxRow:
+    """Put a message into the outbox of the channel that it names, to be sent at once; return it.
 
     ``stands_for`` is the message of another channel in place of which it goes.
     """
     document = notification.to_document()
     if stands_for is not None:
         document[STANDS_FOR] = stands_for
-    session.add(
-        OutboxRow(
-            channel=notification.channel,
-            group_id=group_id,
-            kind=notification.kind,
-            document=document,
-            alert_ids=list(alert_ids),
-            refused_by=list(refused_by),
-            state="waiting",
-            attempts=0,
-            created_ms=notification.created_ms,
-            next_ms=notification.created_ms,
-            error="",
-        )
+    row = OutboxRow(
+        channel=notification.channel,
+        group_id=group_id,
+        kind=notification.kind,
+        document=document,
+        alert_ids=list(alert_ids),
+        refused_by=list(refused_by),
+        state="waiting",
+        attempts=0,
+        created_ms=notification.created_ms,
+        next_ms=notification.created_ms,
+        error="",
     )
+    session.add(row)
+    return row
 
 
 def first(session: Session, channel: str) -> OutboxRow | None:
